@@ -1,0 +1,1 @@
+"""Model-inversion attacks, one a file, each named as in its paper."""

@@ -1,0 +1,59 @@
+"""Every error a user can cause, each saying what was wrong, what was expected and what to do."""
+
+from __future__ import annotations
+
+
+class UnveilError(Exception):
+    """Base of all errors that are the input's fault, not a bug; printed without a traceback.
+
+    Args:
+        what: What was found, with the offending value.
+        expected: What would have been right.
+        todo: What the user can do about it.
+    """
+
+    def __init__(self, what: str, expected: str = "", todo: str = "") -> None:
+        self.what, self.expected, self.todo = what, expected, todo
+        lines = [what]
+        lines += [f"expected: {expected}"] if expected else []
+        lines += [f"to do: {todo}"] if todo else []
+        super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[type[UnveilError], tuple[str, str, str]]:
+        return type(self), (self.what, self.expected, self.todo)
+
+
+class PlanError(UnveilError):
+    """A plan file that cannot be run as written."""
+
+
+class PluginError(UnveilError):
+    """A plugin that is unknown, broken, registered twice or wrongly configured."""
+
+
+class DataError(UnveilError):
+    """Images, labels or splits that cannot be used."""
+
+
+class AssetError(UnveilError):
+    """A downloadable file that could not be fetched or is not what it should be."""
+
+
+class WeightsError(UnveilError):
+    """A checkpoint that does not fit the model it is meant for."""
+
+
+class TrainingError(UnveilError):
+    """Training that diverged."""
+
+
+class AccessError(UnveilError):
+    """An attack that asked the target for more than its threat model allows."""
+
+
+class JudgeError(UnveilError):
+    """An evaluator that must not judge, for instance because it is the target."""
+
+
+class StoreError(UnveilError):
+    """An artefact that could not be written or has been damaged."""

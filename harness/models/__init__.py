@@ -1,0 +1,1 @@
+"""Classifiers that targets and evaluators are made of."""

@@ -1,0 +1,155 @@
+"""Rows: the plain results that leaderboards, trackers and tables are made of. Knows no torch."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["done", "failed", "blocked"]
+
+
+class _Plain(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+
+class Figure(_Plain):
+    """One number with its interval, or the reason why there is none.
+
+    Attributes:
+        metric: Name of the metric plugin, such as ``attack_accuracy``.
+        column: What it measured, such as ``top-1``.
+        judge: Name of the evaluator that judged, if one did.
+        unit: Unit of the value.
+        direction: What a higher value means, in words.
+        range: Smallest and largest possible value.
+        value: The number; None means not scored.
+        low: Lower end of the 95 % interval over identities.
+        high: Upper end.
+        samples: Pictures that went in.
+        identities: People that went in.
+        per_identity: Mean per person, by class label (as text, since JSON keys are text).
+        reason: Why it is not scored.
+    """
+
+    metric: str
+    column: str
+    judge: str | None = None
+    unit: str
+    direction: str
+    range: tuple[float, float]
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    samples: int = 0
+    identities: int = 0
+    per_identity: dict[str, float] = Field(default_factory=dict)
+    reason: str | None = None
+
+    @property
+    def name(self) -> str:
+        """``metric/column`` with the judge, if any: unique within a row."""
+        return f"{self.metric}/{self.column}" + (f"@{self.judge}" if self.judge else "")
+
+
+class Row(_Plain):
+    """One cell of the matrix: a defended target under one attack.
+
+    Attributes:
+        data: Name of the data set in the plan.
+        model: Name of the target model.
+        defense: Name of the defense or stack.
+        attack: Name of the attack.
+        seed: Seed of the cell.
+        status: ``done``, ``failed`` (something raised) or ``blocked`` (something it needs failed).
+        error: What was raised, where.
+        figures: All numbers: the attack's and the target's (utility).
+        budget: Queries and gradients, by who spent them: ``attack queries``, ``attack gradients``, ``prior queries``.
+        facts: Short text facts about the cell, such as frozen and trainable parameters.
+        notes: Departures from the common recipe, and warnings.
+        keys: Artefact key per role: data, target, prior, attack.
+    """
+
+    data: str
+    model: str
+    defense: str
+    attack: str
+    seed: int
+    status: Status
+    error: str | None = None
+    figures: tuple[Figure, ...] = ()
+    budget: dict[str, int] = Field(default_factory=dict)
+    facts: dict[str, str] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    keys: dict[str, str] = Field(default_factory=dict)
+
+
+class Judge(_Plain):
+    """An evaluator and how far it can be trusted.
+
+    Attributes:
+        data: Data set it knows.
+        name: Its name in the plan.
+        model: Its architecture.
+        knows: How many private people and which others it was trained on, in words.
+        figures: Its own figures: accuracy on held-out private pictures (the ceiling) and how often it takes a
+            public person for a private one (the floor).
+        status: As for rows.
+        error: As for rows.
+    """
+
+    data: str
+    name: str
+    model: str
+    knows: str
+    figures: tuple[Figure, ...] = ()
+    status: Status = "done"
+    error: str | None = None
+
+
+class Picture(_Plain):
+    """A grid of pictures: one line per person, real pictures left, reconstructions right.
+
+    Attributes:
+        data: Data set.
+        model: Target model.
+        defense: Defense.
+        attack: Attack.
+        seed: Seed.
+        png: The PNG, base64.
+        caption: What is where.
+        people: Names of the people shown, top to bottom.
+        publishable: Whether the data set allows it on a page.
+    """
+
+    data: str
+    model: str
+    defense: str
+    attack: str
+    seed: int
+    png: str
+    caption: str
+    people: tuple[str, ...]
+    publishable: bool
+
+
+class Results(_Plain):
+    """Everything a page shows.
+
+    Attributes:
+        title: Title of the plan.
+        plan: The plan file's text, as run.
+        datasets: Per data set: settings and counts, as shown to a reader.
+        rows: All cells, failed ones too.
+        judges: All evaluators.
+        pictures: Grids.
+        provenance: Per artefact key: seconds, versions, device, time. Differs between machines, unlike the rows.
+    """
+
+    title: str
+    plan: str
+    datasets: dict[str, dict[str, str]] = Field(default_factory=dict)
+    rows: tuple[Row, ...] = ()
+    judges: tuple[Judge, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    provenance: dict[str, dict[str, Any]] = Field(default_factory=dict)

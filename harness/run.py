@@ -1,0 +1,129 @@
+"""The only source of randomness, plus device, progress and checkpoints: what a node may know of its surroundings."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Bar(Protocol):
+    """A running progress bar."""
+
+    def advance(self, steps: int = 1, **values: float) -> None:
+        """Moves the bar on and shows the latest values beside it."""
+
+
+class Progress(Protocol):
+    """Whoever shows progress: a terminal, a log or nobody."""
+
+    def start(self, label: str, total: int) -> Bar:
+        """Opens a bar of ``total`` steps."""
+
+    def stop(self, bar: Bar) -> None:
+        """Closes it."""
+
+
+class _SilentBar:
+    def advance(self, steps: int = 1, **values: float) -> None:
+        """Shows nothing."""
+
+
+class Silent:
+    """Shows no progress."""
+
+    def start(self, label: str, total: int) -> Bar:  # noqa: ARG002
+        """Opens a bar nobody sees."""
+        return _SilentBar()
+
+    def stop(self, bar: Bar) -> None:
+        """Closes it."""
+
+
+@dataclass
+class Run:
+    """Hands a node its random numbers, device, progress bar and a place for checkpoints.
+
+    Attributes:
+        identity: The node's identity; equal identities draw equal numbers on any machine, in any order.
+        device: Where to compute. Never part of an identity.
+        mixed_precision: Whether matrix work may use bfloat16 on devices that are faster at it.
+        scratch: Folder for checkpoints of this node's own long loops; None switches checkpoints off.
+        shown: Where progress goes.
+    """
+
+    identity: str
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    mixed_precision: bool = False
+    scratch: Path | None = None
+    shown: Progress = field(default_factory=Silent)
+
+    def seed(self, *names: str | int) -> int:
+        """A 63-bit seed derived from the identity and the names."""
+        text = "\x1f".join([self.identity, *map(str, names)])
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+    def generator(self, *names: str | int) -> torch.Generator:
+        """A CPU generator of its own for each list of names (draw on the CPU, then move: same on every device)."""
+        return torch.Generator().manual_seed(self.seed(*names))
+
+    def generators(self, name: str, keys: Sequence[Sequence[int]]) -> list[torch.Generator]:
+        """One generator per sample, so that a sample's numbers do not depend on who shares its batch.
+
+        Args:
+            name: What the numbers are for.
+            keys: One tuple of integers per sample, such as (label, restart).
+        """
+        return [self.generator(name, *key) for key in keys]
+
+    @contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Bar]:
+        """Shows a bar of ``total`` steps while the block runs."""
+        bar = self.shown.start(label, total)
+        try:
+            yield bar
+        finally:
+            self.shown.stop(bar)
+
+    def save(self, name: str, state: Mapping[str, Any]) -> None:
+        """Writes a checkpoint, whole or not at all. Tensors, numbers, strings, lists and dicts only."""
+        if self.scratch is None:
+            return
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        part = self.scratch / f"{name}.part"
+        torch.save(dict(state), part)
+        os.replace(part, self.scratch / f"{name}.pt")
+
+    def load(self, name: str) -> dict[str, Any] | None:
+        """The last checkpoint of that name, or None."""
+        path = None if self.scratch is None else self.scratch / f"{name}.pt"
+        if path is None or not path.exists():
+            return None
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Mixed precision where the run allows it and the device has it."""
+        on = self.mixed_precision and self.device.type == "cuda"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=on):
+            yield
+
+
+def draw_normal(generators: Sequence[torch.Generator], shape: Sequence[int]) -> Tensor:
+    """Standard normal numbers, row i from generator i.
+
+    Args:
+        generators: One per sample.
+        shape: Shape of one sample.
+
+    Returns:
+        Tensor ``(len(generators), *shape)``, float32, on the CPU.
+    """
+    return torch.stack([torch.randn(tuple(shape), generator=g) for g in generators])

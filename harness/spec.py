@@ -1,0 +1,23 @@
+"""A plugin and its settings, as plain data: what a plan says before anything is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Names a plugin and gives its settings.
+
+    Attributes:
+        use: Registered name (``"gmi"``) or a file and class (``"my_attack.py:MyAttack"``).
+        settings: Keyword settings of the plugin's dataclass; anything left out takes the plugin's default.
+    """
+
+    use: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        return hash((self.use, repr(sorted(self.settings.items()))))

@@ -1,0 +1,1 @@
+"""Results in, static page out. Knows no torch and no plugin."""
