@@ -1,1 +1,1 @@
-"""The engine: vocabulary, plugins, plan, graph, store, stages, schedule, data, models, tracking and the command line."""
+"""The engine: vocabulary, plugins, plan, graph, store, stages, schedule, data, models, tracking, command line."""

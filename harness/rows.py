@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,7 +11,12 @@ Status = Literal["done", "failed", "blocked"]
 
 
 class _Plain(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it; a bound that is infinite becomes the text ``Infinity``, which JSON has no number for."""
+        made: dict[str, Any] = json.loads(self.model_dump_json())
+        return made
 
 
 class Figure(_Plain):
@@ -52,7 +58,20 @@ class Figure(_Plain):
         return f"{self.metric}/{self.column}" + (f"@{self.judge}" if self.judge else "")
 
 
-class Row(_Plain):
+class _Cell(_Plain):
+    data: str
+    model: str
+    defense: str
+    attack: str
+    seed: int
+
+    @property
+    def cell(self) -> tuple[str, str, str, str, int]:
+        """What tells one cell of a matrix from another."""
+        return self.data, self.model, self.defense, self.attack, self.seed
+
+
+class Row(_Cell):
     """One cell of the matrix: a defended target under one attack.
 
     Attributes:
@@ -70,11 +89,6 @@ class Row(_Plain):
         keys: Artefact key per role: data, target, prior, attack.
     """
 
-    data: str
-    model: str
-    defense: str
-    attack: str
-    seed: int
     status: Status
     error: str | None = None
     figures: tuple[Figure, ...] = ()
@@ -107,7 +121,7 @@ class Judge(_Plain):
     error: str | None = None
 
 
-class Picture(_Plain):
+class Picture(_Cell):
     """A grid of pictures: one line per person, real pictures left, reconstructions right.
 
     Attributes:
@@ -122,11 +136,6 @@ class Picture(_Plain):
         publishable: Whether the data set allows it on a page.
     """
 
-    data: str
-    model: str
-    defense: str
-    attack: str
-    seed: int
     png: str
     caption: str
     people: tuple[str, ...]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+LOCAL_PATH = "local path"
+LocalPath = Annotated[str, LOCAL_PATH]
+"""Type of a setting that may name a file or folder; relative ones are taken from the plan file's folder."""
 
 
 @dataclass(frozen=True)

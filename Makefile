@@ -1,0 +1,56 @@
+# `make run` and `make test` do all their own set-up; the second call takes seconds.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PLAN   ?= quick
+
+.PHONY: run test slow lint types imports smoke check bench clean
+
+run: $(VENV)/.run  ## the quick matrix, ending in a leaderboard
+	$(BIN)/unveil run $(PLAN)
+
+test: $(VENV)/.test  ## the default test suite
+	$(BIN)/python -m pytest -q
+
+slow: $(VENV)/.test  ## tests that take minutes
+	$(BIN)/python -m pytest -q -m slow
+
+bench: $(VENV)/.test  ## speed, as ratios within one run
+	$(BIN)/python -m pytest -q --benchmark-only --benchmark-disable-gc -o testpaths=benchmarks
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+smoke: $(VENV)/.dev  ## build the wheel and use it from a clean environment in another folder
+	$(BIN)/python tests/smoke.py
+
+check: lint types imports smoke
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=23.2'
+
+# torch comes first and alone: with it in place no other package asks the index for a build of its own choice
+$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) torch torchvision
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt $(VENV)/.run
+	$(PIP) --editable '.[test]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.test
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,116 @@
+"""KEDMI: recover a distribution of latents per identity (Chen et al., ICCV 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unveil.attacks.losses import IdentityLoss
+from unveil.attacks.search import Key, Objective, State, labels_of, prior_of, search, show
+from unveil.harness.types import Access, Images, Ingredients, Run, Spec, View, draw_normal
+
+BLOCK = 64  # steps whose noise is drawn at once; part of the numbers, so not a setting
+
+
+@dataclass(frozen=True)
+class KEDMI:
+    """KEDMI: fits a Gaussian over a GAN's latents to each identity, then draws reconstructions from it.
+
+    Attributes:
+        prior: The generator whose latents are searched.
+        draws: Reconstructions per identity, drawn from its Gaussian.
+        steps: Steps of Adam; 2400 as published (BiDO uses 5000, TL-DMI 3000).
+        lr: Learning rate of Adam on mean and log-variance.
+        log_variance_init: First log-variance; 1 in KEDMI's, LOMMA's and PLG-MI's scripts, 0 in BiDO's and TL-DMI's.
+        clamp: Whether latents are kept in [-1, 1], in the fit and in the draws, as LOMMA and TL-DMI do; KEDMI's own
+            clamp has no effect.
+        identity: Identity loss; cross-entropy in the paper.
+        identity_weight: Weight of the identity loss against realism.
+        batch: Identities in memory at once; changes no result beyond rounding (except with a coupled prior).
+    """
+
+    prior: Spec = field(default=Spec("inversion_gan"))
+    draws: Annotated[int, Field(ge=1)] = 5
+    steps: Annotated[int, Field(ge=1)] = 2400
+    lr: Annotated[float, Field(gt=0)] = 0.02
+    log_variance_init: float = 1.0
+    clamp: bool = False
+    identity: IdentityLoss = "cross_entropy"
+    identity_weight: Annotated[float, Field(ge=0)] = 100.0
+    batch: Annotated[int, Field(ge=1)] = 300
+
+    paper: ClassVar[str] = "Chen et al., Knowledge-Enriched Distributional Model Inversion Attacks, ICCV 2021"
+    access: ClassVar[Access] = Access.WHITE_BOX
+
+    def needs(self) -> Spec:
+        """The prior it searches."""
+        return self.prior
+
+    def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
+        """Gives ``draws`` pictures of each label; see `harness.types.Attack.reconstruct`."""
+        prior = prior_of(ingredients, run)
+        objective = Objective(view, prior, self.identity, self.identity_weight, run)
+
+        keys = [(int(y),) for y in labels]
+        noise = Noise(run, prior.latent)
+
+        def start(keys: Sequence[Key]) -> State:
+            p = torch.zeros(len(keys), 2, prior.latent, device=run.device)  # mean μ, log-variance ℓ
+            p[:, 1] = self.log_variance_init
+            return {"p": p, "m": torch.zeros_like(p), "s": torch.zeros_like(p)}
+
+        def step(keys: Sequence[Key], state: State, t: int) -> Tensor:
+            p = state["p"].requires_grad_(True)
+            loss, identity = objective(self.draw(p, noise.at(keys, t)), labels_of(keys, run))
+            (g,) = torch.autograd.grad(loss.sum(), p)
+            state["p"], state["m"], state["s"] = adam(p.detach(), g, state["m"], state["s"], t, self.lr)
+            return identity
+
+        fitted = search(view, run, "kedmi", keys, self.steps, self.batch, start, step)["p"]
+        shown = [(y, s) for (y,) in keys for s in range(self.draws)]
+        e = draw_normal(run.generators("draw", shown), (prior.latent,))
+        return show(prior, self.draw(fitted.repeat_interleave(self.draws, 0), e), shown, run)
+
+    def draw(self, p: Tensor, e: Tensor) -> Tensor:
+        """Latents ``z = μ + exp(ℓ/2) ε``: parameters ``(N, 2, latent)`` and noise to ``(N, latent)``."""
+        z = p[:, 0] + (p[:, 1] / 2).exp() * e
+        return z.clamp(-1, 1) if self.clamp else z
+
+
+class Noise:
+    """Fresh standard normal noise for each identity and step, from the identity and step alone.
+
+    Args:
+        run: Source of the numbers.
+        latent: Numbers per identity and step.
+    """
+
+    def __init__(self, run: Run, latent: int) -> None:
+        self._run, self._latent = run, latent
+        self._drawn: tuple[Sequence[Key], int] | None = None
+        self._block = torch.empty(0)
+
+    def at(self, keys: Sequence[Key], t: int) -> Tensor:
+        """Noise ``(len(keys), latent)`` of step t, on the device."""
+        block, row = divmod(t, BLOCK)
+        if self._drawn != (keys, block):
+            generators = self._run.generators("noise", [(*key, block) for key in keys])
+            self._block = draw_normal(generators, (BLOCK, self._latent)).to(self._run.device)
+            self._drawn = keys, block
+        return self._block[:, row]
+
+
+def adam(p: Tensor, g: Tensor, m: Tensor, s: Tensor, t: int, lr: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Step t (from 0) of Adam with betas (.9, .999): parameters and both moments after it (Kingma and Ba, Alg. 1).
+
+    Written out because its state then travels with the identities, in batches and in checkpoints.
+    """
+    m = 0.9 * m + 0.1 * g
+    s = 0.999 * s + 0.001 * g.square()
+    m_hat, s_hat = m / (1 - 0.9 ** (t + 1)), s / (1 - 0.999 ** (t + 1))
+    return p - lr * m_hat / (s_hat.sqrt() + 1e-8), m, s

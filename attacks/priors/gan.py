@@ -1,0 +1,187 @@
+"""What the GAN priors share: the generator with its critic, public batches and the training loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from unveil.attacks.loop import resumable_steps
+from unveil.attacks.priors.networks import GZ100, LATENT
+from unveil.harness import assets
+from unveil.harness.errors import TrainingError, UnveilError
+from unveil.harness.global_rng import seeded
+from unveil.harness.models.dcgan import DCGAN, load_digiface
+from unveil.harness.run import Run, draw_normal
+from unveil.harness.types import Generator, Images
+
+Start: TypeAlias = Literal["z100", "digiface"]
+Part: TypeAlias = nn.Module | Adam
+CURVE_POINTS = 200
+
+
+def content(start: Start) -> Mapping[str, str]:
+    """Checksum of the pretrained generator, where one is used."""
+    return {"digiface": assets.checksum("digiface")} if start == "digiface" else {}
+
+
+class GAN(Generator):
+    """A generator network and the critic it was trained against.
+
+    Args:
+        network: Latents ``(N, 100)`` to pixels in [0, 1].
+        critic: Judges pixels.
+    """
+
+    latent = LATENT
+
+    def __init__(self, network: nn.Module, critic: nn.Module) -> None:
+        super().__init__()
+        self.network, self.critic = network, critic
+
+    def synthesize(self, z: Tensor) -> Tensor:
+        """Latents ``(N, 100)`` to pixels ``(N, C, H, W)`` in [0, 1]."""
+        out: Tensor = self.network(z)
+        return out
+
+
+def network(start: Start, shape: tuple[int, int, int], width: int) -> nn.Module:
+    """The generator network for images of that shape, its weights still to be drawn or loaded.
+
+    Raises:
+        UnveilError: If the pretrained generator does not make images of that shape.
+    """
+    if start == "z100":
+        return GZ100(shape, width)
+    if shape != (3, 64, 64):
+        raise UnveilError(
+            f"the prior starts from the synthetic-face generator, but images are {shape}",
+            "images (3, 64, 64)",
+            'set the prior\'s start = "z100", or the data set to 64x64 colour',
+        )
+    return DCGAN()
+
+
+def begin(gan: GAN, start: Start, run: Run) -> None:
+    """Draws the first weights from the run, or loads the pretrained generator's, and moves all to the device."""
+    fresh: list[nn.Module] = [gan.critic, *([gan.network] if start == "z100" else [])]
+    gan.cpu()  # the numbers come from the CPU whatever the device
+    with seeded(run, "weights"):
+        for part in fresh:
+            part.apply(_reset)
+        if start == "digiface":
+            gan.network.load_state_dict(load_digiface().state_dict())
+    gan.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _reset(module: nn.Module) -> None:
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        reset()
+
+
+class PublicBatches:
+    """Shuffled batches of public pictures; any batch can be had by its number, so nothing need be saved.
+
+    Args:
+        public: Public pictures.
+        batch: Pictures in a batch (all of them, if there are fewer).
+        flip: Whether each picture's mirror image belongs to the set.
+        run: Source of the order.
+
+    Attributes:
+        size: Pictures in each batch.
+    """
+
+    def __init__(self, public: Images, batch: int, *, flip: bool, run: Run) -> None:
+        self._pixels, self._run = public.pixels, run
+        self.count = len(public) * (2 if flip else 1)
+        self.size = min(batch, self.count)
+
+    def indices(self, stream: str, i: int) -> Tensor:
+        """Which pictures are in batch ``i`` of a stream: every picture once an epoch, the incomplete rest dropped."""
+        epoch, k = divmod(i, self.count // self.size)
+        order = torch.randperm(self.count, generator=self._run.generator("order", stream, epoch))
+        return order[k * self.size : (k + 1) * self.size]
+
+    def pixels(self, index: Tensor) -> Tensor:
+        """Those pictures, on the device; from half of the count on they are mirror images."""
+        x = self._pixels[index % len(self._pixels)]
+        mirrored = (index >= len(self._pixels))[:, None, None, None]
+        x = torch.where(mirrored, x.flip(-1), x)
+        return x.to(self._run.device, memory_format=torch.channels_last)
+
+
+def latents(run: Run, stream: str, i: int, count: int) -> Tensor:
+    """Standard normal latents ``(count, 100)`` of training step ``i``."""
+    return draw_normal([run.generator(stream, i)], (count, LATENT))[0].to(run.device)
+
+
+def adam(part: nn.Module, lr: float) -> Adam:
+    """The optimiser of both networks in both papers."""
+    return Adam(part.parameters(), lr=lr, betas=(0.5, 0.999))
+
+
+def descend(optimiser: Adam, loss: Tensor) -> float:
+    """One step down the loss; gives its value."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return loss.item()
+
+
+def train(
+    run: Run,
+    name: str,
+    steps: int,
+    parts: Mapping[str, Part],
+    step: Callable[[int], Mapping[str, float]],
+) -> Mapping[str, Sequence[float]]:
+    """Trains with a progress bar and checkpoints.
+
+    Args:
+        run: Progress and checkpoints.
+        name: Beside the bar.
+        steps: How many.
+        parts: Networks and optimisers, which together are all the state there is.
+        step: Does step i and gives its losses.
+
+    Returns:
+        Losses by name, at about 200 evenly spaced steps.
+
+    Raises:
+        TrainingError: If a loss is no longer finite.
+    """
+    curves: dict[str, list[float]] = {}
+
+    def state() -> dict[str, Any]:
+        return {"curves": curves, **{key: part.state_dict() for key, part in parts.items()}}
+
+    def restore(saved: Mapping[str, Any]) -> None:
+        curves.update(saved["curves"])
+        for key, part in parts.items():
+            part.load_state_dict(saved[key])
+
+    every = max(1, steps // CURVE_POINTS)
+    for i, bar in resumable_steps(run, name, steps, state, restore):
+        losses = step(i)
+        _check(losses, name, i)
+        bar.advance(1, **losses)
+        if i % every == every - 1:
+            for key in losses:
+                curves.setdefault(key, []).append(losses[key])
+    return curves
+
+
+def _check(losses: Mapping[str, float], name: str, i: int) -> None:
+    for key, value in losses.items():
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"{key} of {name} became {value} at step {i}",
+                "a finite loss",
+                "lower the prior's lr, or raise its batch",
+            )

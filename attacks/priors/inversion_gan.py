@@ -1,0 +1,153 @@
+"""The prior of KEDMI: a GAN whose discriminator learns the target's opinion of public pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from unveil.attacks.losses import k_plus_one
+from unveil.attacks.priors import gan
+from unveil.attacks.priors.networks import DMB
+from unveil.harness.errors import UnveilError
+from unveil.harness.global_rng import seeded
+from unveil.harness.types import Generator, Images, Run, View
+
+
+class KPlusOneGAN(gan.GAN):
+    """A generator whose realism is its discriminator's log-probability of "real"."""
+
+    def __init__(self, network: torch.nn.Module, critic: DMB, *, coupled: bool) -> None:
+        super().__init__(network, critic)
+        self.coupled = coupled
+
+    def realism(self, x: Tensor) -> Tensor:
+        """``-softplus(-lse D(x))``, ``(N,)``; its negative mean is KEDMI's prior loss."""
+        _, o = self.critic(x, coupled=self.coupled)
+        return -k_plus_one(o)
+
+
+@dataclass(frozen=True)
+class InversionGAN:
+    """Inversion-specific GAN, whose discriminator has learnt the target's soft labels: the prior of KEDMI.
+
+    Trained anew for each defended target. Soft labels come from the target in evaluation mode, which departs from
+    the released scripts: they leave it in training mode, where its answers depend on the batch and its statistics move.
+
+    Attributes:
+        start: ``"z100"``: the paper's generator, from scratch. ``"digiface"``: a generator pretrained on synthetic
+            faces, for 64x64 colour.
+        width: Channels of the narrowest layer of the discriminator, and of a z100 generator; 64 as published.
+        steps: Training steps, each one update of the discriminator; as published, 120 epochs of 30,000 pictures.
+        batch: Pictures in a batch.
+        lr: Learning rate of Adam with betas (.5, .999), for both networks.
+        generator_every: Every so many steps the generator is updated, too.
+        entropy: Weight of the entropy of the discriminator's opinion, summed over the batch.
+        train_generator: Whether the generator trains too. Without, a pretrained one is kept as it is and only a
+            discriminator is fitted to it.
+        flip: Whether mirror images count as public pictures, too (the target is asked about both).
+        coupled: Whether an attacked image's realism depends, through minibatch discrimination, on the other images of
+            its batch, as in the released code. Without (the default), each is judged as a batch of one, so that
+            results do not depend on what is attacked together. Training is coupled either way.
+    """
+
+    start: gan.Start = "z100"
+    width: Annotated[int, Field(ge=1)] = 64
+    steps: Annotated[int, Field(ge=1)] = 56_000
+    batch: Annotated[int, Field(ge=2)] = 64
+    lr: Annotated[float, Field(gt=0)] = 2e-4
+    generator_every: Annotated[int, Field(ge=1)] = 5
+    entropy: Annotated[float, Field(ge=0)] = 1e-4
+    train_generator: bool = True
+    flip: bool = False
+    coupled: bool = False
+
+    paper: ClassVar[str] = "Chen et al., Knowledge-Enriched Distributional Model Inversion Attacks, ICCV 2021"
+    needs_view: ClassVar[bool] = True
+
+    def content(self) -> Mapping[str, str]:
+        """Checksum of the pretrained generator, where one is used."""
+        return gan.content(self.start)
+
+    def build(self, classes: int, shape: tuple[int, int, int]) -> Generator:
+        """The untrained networks."""
+        with seeded(Run("untrained")):
+            network = gan.network(self.start, shape, self.width)
+            return KPlusOneGAN(network, DMB(shape, classes, self.width), coupled=self.coupled)
+
+    def fit(self, generator: Generator, public: Images, view: View | None, run: Run) -> Mapping[str, Sequence[float]]:
+        """Trains discriminator and generator; see `harness.types.Prior.fit`.
+
+        Raises:
+            UnveilError: If there is no target to ask.
+        """
+        assert isinstance(generator, KPlusOneGAN)
+        if view is None:
+            raise UnveilError("inversion_gan was given no target", "the view of the target it is trained for")
+        g, d = generator.network, generator.critic
+        gan.begin(generator, self.start, run)
+        g.train(self.train_generator).requires_grad_(self.train_generator)
+        d.train().requires_grad_(True)
+        batches = gan.PublicBatches(public, self.batch, flip=self.flip, run=run)
+        adam_g, adam_d = gan.adam(g, self.lr), gan.adam(d, self.lr)
+        labels = soft_labels(view, batches)
+
+        def step(i: int) -> Mapping[str, float]:
+            index = batches.indices("labelled", i)
+            labelled, unlabelled = batches.pixels(index), batches.pixels(batches.indices("unlabelled", i))
+            z = gan.latents(run, "z", i, batches.size)
+            with torch.no_grad():
+                fake = g(z)
+            losses = {
+                "discriminator": gan.descend(adam_d, discriminator_loss(d, labelled, labels[index], unlabelled, fake))
+            }
+            if self.train_generator and i % self.generator_every == self.generator_every - 1:
+                real = batches.pixels(batches.indices("matched", i))
+                fresh = gan.latents(run, "z of the generator", i, batches.size)
+                d.requires_grad_(False)
+                losses["generator"] = gan.descend(adam_g, generator_loss(d, real, g(fresh), self.entropy))
+                d.requires_grad_(True)
+            return losses
+
+        parts: dict[str, gan.Part] = {"generator": g, "critic": d, "adam_g": adam_g, "adam_d": adam_d}
+        curves = gan.train(run, "inversion_gan", self.steps, parts, step)
+        generator.eval().requires_grad_(False)
+        return curves
+
+
+@torch.no_grad()
+def soft_labels(view: View, batches: gan.PublicBatches, chunk: int = 256) -> Tensor:
+    """The target's scores ``softmax(T(x))`` for all public pictures, asked once: ``(count, C)``."""
+    index = torch.arange(batches.count)
+    return torch.cat([view.logits(batches.pixels(part)).softmax(-1) for part in torch.split(index, chunk)])
+
+
+def discriminator_loss(d: torch.nn.Module, x: Tensor, p: Tensor, unlabelled: Tensor, fake: Tensor) -> Tensor:
+    """Soft cross-entropy on labelled pictures plus half the K + 1 loss on unlabelled and generated ones.
+
+    Args:
+        d: The discriminator; it couples the images of a batch, so each batch is a pass of its own.
+        x: Public pictures.
+        p: The target's scores for them ``(N, C)``.
+        unlabelled: Other public pictures.
+        fake: Generated pictures.
+    """
+    supervised = F.cross_entropy(d(x)[1], p)
+    real, generated = d(unlabelled)[1], d(fake)[1]
+    return supervised + 0.5 * (k_plus_one(real).mean() + F.softplus(generated.logsumexp(1)).mean())
+
+
+def generator_loss(d: torch.nn.Module, real: Tensor, fake: Tensor, entropy: float) -> Tensor:
+    """``mean_j |mean_B h_j(fake) - mean_B h_j(real)| + entropy · Σ_B H(softmax D(fake))``."""
+    h, o = d(fake)
+    with torch.no_grad():
+        h_real = d(real)[0]
+    matching = (h.mean(0) - h_real.mean(0)).abs().mean()
+    log_p = o.log_softmax(1)
+    loss: Tensor = matching - entropy * (log_p.exp() * log_p).sum()
+    return loss

@@ -1,0 +1,113 @@
+"""The prior of GMI: a Wasserstein GAN with gradient penalty, trained on public pictures only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unveil.attacks.priors import gan
+from unveil.attacks.priors.networks import DWGAN
+from unveil.harness.global_rng import seeded
+from unveil.harness.types import Generator, Images, Run, View
+
+
+class CriticGAN(gan.GAN):
+    """A generator whose realism is its critic's score."""
+
+    def realism(self, x: Tensor) -> Tensor:
+        """``D(x)``, ``(N,)``."""
+        out: Tensor = self.critic(x)
+        return out
+
+
+@dataclass(frozen=True)
+class WGANGP:
+    """Wasserstein GAN with gradient penalty on public pictures: the prior of GMI.
+
+    The published schedule is 120 to 300 epochs of 30,000 pictures: 56,000 to 140,000 steps of 64. A step updates
+    the critic, and every ``critic_steps``-th one the generator.
+
+    Attributes:
+        start: ``"z100"``: the paper's generator, from scratch. ``"digiface"``: a generator pretrained on synthetic
+            faces, for 64x64 colour.
+        width: Channels of the narrowest layer of the critic, and of a z100 generator; 64 as published.
+        steps: Training steps.
+        batch: Pictures in a batch.
+        lr: Learning rate of Adam with betas (.5, .999), for both networks.
+        penalty: Weight of the gradient penalty.
+        critic_steps: Critic updates per generator update.
+        train_generator: Whether the generator trains too. Without, a pretrained one is kept as it is and only a
+            critic is fitted to it.
+        flip: Whether mirror images count as public pictures, too.
+    """
+
+    start: gan.Start = "z100"
+    width: Annotated[int, Field(ge=1)] = 64
+    steps: Annotated[int, Field(ge=1)] = 56_000
+    batch: Annotated[int, Field(ge=2)] = 64
+    lr: Annotated[float, Field(gt=0)] = 2e-4
+    penalty: Annotated[float, Field(ge=0)] = 10.0
+    critic_steps: Annotated[int, Field(ge=1)] = 5
+    train_generator: bool = True
+    flip: bool = False
+
+    paper: ClassVar[str] = "Gulrajani et al., Improved training of Wasserstein GANs, NeurIPS 2017"
+    needs_view: ClassVar[bool] = False
+
+    def content(self) -> Mapping[str, str]:
+        """Checksum of the pretrained generator, where one is used."""
+        return gan.content(self.start)
+
+    def build(self, classes: int, shape: tuple[int, int, int]) -> Generator:  # noqa: ARG002
+        """The untrained networks; a target's classes play no part."""
+        with seeded(Run("untrained")):
+            return CriticGAN(gan.network(self.start, shape, self.width), DWGAN(shape, self.width))
+
+    def fit(self, generator: Generator, public: Images, view: View | None, run: Run) -> Mapping[str, Sequence[float]]:  # noqa: ARG002
+        """Trains the critic, and the generator unless it is kept; see `harness.types.Prior.fit`."""
+        assert isinstance(generator, CriticGAN)
+        g, d = generator.network, generator.critic
+        gan.begin(generator, self.start, run)
+        g.train(self.train_generator).requires_grad_(self.train_generator)
+        d.train().requires_grad_(True)
+        batches = gan.PublicBatches(public, self.batch, flip=self.flip, run=run)
+        adam_g, adam_d = gan.adam(g, self.lr), gan.adam(d, self.lr)
+
+        def step(i: int) -> Mapping[str, float]:
+            real = batches.pixels(batches.indices("real", i))
+            z = gan.latents(run, "z", i, batches.size)
+            with torch.no_grad():
+                fake = g(z)
+            losses = {"critic": gan.descend(adam_d, self._critic_loss(d, real, fake, run.generator("mix", i)))}
+            if self.train_generator and i % self.critic_steps == self.critic_steps - 1:
+                fresh = gan.latents(run, "z of the generator", i, batches.size)
+                d.requires_grad_(False)
+                losses["generator"] = gan.descend(adam_g, -d(g(fresh)).mean())
+                d.requires_grad_(True)
+            return losses
+
+        parts: dict[str, gan.Part] = {"generator": g, "critic": d, "adam_g": adam_g, "adam_d": adam_d}
+        curves = gan.train(run, "wgan_gp", self.steps, parts, step)
+        generator.eval().requires_grad_(False)
+        return curves
+
+    def _critic_loss(
+        self, d: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        t = torch.rand(len(real), 1, 1, 1, generator=generator).to(real.device)
+        score = d(torch.cat([real, fake]))  # images are not coupled, so one pass serves both
+        wasserstein = score[: len(real)].mean() - score[len(real) :].mean()
+        return -wasserstein + self.penalty * gradient_penalty(d, t * real + (1 - t) * fake)
+
+
+def gradient_penalty(d: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """``E (|∇D(x)|_2 - 1)²`` at images x ``(N, C, H, W)`` between real and generated ones (Gulrajani et al., Eq. 3)."""
+    x = x.detach().requires_grad_(True)
+    (slope,) = torch.autograd.grad(d(x).sum(), x, create_graph=True)
+    penalty: Tensor = (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    return penalty

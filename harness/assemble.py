@@ -1,0 +1,107 @@
+"""From outcomes and artefacts to rows. Knows no torch."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from unveil.harness.rows import Figure, Judge, Picture, Results, Row
+
+if TYPE_CHECKING:
+    from unveil.harness.execute import Outcome
+    from unveil.harness.graph import Cell, Matrix, Node
+    from unveil.harness.plan import PlanFile
+    from unveil.harness.store import Store
+
+
+def results(file: PlanFile, matrix: Matrix, outcomes: Mapping[str, Outcome], store: Store) -> Results:
+    """Everything a page shows, failed cells included."""
+    nodes = {node.key: node for node in matrix.nodes()}
+    good = [key for key in nodes if outcomes[key].good]
+    judges = [_judge(*names, node, outcomes[node.key], store) for names, node in matrix.judges.items()]
+    return Results(
+        title=file.plan.title,
+        plan=file.text,
+        datasets=_datasets(matrix, outcomes, store),
+        rows=tuple(row(cell, outcomes, store) for cell in matrix.cells),
+        judges=tuple(judges),
+        pictures=tuple(p for cell in matrix.cells if (p := _picture(cell, outcomes, store)) is not None),
+        provenance={key: store.provenance(key) for key in good},
+    )
+
+
+def row(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> Row:
+    """One cell as a row."""
+    wanted = {role: node for role, node in cell.nodes.items() if role != "picture"}
+    ends = [outcomes[node.key] for node in (*wanted.values(), *cell.measures)]
+    bad = [outcome for outcome in ends if not outcome.good and outcome.status != "unscored"]
+    names = {"data": cell.data, "model": cell.model, "defense": cell.defense, "attack": cell.attack, "seed": cell.seed}
+    figures = [figure for node in cell.measures for figure in _figures(node, outcomes[node.key], store)]
+    attack, target = cell.nodes["attack"], cell.nodes["target"]
+    return Row(
+        **names,
+        status=_status(bad),
+        error=bad[0].error if bad else None,
+        figures=tuple(figures),
+        budget=store.record(attack.key)["budget"] if outcomes[attack.key].good else {},
+        facts=_facts(store.record(target.key)) if outcomes[target.key].good else {},
+        notes=cell.notes,
+        keys={role: node.key for role, node in wanted.items()},
+    )
+
+
+def _figures(node: Node, outcome: Outcome, store: Store) -> list[Figure]:
+    if outcome.good:
+        return [Figure.model_validate(figure) for figure in store.record(node.key)["figures"]]
+    if outcome.status != "unscored":
+        return []
+    names = {"metric": node.options["name"], "judge": node.options["judge"] or None}
+    return [Figure(**names, column="not available", unit="", direction="", range=(0, 0), reason=outcome.error)]
+
+
+def _status(bad: list[Outcome]) -> Any:
+    if not bad:
+        return "done"
+    return "failed" if any(outcome.status == "failed" for outcome in bad) else "blocked"
+
+
+def _facts(record: Mapping[str, Any]) -> dict[str, str]:
+    facts = {
+        "trainable parameters": f"{record['trainable']:,}",
+        "frozen parameters": f"{record['frozen']:,}",
+    }
+    if record["chosen"] is not None:
+        facts["epoch chosen on validation"] = str(record["chosen"])
+    return facts
+
+
+def _judge(data: str, name: str, node: Node, outcome: Outcome, store: Store) -> Judge:
+    model = node.uses["model"][0]
+    if not outcome.good:
+        bad = "failed" if outcome.status == "failed" else "blocked"
+        return Judge(data=data, name=name, model=model.spec.use, knows="", status=bad, error=outcome.error)
+    record = store.record(node.key)
+    figures = tuple(Figure.model_validate(figure) for figure in record["figures"])
+    return Judge(data=data, name=name, model=model.spec.use, knows=record["knows"], figures=figures)
+
+
+def _picture(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> Picture | None:
+    node = cell.nodes.get("picture")
+    if node is None or not outcomes[node.key].good:
+        return None
+    artefact = store.load(node.key)
+    png = base64.b64encode(artefact.files["grid.png"]).decode()
+    names = {"data": cell.data, "model": cell.model, "defense": cell.defense, "attack": cell.attack, "seed": cell.seed}
+    return Picture(**names, png=png, **artefact.record)
+
+
+def _datasets(matrix: Matrix, outcomes: Mapping[str, Outcome], store: Store) -> dict[str, dict[str, str]]:
+    nodes = {cell.data: cell.nodes["data"] for cell in matrix.cells}
+    return {name: _dataset(node, store) for name, node in nodes.items() if outcomes[node.key].good}
+
+
+def _dataset(node: Node, store: Store) -> dict[str, str]:
+    use = node.uses["dataset"][0]
+    settings = {name: str(value) for name, value in use.asked["settings"].items()}
+    return {"plugin": use.spec.use, **store.record(node.key)["facts"], **settings}

@@ -1,0 +1,32 @@
+"""``assets``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from unveil.harness.cli.terminal import errors, output, print_json, table
+
+
+def assets(
+    names: Annotated[list[str] | None, typer.Argument(help="Assets to fetch; none: list them all.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List the data and weights that unveil can fetch, or fetch some by name."""
+    from unveil.harness.assets import path, status  # noqa: PLC0415 (not needed for --help)
+
+    for name in names or []:
+        errors().print(f"{name}: {path(name)}", markup=False, highlight=False, soft_wrap=True)
+    known = status()
+    if as_json:
+        print_json([{key: str(value) for key, value in vars(asset).items()} for asset in known])
+        return
+    made = table("Assets", "name", "here", "what", "licence", "MB", "from")
+    for asset in known:
+        size = f"{asset.size / 1e6:.1f}" if asset.size else ""
+        made.add_row(asset.name, "yes" if asset.cached else "no", asset.what, asset.licence, size, asset.source)
+    output().print(made)
+
+
+COMMANDS = (assets,)

@@ -1,0 +1,234 @@
+"""``run``, ``plan``, ``board`` and ``log``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unveil.harness.cli.tables import show
+from unveil.harness.cli.terminal import Screen, errors, output, print_json, table
+from unveil.harness.errors import PlanError
+
+if TYPE_CHECKING:
+    from unveil.harness.execute import Outcome
+    from unveil.harness.graph import Matrix, Node
+    from unveil.harness.plan import PlanFile
+    from unveil.harness.rows import Results
+    from unveil.harness.store import Store
+
+PlanArgument = Annotated[str, typer.Argument(help="A plan file, or a preset such as quick.", metavar="PLAN")]
+StoreOption = Annotated[
+    str, typer.Option("--store", help="Folder or URL where everything computed is kept.", envvar="UNVEIL_STORE")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+PrivateOption = Annotated[
+    bool, typer.Option("--private-pictures", help="Embed pictures of real people in the page. Do not publish it.")
+]
+UriOption = Annotated[
+    str,
+    typer.Option(
+        "--mlflow",
+        help="MLflow tracking URI; default: SQLite in the store; 'off': do not log.",
+        envvar="MLFLOW_TRACKING_URI",
+    ),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")]
+
+
+def run(
+    plan: PlanArgument,
+    store: StoreOption = "runs",
+    mlflow: UriOption = "",
+    device: DeviceOption = "auto",
+    private_pictures: PrivateOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train, attack, measure, log and render whatever of a plan is not there yet."""
+    from unveil.harness.graph import expand  # noqa: PLC0415 (torch is loaded here, not for --help)
+    from unveil.harness.plan import read  # noqa: PLC0415
+    from unveil.harness.store import Store  # noqa: PLC0415
+
+    file = read(plan)
+    matrix, kept = expand(file), Store(store)
+    outcomes = _compute(matrix, kept, device)
+    results = _report(file, matrix, outcomes, kept)
+    page = _render(results, kept, file.name, private_pictures)
+    _log(results, page, kept, mlflow)
+    if as_json:
+        print_json([row.plain() for row in results.rows])
+    else:
+        show(results)
+    _say_where(file, kept)
+    if any(row.status != "done" for row in results.rows):
+        raise typer.Exit(1)
+
+
+def _compute(matrix: Matrix, store: Store, device: str) -> dict[str, Outcome]:
+    from unveil.harness.execute import Surroundings  # noqa: PLC0415 (see run)
+    from unveil.harness.pools import InlinePool  # noqa: PLC0415
+    from unveil.harness.schedule import run_nodes  # noqa: PLC0415
+
+    nodes = matrix.nodes()
+    with Screen() as screen:
+        heard = _Teller(screen, len(nodes))
+        where = _device(device)
+        around = Surroundings(store.url, where, mixed_precision=where != "cpu", shown=screen)
+        try:
+            outcomes = run_nodes(nodes, around, InlinePool(), heard)
+        except KeyboardInterrupt:
+            screen.say("interrupted: what was computed is kept; run the same command again to go on", "yellow")
+            raise typer.Exit(130) from None
+    cached = sum(outcome.status == "cached" for outcome in outcomes.values())
+    screen.say(f"{len(nodes)} steps: {heard.computed} computed now, {cached} known before")
+    return outcomes
+
+
+class _Teller:
+    """Says what starts and how it ended."""
+
+    def __init__(self, screen: Screen, total: int) -> None:
+        self.screen, self.total, self.ended, self.computed = screen, total, 0, 0
+
+    def __call__(self, node: Node, outcome: Outcome | None) -> None:
+        if outcome is None:
+            self.screen.starts(f"[{self.ended + 1}/{self.total}] {node.label} ...")
+            return
+        self.ended += 1
+        if outcome.status == "done":
+            self.computed += 1
+            self.screen.say(f"[{self.ended}/{self.total}] {node.label}: {outcome.seconds:.1f} s")
+        elif not outcome.good:
+            self.screen.say(
+                f"[{self.ended}/{self.total}] {node.label}: {outcome.status.upper()}: {outcome.error}", "red"
+            )
+
+
+def _device(wanted: str) -> str:
+    import torch  # noqa: PLC0415 (see run)
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=wanted)
+    except (RuntimeError, AssertionError) as error:
+        raise PlanError(
+            f"device {wanted!r} cannot be used: {error}", "cpu, or a device that torch sees", "choose another"
+        ) from error
+    return wanted
+
+
+def _report(file: PlanFile, matrix: Matrix, outcomes: dict[str, Outcome], store: Store) -> Results:
+    from unveil.harness.assemble import results as assemble  # noqa: PLC0415 (see run)
+
+    results = assemble(file, matrix, outcomes, store)
+    rows = [row.plain() for row in results.rows]
+    store.put_text(f"reports/{file.name}/rows.json", json.dumps(rows, indent=1, sort_keys=True) + "\n")
+    store.put_text(f"reports/{file.name}/results.json", results.model_dump_json(indent=1))
+    return results
+
+
+def _render(results: Results, store: Store, name: str, private: bool) -> str:
+    """Writes the page and returns the one that may be shown around."""
+    from unveil.leaderboard.page import render  # noqa: PLC0415 (pandas takes a while)
+
+    page = render(results)
+    store.put_text(f"reports/{name}/leaderboard.html", render(results, private_pictures=True) if private else page)
+    return page
+
+
+def _log(results: Results, page: str, store: Store, uri: str) -> None:
+    if uri == "off":
+        return
+    from unveil.harness import tracking  # noqa: PLC0415 (see run)
+
+    where = uri or tracking.default_uri(store)
+    try:
+        tracking.log(results, page, store, where)
+    except Exception as error:  # whatever a tracking server may do: no result may be lost over it
+        say = f"not logged to MLflow at {where}: {type(error).__name__}: {str(error)[:300]}"
+        more = "the results are safe in the store; `unveil log` logs them later"
+        errors().print(f"{say}\n{more}", style="yellow", markup=False)
+
+
+def _say_where(file: PlanFile, store: Store) -> None:
+    errors().print(
+        f"leaderboard: {store.url}/reports/{file.name}/leaderboard.html", markup=False, highlight=False, soft_wrap=True
+    )
+
+
+def plan_(plan: PlanArgument, store: StoreOption = "runs", as_json: JsonOption = False) -> None:
+    """Show what a plan would run, what is known already, and what the rest may cost."""
+    from unveil.harness.estimate import estimate  # noqa: PLC0415 (see run)
+    from unveil.harness.graph import expand  # noqa: PLC0415
+    from unveil.harness.plan import read  # noqa: PLC0415
+    from unveil.harness.store import Store  # noqa: PLC0415
+
+    file = read(plan)
+    matrix = expand(file)
+    steps = estimate(matrix, Store(store))
+    if as_json:
+        print_json([step.__dict__ for step in steps])
+        return
+    made = table(
+        f"{file.plan.title}: {len(matrix.cells)} cells, {len(steps)} steps",
+        "step",
+        "what",
+        "state",
+        "seconds",
+        "known from",
+    )
+    for step in steps:
+        seconds = "" if step.seconds is None else f"{step.seconds:.0f}"
+        made.add_row(step.kind, step.label, step.state, seconds, step.source)
+    output().print(made)
+    left = [step for step in steps if step.state != "known"]
+    unknown = sum(step.seconds is None for step in left)
+    more = f", and {unknown} steps of unknown cost" if unknown else ""
+    output().print(f"to run: {len(left)} steps, about {sum(step.seconds or 0.0 for step in left):.0f} s{more}")
+
+
+def board(
+    plan: PlanArgument,
+    store: StoreOption = "runs",
+    out: Annotated[str, typer.Option("--out", help="Write the page here instead of into the store.")] = "",
+    private_pictures: PrivateOption = False,
+) -> None:
+    """Render the leaderboard of a plan again from its stored results."""
+    from unveil.leaderboard.page import render  # noqa: PLC0415 (see run)
+
+    kept, name, results = _stored(plan, store)
+    if out:
+        Path(out).write_text(render(results, private_pictures=private_pictures), encoding="utf-8")
+    else:
+        _render(results, kept, name, private_pictures)
+    output().print(out or f"{kept.url}/reports/{name}/leaderboard.html", soft_wrap=True)
+
+
+def log(plan: PlanArgument, store: StoreOption = "runs", mlflow: UriOption = "") -> None:
+    """Log the stored results of a plan to MLflow, again or elsewhere."""
+    from unveil.harness import tracking  # noqa: PLC0415 (see run)
+    from unveil.leaderboard.page import render  # noqa: PLC0415
+
+    kept, _, results = _stored(plan, store)
+    where = mlflow or tracking.default_uri(kept)
+    logged = tracking.log(results, render(results), kept, where)
+    output().print(f"{'logged' if logged.fresh else 'was logged before'}: run {logged.run} at {where}", soft_wrap=True)
+
+
+def _stored(plan: str, url: str) -> tuple[Store, str, Results]:
+    from unveil.harness.rows import Results  # noqa: PLC0415 (see run)
+    from unveil.harness.store import Store  # noqa: PLC0415
+
+    store, name = Store(url), Path(plan).stem
+    text = store.get_text(f"reports/{name}/results.json")
+    if text is None:
+        raise PlanError(
+            f"no results of {name!r} in {store.url}", "a plan that was run with this store", f"unveil run {plan}"
+        )
+    return store, name, Results.model_validate_json(text)
+
+
+COMMANDS = (run, plan_, board, log)

@@ -1,0 +1,123 @@
+"""Conformance of attacks."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from unveil.harness.conformance import priors, tiny, watch
+from unveil.harness.conformance.report import Breach
+from unveil.harness.conformance.shrink import shrunk
+from unveil.harness.conformance.watch import Tensors, Trial
+from unveil.harness.errors import AccessError
+from unveil.harness.run import Run
+from unveil.harness.spec import Spec
+from unveil.harness.stages.attack import checked
+from unveil.harness.types import Attack, Generator, Images, Ingredients
+from unveil.harness.view import Access, View
+
+if TYPE_CHECKING:
+    from unveil.harness.conformance.basics import Subject
+
+TOLERANCE = 4 / 255  # pixels by which other labels in the batch may move a picture: rounding, amplified by a few steps
+
+
+class AttackTrial(Trial):
+    """An attack on a target that has learnt four people, through the access it declares."""
+
+    plugin: Attack
+
+    def __init__(self, plugin: Attack, base: Path) -> None:
+        super().__init__(plugin)
+        self.base, self.target, self.labels = base, tiny.target(), torch.arange(tiny.CLASSES)
+
+    @cached_property
+    def prior(self) -> Generator | None:
+        """The prior that it needs, trained for a few steps."""
+        spec = self.plugin.needs()
+        if spec is None:
+            return None
+        if not isinstance(spec, Spec):
+            raise Breach(f"needs() returned {type(spec).__name__}", "a Spec, such as Spec('wgan_gp'), or None")
+        learnt = priors.trial(shrunk("priors", spec, self.base))
+        assert learnt.first
+        return learnt.generator
+
+    @cached_property
+    def public(self) -> Images:
+        """Public pictures, as large as those of the prior."""
+        prior = self.prior
+        side = prior.synthesize(priors.latents(prior, 1)).shape[-1] if prior else tiny.SHAPE[-1]
+        return tiny.public(side)
+
+    def inputs(self) -> Tensors:
+        """Everything that the attack is given."""
+        tensors = {f"the target's {name}": tensor for name, tensor in self.target.state_dict().items()}
+        if self.prior is not None:
+            tensors |= {f"the prior's {name}": tensor for name, tensor in self.prior.state_dict().items()}
+        return {"public pixels": self.public.pixels, "labels": self.labels, **tensors}
+
+    def act(self, run: Run) -> Tensors:
+        """Attacks everybody."""
+        images = self.attack(self.labels, run)
+        return {"pixels": images.pixels, "labels": images.labels}
+
+    def attack(self, labels: Tensor, run: Run) -> Images:
+        """Attacks some people and refuses what the harness would refuse."""
+        view = View(self.target, self.plugin.access, self.public.shape)
+        try:
+            images = self.plugin.reconstruct(view, Ingredients(self.prior, self.public), labels, run)
+        except AccessError as error:
+            raise Breach(
+                error.what,
+                f"only what {self.plugin.access.value} access allows",
+                "declare the access that the attack really needs, or do without",
+            ) from error
+        if not isinstance(images, Images):
+            raise Breach(f"reconstruct returned {type(images).__name__}", "Images", "return Images(pixels, labels)")
+        checked(images, labels, self.public.shape, "the attack")
+        return images
+
+
+def declares_its_access(trial: AttackTrial) -> None:
+    """``access`` is one of the three threat models."""
+    if not isinstance(trial.plugin.access, Access):
+        raise Breach(f"access is {trial.plugin.access!r}", "Access.WHITE_BOX, Access.SCORES or Access.LABELS")
+
+
+def reconstructs_everybody_with_the_access_it_declares(trial: AttackTrial) -> None:
+    """Pictures of every label, in [0, 1], through a view that allows no more than was declared."""
+    declares_its_access(trial)
+    assert trial.first
+
+
+def other_labels_do_not_matter(trial: AttackTrial) -> None:
+    """A label's reconstructions are the same whoever is attacked beside it, and in whatever order."""
+    some = torch.tensor([3, 1])
+    fewer = trial.attack(some, Run("conformance one"))
+    together = Images(trial.first.answer["pixels"], trial.first.answer["labels"])
+    for label in some.tolist():
+        a, b = (images.pixels[images.labels == label].cpu() for images in (together, fewer))
+        if a.shape != b.shape or (a - b).abs().max() > TOLERANCE:
+            apart = f"differ by {(a - b).abs().max():.2g}" if a.shape == b.shape else f"are {len(a)} and {len(b)}"
+            raise Breach(
+                f"reconstructions of label {label} {apart} when other labels run beside it or in another order",
+                f"the same pictures up to rounding ({TOLERANCE:.3f})",
+                "draw with run.generators('name', [(label, restart), ...]), and take no mean over the batch",
+            )
+
+
+CHECKS = (
+    reconstructs_everybody_with_the_access_it_declares,
+    *watch.COMMON,
+    other_labels_do_not_matter,
+)
+
+
+def trial(subject: Subject) -> AttackTrial:
+    """An attack on trial."""
+    return AttackTrial(subject.plugin, subject.base)

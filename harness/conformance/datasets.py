@@ -1,0 +1,108 @@
+"""Conformance of data sets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import cached_property
+
+import torch
+
+from unveil.harness.conformance import watch
+from unveil.harness.conformance.report import Breach
+from unveil.harness.conformance.watch import Tensors, Trial, require_pixels
+from unveil.harness.data.splits import PARTS, ROLES
+from unveil.harness.run import Run
+from unveil.harness.types import Data, Images
+
+
+class DatasetTrial(Trial):
+    """A data set, loaded."""
+
+    @cached_property
+    def data(self) -> Data:
+        """What was loaded last."""
+        raise AssertionError  # set by act
+
+    def act(self, run: Run) -> Tensors:
+        """Loads everything."""
+        data = self.plugin.load(run)
+        if not isinstance(data, Data):
+            raise Breach(f"load returned {type(data).__name__}", "unveil.harness.types.Data", "end with `assemble`")
+        self.data = data
+        tensors = {f"{part}.{what}": getattr(images, what) for part, images in parts(data) for what in IMAGE}
+        return {**tensors, "checksum": torch.tensor(list(data.checksum.encode()), dtype=torch.uint8)}
+
+
+IMAGE = ("pixels", "labels")
+
+
+def parts(data: Data) -> Iterator[tuple[str, Images]]:
+    """Train, validation, test and public, with their names."""
+    return ((part, getattr(data, part)) for part in PARTS)
+
+
+def loads_pictures(trial: DatasetTrial) -> None:
+    """All parts have pictures of one shape, float32 in [0, 1]."""
+    assert trial.first
+    shape = trial.data.train.pixels.shape[1:]
+    for part, images in parts(trial.data):
+        if not len(images):
+            raise Breach(f"{part} is empty", "pictures in train, validation, test and public", "change the shares")
+        require_pixels(images.pixels, (len(images), *shape), f"{part} pixels")
+
+
+def private_labels_count_from_zero(trial: DatasetTrial) -> None:
+    """Labels of every private part are 0 to C - 1, each there, int64."""
+    wanted = torch.arange(trial.data.classes)
+    for role in ROLES:
+        labels = getattr(trial.data, role).labels
+        if labels.dtype != torch.int64 or not torch.equal(labels.unique(), wanted):
+            raise Breach(
+                f"{role} has labels {labels.unique().tolist()[:8]} of type {labels.dtype}",
+                f"each of 0 to {trial.data.classes - 1} as int64: one for each of the {trial.data.classes} names",
+                "number people with unveil.harness.data.splits.label and split with `assemble`",
+            )
+
+
+def public_labels_are_known_or_minus_one(trial: DatasetTrial) -> None:
+    """Public labels number public people; -1 where nobody knows."""
+    labels = trial.data.public.labels
+    if labels.dtype != torch.int64 or int(labels.min()) < -1:
+        raise Breach(f"public labels of type {labels.dtype} from {int(labels.min())} on", "int64, -1 or more")
+
+
+def no_picture_is_in_two_parts(trial: DatasetTrial) -> None:
+    """Train, validation, test and public share no picture, pixel for pixel."""
+    seen: dict[bytes, str] = {}
+    for part, images in parts(trial.data):
+        for picture in images.pixels:
+            name = hashlib.sha256(picture.contiguous().numpy().data).digest()
+            if seen.setdefault(name, part) != part:
+                raise Breach(
+                    f"a picture is in both {seen[name]} and {part}",
+                    "parts that share no picture, or accuracy is memory and the attacker has private pictures",
+                    "remove duplicates before you split",
+                )
+
+
+def says_how_people_are_disjoint(trial: DatasetTrial) -> None:
+    """``disjoint`` is in words."""
+    if not trial.data.disjoint.strip():
+        raise Breach("disjoint is empty", "how it is known that no private person is public", "use `prove_disjoint`")
+
+
+CHECKS = (
+    loads_pictures,
+    private_labels_count_from_zero,
+    public_labels_are_known_or_minus_one,
+    no_picture_is_in_two_parts,
+    says_how_people_are_disjoint,
+    watch.same_seed_gives_the_same_answer,
+    watch.global_random_numbers_are_left_alone,
+)
+
+
+def trial(plugin: object) -> DatasetTrial:
+    """A data set on trial."""
+    return DatasetTrial(plugin)

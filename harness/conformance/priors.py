@@ -1,0 +1,140 @@
+"""Conformance of priors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from unveil.harness.conformance import tiny, watch
+from unveil.harness.conformance.report import Breach
+from unveil.harness.conformance.watch import Tensors, Trial, require_finite, require_pixels
+from unveil.harness.run import Run
+from unveil.harness.types import Generator, Prior
+from unveil.harness.view import Access, View
+
+COUNT = 4
+
+
+class PriorTrial(Trial):
+    """A prior, trained for a few steps."""
+
+    generator: Generator
+    curves: Mapping[str, Sequence[float]]
+
+    def __init__(self, plugin: Prior, side: int) -> None:
+        super().__init__(plugin)
+        self.shape = (3, side, side)
+        self.public, self.target = tiny.public(side), tiny.target()
+
+    def inputs(self) -> Tensors:
+        """Public pictures and the target."""
+        state = {f"the target's {name}": tensor for name, tensor in self.target.state_dict().items()}
+        return {"public pixels": self.public.pixels, "public labels": self.public.labels, **state}
+
+    def act(self, run: Run) -> Tensors:
+        """Trains; gives the networks and a few pictures."""
+        self.generator = self.plugin.build(tiny.CLASSES, self.shape)
+        if not isinstance(self.generator, Generator):
+            raise Breach(f"build returned {type(self.generator).__name__}", "unveil.harness.types.Generator")
+        view = View(self.target, Access.WHITE_BOX, self.shape) if self.plugin.needs_view else None
+        self.curves = self.plugin.fit(self.generator, self.public, view, run)
+        self.generator.eval().requires_grad_(False)
+        return {**self.generator.state_dict(), "pictures": self.generator.synthesize(latents(self.generator))}
+
+
+def latents(generator: Generator, count: int = COUNT) -> Tensor:
+    """The first few latents, one per generator."""
+    return generator.sample(Run("conformance latents").generators("z", [(i,) for i in range(count)]))
+
+
+def learns_and_draws_pictures(trial: PriorTrial) -> None:
+    """After training, latents become pixels in [0, 1]."""
+    assert trial.first
+    z = latents(trial.generator)
+    require_finite(z, (COUNT, trial.generator.latent), "sampled latents")
+    require_pixels(trial.generator.synthesize(z), (COUNT, *trial.shape), "synthesised pixels")
+
+
+def judges_realism(trial: PriorTrial) -> None:
+    """One finite number per picture."""
+    require_finite(trial.generator.realism(trial.public.pixels[:COUNT]), (COUNT,), "realism")
+
+
+def training_curves_are_finite(trial: PriorTrial) -> None:
+    """What fit returns can be logged."""
+    if not isinstance(trial.curves, Mapping):
+        raise Breach(f"fit returned {type(trial.curves).__name__}", "training curves by name, such as {'loss': [...]}")
+    wild = [name for name, curve in trial.curves.items() if not all(isfinite(value) for value in curve)]
+    if wild:
+        raise Breach(f"training curve {wild[0]!r} is not finite", "finite losses", "lower the learning rate")
+
+
+def samples_do_not_see_each_other(trial: PriorTrial) -> None:
+    """A sample's latent, picture and realism do not depend on the batch."""
+    net = trial.generator
+    z, alone = latents(net), latents(net, 1)
+    pairs = (
+        ("latent", z[:1], alone),
+        ("picture", net.synthesize(z)[:1], net.synthesize(alone)),
+        ("realism", net.realism(trial.public.pixels[:COUNT])[:1], net.realism(trial.public.pixels[:1])),
+    )
+    for what, together, single in pairs:
+        if not torch.allclose(together, single, atol=1e-3, rtol=1e-3):
+            raise Breach(
+                f"the {what} of a sample changes by {(together - single).abs().max():.2g} with its batch",
+                "an answer that depends on the sample alone",
+                "draw with one generator per sample (draw_normal) and use layers in evaluation mode",
+            )
+
+
+def gradients_reach_the_latent(trial: PriorTrial) -> None:
+    """White-box attacks descend latents through pictures and realism."""
+    z = latents(trial.generator).requires_grad_(True)
+    x = trial.generator.synthesize(z)
+    (slope,) = torch.autograd.grad(x.sum() + trial.generator.realism(x).sum(), z)
+    require_finite(slope, tuple(z.shape), "gradients of latents")
+    if not slope.any():
+        raise Breach("the gradient of the latents is zero", "one to descend", "leave out detach and no_grad")
+
+
+def networks_can_be_stored(trial: PriorTrial) -> None:
+    """A state dict loaded into freshly built networks makes the same generator."""
+    other = trial.plugin.build(tiny.CLASSES, trial.shape)
+    other.load_state_dict(trial.generator.state_dict())
+    z, x = latents(trial.generator), trial.public.pixels[:COUNT]
+    other.eval().requires_grad_(False)
+    same = watch.same(other.synthesize(z), trial.generator.synthesize(z))
+    if not same or not watch.same(other.realism(x), trial.generator.realism(x)):
+        raise Breach(
+            "a generator filled with the state dict of another answers differently",
+            "everything that is learnt in the state dict",
+            "make it a parameter or a persistent buffer",
+        )
+
+
+CHECKS = (
+    learns_and_draws_pictures,
+    judges_realism,
+    training_curves_are_finite,
+    *watch.COMMON,
+    samples_do_not_see_each_other,
+    gradients_reach_the_latent,
+    networks_can_be_stored,
+)
+
+
+def trial(plugin: Prior) -> PriorTrial:
+    """A prior on trial, with the smallest pictures it makes."""
+    return PriorTrial(plugin, side_of(plugin))
+
+
+def side_of(plugin: Prior) -> int:
+    """32, or 64 for a prior that refuses 32."""
+    try:
+        plugin.build(tiny.CLASSES, tiny.SHAPE)
+    except Exception:  # tried again with 64, where the error is told
+        return 64
+    return tiny.SHAPE[-1]

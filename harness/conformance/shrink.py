@@ -1,0 +1,49 @@
+"""Smaller settings, so that trying a plugin out takes seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unveil.harness import plugins
+from unveil.harness.errors import PluginError
+from unveil.harness.spec import Spec
+
+SMALL: Mapping[str, int] = {
+    "steps": 3, "iterations": 3, "epochs": 2, "rounds": 2, "generations": 2, "every": 1,
+    "restarts": 2, "draws": 2, "samples": 2, "candidates": 2, "population": 4, "queries": 50,
+    "batch": 8, "width": 4, "pictures": 6, "private": 4, "public": 4,
+}  # fmt: skip
+"""Whole-number settings whose name ends in one of these words are lowered to that much, if the plugin allows it."""
+
+
+def shrunk(kind: str, spec: Spec, base: Path) -> Any:
+    """The plugin with the settings that decide its cost lowered; settings that ``spec`` gives are kept.
+
+    The rule: a whole number whose name ends in a word of ``SMALL`` (``steps`` as well as ``critic_steps``) becomes at
+    most the number there. One that the plugin refuses stays as it was.
+
+    Raises:
+        PluginError: If the plugin cannot be made at all.
+    """
+    settings = dict(spec.settings)
+    plugin = plugins.make(kind, spec, base)
+    for field in dataclasses.fields(plugin):
+        value, small = getattr(plugin, field.name), SMALL.get(field.name.split("_")[-1])
+        if field.name in spec.settings or type(value) is not int or small is None or value <= small:
+            continue
+        try:
+            plugin = plugins.make(kind, Spec(spec.use, {**settings, field.name: small}), base)
+            settings[field.name] = small
+        except PluginError:  # below what the setting allows
+            continue
+    return plugin
+
+
+def changes(before: Any, after: Any) -> str:
+    """What was lowered, in words."""
+    names = [field.name for field in dataclasses.fields(before)]
+    lowered = [name for name in names if getattr(before, name) != getattr(after, name)]
+    return ", ".join(f"{name} = {getattr(after, name)}" for name in lowered)

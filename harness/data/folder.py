@@ -1,0 +1,177 @@
+"""Anyone's own pictures, from folders."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+
+from unveil.harness.assets import digest, sha256
+from unveil.harness.data.images import decode
+from unveil.harness.data.listing import Columns, Entry, from_csv, from_folders, relative, unnamed
+from unveil.harness.data.splits import Pictures, Shares, assemble, label
+from unveil.harness.errors import DataError
+from unveil.harness.run import Run
+from unveil.harness.types import Data
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Your own pictures: one folder per class, a private and a public root, optionally a CSV for labels and splits.
+
+    Without a CSV the folders of the first level below ``private`` are the classes, however deep the pictures lie in
+    them; below ``public`` they are the public people, and pictures that lie in no folder are of nobody known. A CSV has
+    a header, one line per picture, and paths relative to its own folder; only the pictures it lists are used.
+    Relative paths in settings start at the current folder.
+
+    Classes are numbered in sorted order. Pictures may differ in size, format and colour; they are turned as their EXIF
+    says, laid on white if transparent, cut to the centre square and resized. A picture that cannot be read is an
+    error that names it.
+
+    Attributes:
+        private: Folder of the private people.
+        public: Folder of other people's pictures, which the attacker may have.
+        labels: CSV of the private pictures: file, who is on it, and optionally the split (train, validation, test).
+        public_labels: CSV of the public pictures: file, and optionally who is on it.
+        file_column: Column with the path, in both CSVs.
+        identity_column: Column with the person in the private CSV; by default the first that is there of identity,
+            source_identity, person, name, label, class.
+        public_identity_column: The same for the public CSV.
+        split_column: Column with the split; by default ``split`` if it is there; empty draws the splits instead.
+            A validation split is carved from train where the column names none.
+        public_folders: Whether the folders of the first level below ``public`` are people, or shards without meaning.
+        min_images: Drop private classes with fewer pictures; those that are left need 3.
+        max_classes: Keep at most that many private classes, those with most pictures (ties by name).
+        max_public: Keep at most that many public pictures, drawn at random.
+        size: Height and width in pixels.
+        channels: 3 for colour, 1 for grey.
+        crop: Whether to cut out the centre square; otherwise pictures that are not square are stretched.
+        test: Share of a class's pictures that go to test, where no column says so.
+        validation: Share of the others that go to validation, where no column says so.
+        seed: Seed of the splits and of ``max_public``.
+        publishable: Whether the pictures, and reconstructions of them, may be shown on a page.
+    """
+
+    private: Annotated[str, Field(min_length=1)]
+    public: Annotated[str, Field(min_length=1)]
+    labels: str | None = None
+    public_labels: str | None = None
+    file_column: Annotated[str, Field(min_length=1)] = "file"
+    identity_column: str | None = None
+    public_identity_column: str | None = None
+    split_column: str | None = None
+    public_folders: Literal["people", "shards"] = "people"
+    min_images: Annotated[int, Field(ge=1)] = 1
+    max_classes: Annotated[int, Field(ge=1)] | None = None
+    max_public: Annotated[int, Field(ge=1)] | None = None
+    size: Annotated[int, Field(ge=16, le=1024)] = 64
+    channels: Literal[1, 3] = 3
+    crop: bool = True
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    seed: Annotated[int, Field(ge=0)] = 0
+    publishable: bool = False
+
+    paper: ClassVar[str] = ""
+
+    def content(self) -> Mapping[str, str]:
+        """Hashes of all pictures that are used, with their paths inside the roots, and of the CSVs.
+
+        Raises:
+            DataError: If a folder, a CSV or a file is not there.
+        """
+        found = {
+            "private": _digest(relative(self._private(), Path(self.private))),
+            "public": _digest(relative(self._public(), Path(self.public))),
+        }
+        tables = {"labels": self.labels, "public_labels": self.public_labels}
+        return found | {name: sha256(Path(table)) for name, table in tables.items() if table}
+
+    def load(self, run: Run) -> Data:
+        """Reads the pictures.
+
+        Raises:
+            DataError: If a folder is missing or empty, a picture cannot be read, a class has too few pictures, a CSV
+                does not fit, or somebody is both private and public.
+        """
+        private, public = self._private(), self._public()
+        given = [entry.split for entry in private] if private[0].split else None
+        return assemble(
+            self._decode(private, run),
+            self._decode(public, run),
+            Shares(self.test, self.validation, self.seed),
+            publishable=self.publishable,
+            given=given,
+        )
+
+    def _private(self) -> list[Entry]:
+        root = Path(self.private)
+        if self.labels:
+            columns = Columns(self.file_column, self.identity_column, self.split_column)
+            entries = from_csv(Path(self.labels), root, columns)
+        else:
+            entries = from_folders(root)
+        if not all(entry.person for entry in entries):
+            raise unnamed(entries)
+        return self._kept(entries)
+
+    def _kept(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The classes that are large enough, and no more of them than asked for."""
+        counts = Counter(entry.person for entry in entries)
+        large = sorted((name for name in counts if counts[name] >= self.min_images), key=lambda n: (-counts[n], n))
+        if not large:
+            name, most = counts.most_common(1)[0]
+            raise DataError(
+                f"none of the {len(counts)} classes in {self.private} has {self.min_images} images",
+                f"at least min_images = {self.min_images}; the largest class, {name}, has {most}",
+                "lower min_images, or add images",
+            )
+        kept = set(large[: self.max_classes])
+        if len(kept) < len(counts):
+            log.info(
+                "%s: %d of %d classes kept (%d have fewer than %d images, %d are beyond max_classes)",
+                *(self.private, len(kept), len(counts), len(counts) - len(large)),
+                *(self.min_images, len(large) - len(kept)),
+            )
+        return [entry for entry in entries if entry.person in kept]
+
+    def _public(self) -> list[Entry]:
+        root = Path(self.public)
+        if self.public_labels:
+            columns = Columns(self.file_column, self.public_identity_column, "")
+            entries = from_csv(Path(self.public_labels), root, columns)
+        else:
+            entries = from_folders(root, people=self.public_folders == "people")
+        if self.max_public is None or len(entries) <= self.max_public:
+            return entries
+        draw = torch.randperm(len(entries), generator=Run(f"folder {self.seed}").generator("public"))
+        return [entries[i] for i in draw[: self.max_public].sort().values.tolist()]
+
+    def _decode(self, entries: Sequence[Entry], run: Run) -> Pictures:
+        files = [entry.file for entry in entries]
+        pixels = decode(files, size=self.size, channels=self.channels, crop=self.crop, run=run)
+        return Pictures(pixels, *label([entry.person for entry in entries]))
+
+
+def _digest(files: Mapping[str, Path]) -> str:
+    """One hash for all files; reading waits for the disk, so several are read at a time."""
+    with ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as pool:
+        hashes: Iterable[str] = pool.map(_hash, files.values())
+        return digest(zip(files, hashes, strict=True))
+
+
+def _hash(file: Path) -> str:
+    try:
+        return sha256(file)
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}", "a readable file", "check its rights") from error

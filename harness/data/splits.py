@@ -1,0 +1,278 @@
+"""From pictures to ``Data``: stratified splits, disjoint people, one checksum, and the way into the store and back."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unveil.harness.errors import DataError
+from unveil.harness.run import Run
+from unveil.harness.types import Data, Images
+
+ROLES = ("train", "validation", "test")
+PARTS = (*ROLES, "public")
+LISTED = 10
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures of named people, before they are split.
+
+    Attributes:
+        pixels: ``(N, C, H, W)`` uint8, so that a stored data set is the data set that was loaded.
+        labels: ``(N,)`` int64, index into ``names``; -1 where nobody knows.
+        names: The people, in the order of their numbers.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How much of each person's pictures goes where.
+
+    Attributes:
+        test: Share of all pictures, in (0, 1).
+        validation: Share of those that are left, in (0, 1).
+        seed: Seed of the draw.
+    """
+
+    test: float
+    validation: float
+    seed: int
+
+
+def to_uint8(pixels: Tensor) -> Tensor:
+    """Rounds pixels in [0, 1] to 8 bits."""
+    return (pixels * 255).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def to_float(pixels: Tensor) -> Tensor:
+    """8-bit pixels as float32 in [0, 1]; ``to_uint8`` gives them back exactly."""
+    return pixels.to(torch.float32).div_(255)
+
+
+def label(people: Sequence[str]) -> tuple[Tensor, tuple[str, ...]]:
+    """Numbers people 0..C-1 in sorted order.
+
+    Args:
+        people: Who is on each picture; empty where nobody knows.
+
+    Returns:
+        Labels ``(N,)`` int64 (-1 for nobody knows) and the sorted names.
+    """
+    names = tuple(sorted(set(people) - {""}))
+    index = {name: i for i, name in enumerate(names)} | {"": -1}
+    return torch.tensor([index[person] for person in people], dtype=torch.int64), names
+
+
+def stratify(
+    labels: Tensor, names: Sequence[str], shares: Shares, given: Sequence[str] | None = None
+) -> dict[str, Tensor]:
+    """Divides each person's pictures into train, validation and test, at least one in each.
+
+    Each person is drawn with an own generator, so that adding people does not move anybody else's pictures.
+
+    Args:
+        labels: ``(N,)``, each an index into ``names``.
+        names: The people.
+        shares: How much goes where.
+        given: A role for each picture, if it is prescribed; validation is carved from train where it is not among them.
+
+    Returns:
+        Sorted indices per role.
+
+    Raises:
+        DataError: If somebody has too few pictures.
+    """
+    parts: dict[str, list[Tensor]] = {role: [] for role in ROLES}
+    poor: list[str] = []
+    for number, name in enumerate(names):
+        rows = torch.nonzero(labels == number).flatten()
+        generator = Run(f"split {shares.seed}").generator(name)
+        divided = _divide(rows[torch.randperm(len(rows), generator=generator)], shares, given)
+        if not all(len(some) for some in divided.values()):
+            poor.append(_counted(name, divided, given))
+        for role, some in divided.items():
+            parts[role].append(some)
+    if poor or not len(names):
+        raise _too_few(poor)
+    return {role: torch.cat(some).sort().values for role, some in parts.items()}
+
+
+def _divide(rows: Tensor, shares: Shares, given: Sequence[str] | None) -> dict[str, Tensor]:
+    """One person's shuffled rows by role."""
+    if given is None:
+        test, rest = _cut(rows, shares.test)
+        validation = rest[:0]
+    else:
+        test, validation, rest = (_of(role, rows, given) for role in ("test", "validation", "train"))
+    if given is None or "validation" not in given:
+        validation, rest = _cut(rest, shares.validation)
+    return {"train": rest, "validation": validation, "test": test}
+
+
+def _cut(rows: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """The first ``share`` of the rows, at least one, and the others."""
+    count = max(1, int(len(rows) * share + 0.5))
+    return rows[:count], rows[count:]
+
+
+def _of(role: str, rows: Tensor, given: Sequence[str]) -> Tensor:
+    return rows[torch.tensor([given[row] == role for row in rows.tolist()], dtype=torch.bool)]
+
+
+def _counted(name: str, divided: Mapping[str, Tensor], given: Sequence[str] | None) -> str:
+    total = sum(len(some) for some in divided.values())
+    if given is None:
+        return f"{name}: {total}"
+    return f"{name}: {total} ({', '.join(f'{role} {len(some)}' for role, some in divided.items())})"
+
+
+def _too_few(poor: Sequence[str]) -> DataError:
+    if not poor:
+        return DataError("there is no private person", "at least one person with 3 pictures or more")
+    return DataError(
+        f"too few images in {len(poor)} classes: {listed(poor)}",
+        "at least 3 images per class: one each to train on, to select on and to test on",
+        "add images, drop these classes (folder: min_images), or lower the test and validation shares",
+    )
+
+
+def listed(items: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    more = f" and {len(items) - LISTED} more" if len(items) > LISTED else ""
+    return ", ".join(items[:LISTED]) + more
+
+
+def assemble(
+    private: Pictures, public: Pictures, shares: Shares, *, publishable: bool, given: Sequence[str] | None = None
+) -> Data:
+    """Splits the private pictures, proves the people disjoint and computes the checksum.
+
+    Args:
+        private: Pictures of the private people, all of them named.
+        public: Pictures of other people.
+        shares: How to split.
+        publishable: Whether pictures may be shown on a page.
+        given: A role for each private picture, if it is prescribed.
+
+    Raises:
+        DataError: If somebody has too few pictures, or private people or pictures are among the public ones.
+    """
+    disjoint = prove_disjoint(private, public)
+    rows = stratify(private.labels, private.names, shares, given)
+    parts = {role: (private.pixels[index], private.labels[index]) for role, index in rows.items()}
+    parts["public"] = (public.pixels, public.labels)
+    return Data(
+        **{part: Images(to_float(pixels), labels) for part, (pixels, labels) in parts.items()},
+        names=private.names,
+        checksum=_checksum(parts, private.names),
+        disjoint=disjoint,
+        publishable=publishable,
+    )
+
+
+def _checksum(parts: Mapping[str, tuple[Tensor, Tensor]], names: Sequence[str]) -> str:
+    """Sha256 over 8-bit pixels and labels of all parts, their shapes, and the names."""
+    total = hashlib.sha256()
+    for part in PARTS:
+        pixels, labels = parts[part]
+        total.update(f"{part}{tuple(pixels.shape)}".encode())
+        total.update(pixels.contiguous().numpy().data)
+        total.update(labels.contiguous().numpy().data)
+    total.update("\0".join(names).encode())
+    return total.hexdigest()
+
+
+def prove_disjoint(private: Pictures, public: Pictures) -> str:
+    """How it is known that no private person is among the public ones, in words.
+
+    Raises:
+        DataError: If a name is on both sides, or the same picture is.
+    """
+    if not len(public.labels):
+        raise DataError("there is no public picture", "pictures of other people, for the attacker to learn from")
+    known = {_plain(name) for name in public.names}
+    both = [name for name in private.names if _plain(name) in known]
+    if both:
+        raise DataError(
+            f"{len(both)} people are private and public: {listed(both)}",
+            "public pictures of other people only: an attacker who has the private ones proves nothing",
+            "remove them from one side; if the same name means different people, rename them",
+        )
+    _no_picture_twice(private, public)
+    return _in_words(private, public)
+
+
+def _plain(name: str) -> str:
+    """A name without the differences that spelling makes."""
+    return re.sub(r"[\s_\-]+", " ", name).strip().casefold()
+
+
+def _no_picture_twice(private: Pictures, public: Pictures) -> None:
+    hidden = {_hash(picture): number for picture, number in zip(private.pixels, private.labels.tolist(), strict=True)}
+    hits = [hidden[found] for picture in public.pixels if (found := _hash(picture)) in hidden]
+    if hits:
+        people = sorted({private.names[number] for number in hits})
+        raise DataError(
+            f"{len(hits)} public pictures are, pixel for pixel, pictures of private people: {listed(people)}",
+            "public pictures of other people only",
+            "remove these pictures from the public side",
+        )
+
+
+def _hash(picture: Tensor) -> bytes:
+    return hashlib.sha256(picture.contiguous().numpy().data).digest()
+
+
+def _in_words(private: Pictures, public: Pictures) -> str:
+    named = int((public.labels >= 0).sum())
+    people = f"none of the {len(private.names)} private people is among the {len(public.names)} public ones, by name"
+    if named == len(public.labels):
+        return f"proven: {people}, and no picture is on both sides"
+    if named:
+        return (
+            f"in part: {people}, but {len(public.labels) - named} of {len(public.labels)} public pictures have no name"
+        )
+    return "not provable: the public pictures have no names; only that no picture is on both sides is known"
+
+
+def to_tensors(data: Data) -> dict[str, Tensor]:
+    """All pictures as 8-bit pixels and labels, for the store."""
+    tensors: dict[str, Tensor] = {}
+    for part in PARTS:
+        images: Images = getattr(data, part)
+        tensors[f"{part}.pixels"] = to_uint8(images.pixels)
+        tensors[f"{part}.labels"] = images.labels
+    return tensors
+
+
+def to_meta(data: Data) -> dict[str, Any]:
+    """Everything else about the data set, as JSON has it."""
+    return {
+        "names": list(data.names),
+        "checksum": data.checksum,
+        "disjoint": data.disjoint,
+        "publishable": data.publishable,
+    }
+
+
+def from_tensors(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Data:
+    """What ``to_tensors`` and ``to_meta`` took apart, exactly."""
+    parts = {part: Images(to_float(tensors[f"{part}.pixels"]), tensors[f"{part}.labels"]) for part in PARTS}
+    return Data(
+        **parts,
+        names=tuple(meta["names"]),
+        checksum=meta["checksum"],
+        disjoint=meta["disjoint"],
+        publishable=meta["publishable"],
+    )

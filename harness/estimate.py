@@ -1,0 +1,65 @@
+"""What a plan would cost, judged by what the same kind of work took before."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from unveil.harness.graph import Matrix, Node
+from unveil.harness.store import Store
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node of a plan.
+
+    Attributes:
+        kind: Stage.
+        label: In words.
+        state: ``known`` if it is in the store, else ``to run``.
+        seconds: What it took, or may take; None if nothing like it was ever run with this store.
+        source: What the seconds are known from.
+        key: Artefact key.
+    """
+
+    kind: str
+    label: str
+    state: str
+    seconds: float | None
+    source: str
+    key: str
+
+
+def estimate(matrix: Matrix, store: Store) -> list[Step]:
+    """Every step of a plan, in order."""
+    past = history(store)
+    return [_step(node, store, past) for node in matrix.nodes()]
+
+
+def history(store: Store) -> list[dict[str, Any]]:
+    """Provenance of every artefact in the store."""
+    found = store.fs.glob(f"{store.root}/artefacts/*.json")
+    return [json.loads(store.fs.cat_file(path))["provenance"] for path in sorted(found)]
+
+
+def _step(node: Node, store: Store, past: list[dict[str, Any]]) -> Step:
+    if store.has(node.key):
+        seconds = float(store.provenance(node.key)["seconds"])
+        return Step(node.kind, node.label, "known", seconds, "this store", node.key)
+    asked = {role: [use.asked for use in uses] for role, uses in node.uses.items()}
+    alike = [p for p in past if p["kind"] == node.kind and _names(p["uses"]) == _names(asked)]
+    nearest = {
+        "the same step, other code": [p for p in alike if p["identity"] == node.identity],
+        "the same settings elsewhere": [p for p in alike if p["uses"] == asked],
+        "the same plugin, other settings": alike,
+    }
+    for source, found in nearest.items():
+        if found:
+            return Step(node.kind, node.label, "to run", median(p["seconds"] for p in found), source, node.key)
+    return Step(node.kind, node.label, "to run", None, "", node.key)
+
+
+def _names(uses: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
+    return [[use["use"] for use in group] for group in uses.values()]

@@ -1,0 +1,128 @@
+"""Computes one node: the function that a pool is given."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import time
+import traceback
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from unveil.harness.errors import AssetError, StoreError, UnveilError
+from unveil.harness.graph import Node
+from unveil.harness.run import Progress, Run, Silent
+from unveil.harness.stages.bench import Bench
+from unveil.harness.store import Artefact, Store
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a node is computed with and its answer does not depend on.
+
+    Attributes:
+        store: URL of the store.
+        device: ``cpu``, ``cuda`` or ``cuda:1``.
+        mixed_precision: Whether bfloat16 may be used on devices that are faster at it.
+        shown: Where progress goes.
+    """
+
+    store: str
+    device: str = "cpu"
+    mixed_precision: bool = False
+    shown: Progress = field(default_factory=Silent)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a node ended.
+
+    Attributes:
+        status: ``done``, ``cached``, ``failed``, ``blocked`` or ``unscored`` (a metric whose weights are not to be
+            had: neither a failure nor an artefact, and tried again by the next run).
+        error: What was raised and where, if it failed; what failed before it, if it is blocked.
+        seconds: Time it took, now or when it was computed.
+    """
+
+    status: str
+    error: str = ""
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether the artefact is there."""
+        return self.status in ("done", "cached")
+
+
+@lru_cache(maxsize=1)
+def _bench(url: str) -> Bench:
+    return Bench(Store(url))
+
+
+def compute(node: Node, around: Surroundings) -> Outcome:
+    """Computes and stores a node whose parents are in the store.
+
+    A plugin that raises is a failed node; a store that cannot be written ends the run.
+
+    Raises:
+        StoreError: If the result cannot be kept.
+    """
+    import torch  # noqa: PLC0415 (so that a scheduler need not load it)
+
+    bench = _bench(around.store)
+    run = Run(
+        node.randomness,
+        torch.device(around.device),
+        around.mixed_precision,
+        bench.store.scratch(node.key),
+        around.shown,
+    )
+    start = time.monotonic()
+    try:
+        stage = importlib.import_module(f"unveil.harness.stages.{node.kind}")
+        artefact: Artefact = stage.compute(node, bench, run)
+    except StoreError:
+        raise
+    except AssetError as error:
+        status = "unscored" if node.kind == "measure" else "failed"
+        return Outcome(status, describe(error), time.monotonic() - start)
+    except Exception as error:
+        return Outcome("failed", describe(error), time.monotonic() - start)
+    seconds = time.monotonic() - start
+    kept = Artefact(artefact.record, artefact.tensors, artefact.files, provenance(node, around, seconds))
+    bench.store.save(node.key, kept)
+    bench.store.clear_scratch(node.key)
+    return Outcome("done", seconds=seconds)
+
+
+def describe(error: BaseException) -> str:
+    """An error in words, with the place where it was raised if it may be a bug."""
+    if isinstance(error, UnveilError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def provenance(node: Node, around: Surroundings, seconds: float) -> dict[str, Any]:
+    """Where and when a node was computed, and with what."""
+    import torch  # noqa: PLC0415 (see compute)
+
+    return {
+        "label": node.label,
+        "kind": node.kind,
+        "uses": {role: [use.asked for use in uses] for role, uses in node.uses.items()},
+        "options": dict(node.options),
+        "identity": node.identity,
+        "seconds": round(seconds, 2),
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": around.device,
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "unveil": version("unveil"), "python": platform.python_version(), "torch": torch.__version__,
+        },
+    }  # fmt: skip

@@ -1,0 +1,21 @@
+"""For library code that draws from torch's global generator: seeds it for a while, then puts it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from unveil.harness.run import Run
+
+
+@contextmanager
+def seeded(run: Run, *names: str | int) -> Iterator[None]:
+    """Inside the block, the global generators of the CPU and of the run's device start from ``run.seed(*names)``."""
+    devices = [run.device] if run.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.default_generator.manual_seed(run.seed(*names))
+        if devices:
+            torch.cuda.manual_seed(run.seed(*names))
+        yield

@@ -1,0 +1,293 @@
+"""From a plan to cells, and from cells to nodes: equal questions are one node."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unveil.harness import plugins
+from unveil.harness.canonical import digest
+from unveil.harness.errors import JudgeError
+from unveil.harness.fingerprint import fingerprint
+from unveil.harness.plan import DefensePart, EvaluatorPart, Part, Plan, PlanFile, TargetPart
+from unveil.harness.spec import Spec
+from unveil.harness.store import SCHEMA
+
+
+@dataclass(frozen=True)
+class Use:
+    """A plugin that a node uses: enough to make it again in another process."""
+
+    kind: str
+    spec: Spec
+    base: str
+
+    def make(self) -> Any:
+        """The plugin."""
+        return plugins.make(self.kind, self.spec, Path(self.base))
+
+    @functools.cached_property
+    def asked(self) -> dict[str, Any]:
+        """What enters the identity."""
+        return plugins.asked(self.spec, self.make())
+
+    @functools.cached_property
+    def module(self) -> str:
+        """Module whose source enters the key."""
+        return str(type(self.make()).__module__)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A unit of work.
+
+    Attributes:
+        kind: Stage that computes it: a module of ``unveil.harness.stages``.
+        label: Short name for people.
+        uses: Plugins by role; a stack of defenses is several.
+        options: JSON-able settings of the stage itself.
+        parents: Nodes it needs, by role.
+        stream: What its random numbers are derived from, besides the kind. The defense is deliberately not
+            part of a target's stream, nor the target of an attack's: all defenses start from the same
+            weights, see the same batches and are attacked from the same latents (common random numbers).
+    """
+
+    kind: str
+    label: str
+    uses: Mapping[str, tuple[Use, ...]] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    parents: Mapping[str, Node] = field(default_factory=dict)
+    stream: Mapping[str, Any] = field(default_factory=dict)
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """Hash of what is asked."""
+        return digest(
+            {
+                "kind": self.kind,
+                "uses": {role: [use.asked for use in uses] for role, uses in self.uses.items()},
+                "options": dict(self.options),
+                "parents": {role: node.identity for role, node in self.parents.items()},
+                "stream": dict(self.stream),
+            }
+        )
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Name of the artefact: identity, the code that answers, and the parents' keys."""
+        modules = sorted({use.module for uses in self.uses.values() for use in uses})
+        return digest(
+            {
+                "identity": self.identity,
+                "code": fingerprint(f"unveil.harness.stages.{self.kind}", *modules),
+                "schema": SCHEMA,
+                "parents": {role: node.key for role, node in self.parents.items()},
+            }
+        )
+
+    @functools.cached_property
+    def randomness(self) -> str:
+        """Identity that the node's random numbers are drawn for."""
+        return digest({"kind": self.kind, "stream": dict(self.stream)})
+
+    def lineage(self) -> Iterator[Node]:
+        """All nodes it needs, then itself, parents first; may repeat."""
+        for parent in self.parents.values():
+            yield from parent.lineage()
+        yield self
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Node) and self.key == other.key
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of the matrix, with the nodes that answer it.
+
+    Attributes:
+        data: Names as in the plan, and so on for the next four.
+        measures: One node per metric, and per judge where the metric needs one.
+        notes: Departures from the common recipe.
+    """
+
+    data: str
+    model: str
+    defense: str
+    attack: str
+    seed: int
+    nodes: Mapping[str, Node]
+    measures: tuple[Node, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """All cells of a plan and all judges, by (data, name)."""
+
+    cells: tuple[Cell, ...]
+    judges: Mapping[tuple[str, str], Node]
+
+    def nodes(self) -> list[Node]:
+        """Every node once, parents before children, cell by cell."""
+        wanted = [*self.judges.values()]
+        for cell in self.cells:
+            wanted += [*cell.nodes.values(), *cell.measures]
+        return list(dict.fromkeys(node for want in wanted for node in want.lineage()))
+
+
+class _Builder:
+    """Turns the parts of one plan into nodes."""
+
+    def __init__(self, file: PlanFile) -> None:
+        self.plan: Plan = file.plan
+        self.base = str(file.base)
+        self.made: dict[tuple[str, Spec], Use] = {}
+
+    def use(self, kind: str, spec: Spec) -> Use:
+        """The same object for the same plugin, so that files are hashed once."""
+        return self.made.setdefault((kind, spec), Use(kind, spec, self.base))
+
+    def data(self, part: Part) -> Node:
+        use = self.use("datasets", part.spec)
+        return Node("data", f"data {part.label}", {"dataset": (use,)}, stream={"data": use.asked})
+
+    def recipe(self, *changes: Mapping[str, Any]) -> dict[str, Any]:
+        from unveil.harness.recipe import Recipe  # noqa: PLC0415 (imports torch)
+
+        merged: dict[str, Any] = dict(self.plan.recipe)
+        for change in changes:
+            merged.update(change)
+        return plugins.dump(plugins.validated(Recipe, "recipe", merged, Path(self.base)))
+
+    def weights(self, part: TargetPart, data: Node) -> dict[str, Node]:
+        """Parents of a model that starts from training on public people; empty if it does not."""
+        if part.pretrain is None:
+            return {}
+        model = self.use("models", part.spec)
+        options = {"recipe": self.recipe(part.pretrain)}
+        stream = {"model": model.asked, "data": data.identity}
+        return {
+            "weights": Node(
+                "weights", f"pretraining {part.label}", {"model": (model,)}, options, {"data": data}, stream
+            )
+        }
+
+    def target(self, part: TargetPart, defense: DefensePart, data: Node, seed: int) -> Node:
+        model = self.use("models", part.spec)
+        stack = tuple(self.use("defenses", spec) for spec in defense.stack)
+        options = {"recipe": self.recipe(defense.recipe), "seed": seed}
+        parents = {"data": data, **self.weights(part, data)}
+        stream = {"model": model.asked, "seed": seed, "data": data.identity}
+        label = f"target {part.label} with {defense.label}{_seed(seed)}"
+        return Node("target", label, {"model": (model,), "defenses": stack}, options, parents, stream)
+
+    def evaluator(self, part: EvaluatorPart, data: Node) -> Node:
+        model = self.use("models", part.spec)
+        for target in self.plan.targets:
+            if self.use("models", target.spec).asked == model.asked:
+                raise JudgeError(
+                    f"evaluator {part.label!r} is the same model as target {target.label!r}",
+                    "a judge of another architecture than what it judges",
+                    "choose another model for the evaluator",
+                )
+        own = part.model_dump(include={"seed", "others", "min_pictures"})
+        options = {"recipe": self.recipe(part.recipe), **own}
+        parents = {"data": data, **self.weights(part, data)}
+        stream = {"model": model.asked, "seed": part.seed, "data": data.identity}
+        return Node("evaluator", f"evaluator {part.label}", {"model": (model,)}, options, parents, stream)
+
+    def attack(self, part: Part, data: Node, target: Node, seed: int) -> dict[str, Node]:
+        """The attack's node, and its prior's if it has one."""
+        use = self.use("attacks", part.spec)
+        stream = {"attack": use.asked, "seed": seed, "data": data.identity}
+        parents = {"data": data, "target": target}
+        prior: dict[str, Node] = {}
+        if (spec := use.make().needs()) is not None:
+            prior = {"prior": self.prior(spec, data, target, seed)}
+        options = {"seed": seed, "identities": self.plan.identities}
+        label = f"{part.label} on {target.label.removeprefix('target ')}"
+        return {**prior, "attack": Node("attack", label, {"attack": (use,)}, options, {**parents, **prior}, stream)}
+
+    def prior(self, spec: Spec, data: Node, target: Node, seed: int) -> Node:
+        use = self.use("priors", spec)
+        parents, label = {"data": data}, f"prior {spec.use}{_seed(seed)}"
+        if use.make().needs_view:
+            parents["target"] = target
+            label = f"prior {spec.use} for {target.label.removeprefix('target ')}"
+        stream = {"prior": use.asked, "seed": seed, "data": data.identity}
+        return Node("prior", label, {"prior": (use,)}, {"seed": seed}, parents, stream)
+
+    def measures(self, data: Node, target: Node, attack: Node, judges: Mapping[str, Node]) -> tuple[Node, ...]:
+        found: list[Node] = []
+        for part in self.plan.metrics:
+            use = self.use("metrics", part.spec)
+            metric = use.make()
+            parents = {"data": data, "target": target}
+            if metric.about == "attack":
+                parents["attack"] = attack
+            for name, judge in judges.items() if metric.needs_evaluator else [("", None)]:
+                more = {"evaluator": judge} if judge is not None else {}
+                options = {"name": part.label, "judge": name}
+                label = (
+                    f"{part.label} of {attack.label if metric.about == 'attack' else target.label}"
+                    + f" by {name}" * bool(name)
+                )
+                stream = {"metric": use.asked, "data": data.identity}
+                found.append(Node("measure", label, {"metric": (use,)}, options, {**parents, **more}, stream))
+        return tuple(found)
+
+    def notes(self, defense: DefensePart) -> tuple[str, ...]:
+        common, own = self.recipe(), self.recipe(defense.recipe)
+        changed = [f"{name} {own[name]} instead of {common[name]}" for name in own if own[name] != common[name]]
+        return (f"own recipe: {', '.join(changed)}",) if changed else ()
+
+    def cell(self, names: tuple[Part, TargetPart, DefensePart, Part, int], judges: Mapping[str, Node]) -> Cell:
+        part, model, defense, attack, seed = names
+        data = self.data(part)
+        target = self.target(model, defense, data, seed)
+        nodes = {"data": data, "target": target, **self.attack(attack, data, target, seed)}
+        measures = self.measures(data, target, nodes["attack"], judges)
+        if self.plan.pictures:
+            parents = {"data": data, "attack": nodes["attack"]}
+            nodes["picture"] = Node(
+                "picture", f"pictures of {nodes['attack'].label}", {}, {"people": self.plan.pictures}, parents
+            )
+        labels = (part.label, model.label, defense.label, attack.label)
+        return Cell(*labels, seed, nodes, measures, self.notes(defense))
+
+
+def _seed(seed: int) -> str:
+    return f", seed {seed}" if seed else ""
+
+
+def expand(file: PlanFile) -> Matrix:
+    """All cells of a plan. Makes every plugin, so that every wrong name and setting is found before anything runs.
+
+    Raises:
+        PluginError: For a plugin that is unknown, broken or wrongly configured.
+        JudgeError: For an evaluator that is the target.
+    """
+    build, plan = _Builder(file), file.plan
+    judges = {
+        (part.label, judge.label): build.evaluator(judge, build.data(part))
+        for part in plan.data
+        for judge in plan.evaluators
+    }
+    cells = tuple(
+        build.cell(
+            (part, model, defense, attack, seed),
+            {name: node for (data, name), node in judges.items() if data == part.label},
+        )
+        for seed in plan.seeds
+        for part in plan.data
+        for model in plan.targets
+        for defense in plan.defenses
+        for attack in plan.attacks
+    )
+    return Matrix(cells, judges)

@@ -1,0 +1,204 @@
+"""Any timm classifier by name, as a chain of named stages."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from unveil.harness import assets, torchvision_ops
+from unveil.harness.classifier import Classifier
+from unveil.harness.errors import PluginError, WeightsError
+from unveil.harness.global_rng import seeded
+from unveil.harness.models import weights as files
+from unveil.harness.models.chains import split
+from unveil.harness.run import Run
+from unveil.harness.spec import LocalPath
+from unveil.harness.types import Model
+
+ASSETS = {f"tf_efficientnet_lite{i}": f"efficientnet-lite{i}" for i in range(3)}
+
+
+@dataclass(frozen=True)
+class Timm(Model):
+    """Any classifier of the timm library, by its timm name.
+
+    The families that timm builds from a stem and a row of stages (ResNet, VGG, EfficientNet, MobileNet, ConvNeXt, ViT,
+    DenseNet, Swin, RegNet, ...) become chains with those stages; any other model is one stage named ``body``. Whether
+    the chain computes what timm's own model computes is checked each time one is built.
+
+    Attributes:
+        name: Such as ``"resnet18"``, or with a tag of pretrained weights, ``"resnet18.a1_in1k"``.
+        weights: ``"none"`` (random), ``"asset"`` (ImageNet weights that come with pip, for ``tf_efficientnet_lite0``,
+            ``1`` and ``2``), ``"hub"`` (timm's own, needs a network the first time) or a ``.safetensors``, ``.pt`` or
+            ``.pth`` file with timm's names. The head starts anew unless the class count is the checkpoint's.
+        size: Side that images are resized to; None takes them as they are.
+    """
+
+    name: str
+    weights: LocalPath = "none"
+    size: Annotated[int, Field(ge=8)] | None = None
+
+    def content(self) -> dict[str, str]:
+        """What the pretrained weights are: the checksum of a file or asset, or the address at the hub.
+
+        Raises:
+            PluginError: If timm knows no such model.
+            WeightsError: If the weights do not exist.
+        """
+        cfg = _config(self.name)
+        if self.weights == "none":
+            return {}
+        if self.weights == "hub":
+            return {"weights": f"hub:{cfg.hf_hub_id or cfg.url or cfg.file}"}
+        if self.weights == "asset":
+            return {"weights": assets.checksum(_asset(self.name))}
+        return {"weights": files.checksum(Path(self.weights))}
+
+    def build(self, classes: int, shape: tuple[int, int, int], run: Run) -> Classifier:
+        """The model as a chain, with its weights, a head for ``classes`` and timm's input normalisation."""
+        channels, sides = shape[0], (shape[1:] if self.size is None else (self.size, self.size))
+        cfg = _config(self.name)
+        with seeded(run, "initial weights"):
+            model = self._create(classes, channels, sides if cfg.fixed_input_size else None)
+        head_name, head = _head(self.name, model)
+        self._load(model, head_name, cfg.first_conv)
+        mean, std = _per_channel(cfg.mean, channels), _per_channel(cfg.std, channels)
+        probe = torch.randn(1, channels, *sides, generator=run.generator("chain check"))
+        stages, head = _as_chain(self.name, model, head_name, head, probe)
+        chain = Classifier(stages, head, classes=classes, mean=mean, std=std, size=self.size)
+        return chain.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _create(self, classes: int, channels: int, sides: Sequence[int] | None) -> nn.Module:
+        fixed = {} if sides is None else {"img_size": tuple(sides)}
+        create, hub = _timm().create_model, self.weights == "hub"
+        try:
+            return cast(nn.Module, create(self.name, pretrained=hub, num_classes=classes, in_chans=channels, **fixed))
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if hub:
+                raise WeightsError(
+                    f"the pretrained weights of {self.name} could not be fetched: {reason}",
+                    "a model with pretrained weights, and a network the first time",
+                    "go online, or download the file elsewhere and set weights = 'path/to/model.safetensors'",
+                ) from error
+            raise PluginError(
+                f"timm cannot build {self.name} for images of side {sides}: {reason}",
+                "a side the architecture takes, such as a multiple of its patch",
+                "set size",
+            ) from error
+
+    def _load(self, model: nn.Module, head: str, first: str | Sequence[str] | None) -> None:
+        stem = (first,) if isinstance(first, str) else tuple(first or ())
+        if self.weights == "asset":
+            state = files.read(assets.path(_asset(self.name)))
+            values = (value for name, value in state.items() if not name.endswith("num_batches_tracked"))
+            files.load_in_order(model, values, head, stem)
+        elif self.weights not in ("none", "hub"):
+            files.load(model, files.read(Path(self.weights)), head, stem)
+
+
+def _timm() -> ModuleType:
+    torchvision_ops.ensure()
+    return importlib.import_module("timm")  # seconds of import, needed only where a model is named
+
+
+def _config(name: str) -> Any:
+    """The description of a model in timm.
+
+    Raises:
+        PluginError: If there is no such model.
+    """
+    timm = _timm()
+    base, _, tag = name.partition(".")
+    if timm.is_model(base) and (not tag or name in timm.list_pretrained(f"{base}.*")):
+        return timm.get_pretrained_cfg(name)
+    known = timm.list_pretrained(f"{base}.*") if timm.is_model(base) else timm.list_models()
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise PluginError(
+        f"timm has no model named {name!r}{hint}", "a name from timm.list_models()", "correct the model's name"
+    )
+
+
+def _asset(name: str) -> str:
+    base = name.partition(".")[0]
+    if base not in ASSETS:
+        raise WeightsError(
+            f"there are no weights of {name} among the assets",
+            f"one of {', '.join(ASSETS)}",
+            "take one of these, or weights = 'hub', or a local file",
+        )
+    return ASSETS[base]
+
+
+def _per_channel(values: Sequence[float], channels: int) -> list[float]:
+    """The three values of an RGB model, or their mean for each channel of images that are not RGB."""
+    return list(values) if len(values) == channels else [sum(values) / len(values)] * channels
+
+
+def _head(name: str, model: nn.Module) -> tuple[str, nn.Module]:
+    found: Any = cast(Any, model).get_classifier()
+    names = [path for path, module in model.named_modules() if module is found]
+    if not names or not isinstance(found, nn.Linear | nn.Conv2d):
+        raise PluginError(
+            f"{name} does not end in one linear layer but in {type(found).__name__}",
+            "a classifier with one linear head",
+            "choose the variant without distillation or a related model",
+        )
+    return names[0], found
+
+
+def _as_chain(
+    name: str, model: nn.Module, head_name: str, head: nn.Module, probe: Tensor
+) -> tuple[dict[str, nn.Module], nn.Module]:
+    """Stages and head that answer the probe exactly as the model does."""
+    model.eval()
+    try:
+        with torch.no_grad():
+            expected = model(probe)
+    except RuntimeError as error:
+        raise PluginError(
+            f"{name} cannot take images of shape {tuple(probe.shape[1:])}: {error}", "larger images", "set size"
+        ) from error
+    model.set_submodule(head_name, nn.Identity())
+    linear = _linear(head)
+    for stages in (split(model), {"body": model}):
+        if stages and _agrees(stages, linear, probe, expected):
+            return stages, linear
+    raise PluginError(
+        f"{name} cannot be taken apart into features and a linear head",
+        "a model whose classifier is its last layer",
+        "choose another model",
+    )
+
+
+def _linear(head: nn.Module) -> nn.Module:
+    """The head as a linear layer; a 1x1 convolution behind global pooling is one."""
+    if isinstance(head, nn.Linear):
+        return head
+    assert isinstance(head, nn.Conv2d)
+    linear = nn.Linear(head.in_channels, head.out_channels, head.bias is not None, device="meta")
+    linear.weight = nn.Parameter(head.weight.detach().flatten(1))
+    linear.register_parameter("bias", cast("nn.Parameter | None", head.bias))
+    return linear
+
+
+@torch.no_grad()
+def _agrees(stages: dict[str, nn.Module], head: nn.Module, probe: Tensor, expected: Tensor) -> bool:
+    h = probe
+    try:
+        for stage in stages.values():
+            h = stage(h)
+        found = head(h)
+    except (RuntimeError, NotImplementedError, TypeError):  # a wrong guess at the structure
+        return False
+    return h.ndim == 2 and found.shape == expected.shape and torch.allclose(found, expected, rtol=1e-4, equal_nan=True)

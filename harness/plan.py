@@ -1,0 +1,253 @@
+"""A plan file: which defenses meet which attacks on which data, judged by whom. Imports no torch."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from unveil.harness.errors import PlanError
+from unveil.harness.plugins import suggest
+from unveil.harness.spec import Spec
+
+Others = Literal["identities", "nobody", "none"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Part(BaseModel):
+    """A plugin in a plan: ``use``, optionally a ``name`` for tables, and the plugin's settings beside them."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    use: str
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name in tables."""
+        return self.name or self.use.rpartition(":")[2]
+
+    @property
+    def spec(self) -> Spec:
+        """The plugin and its settings."""
+        return Spec(self.use, dict(self.model_extra or {}))
+
+
+class TargetPart(Part):
+    """The model that is attacked.
+
+    Attributes:
+        pretrain: Recipe changes for training on the data set's public people first; absent means no such training.
+    """
+
+    pretrain: dict[str, Any] | None = None
+
+
+class EvaluatorPart(TargetPart):
+    """A judge: another architecture with its own seed and split.
+
+    Attributes:
+        others: Whom else it knows: ``identities`` (each public person is a class, at least ``min_pictures``
+            pictures), ``nobody`` (all public pictures are one class) or ``none`` (closed set, as in most papers).
+        min_pictures: Public people with fewer pictures are left out.
+        seed: Seed of its split and training.
+        recipe: Changes to the common recipe.
+    """
+
+    others: Others = "identities"
+    min_pictures: Annotated[int, Field(ge=2)] = 5
+    seed: Annotated[int, Field(ge=0)] = 1000
+    recipe: dict[str, Any] = Field(default_factory=dict)
+
+
+class DefensePart(BaseModel):
+    """A defense, or a stack of them in order.
+
+    A single defense has its settings beside ``use``. In a stack each has a table of its own:
+    ``use = ["tl_dmi", "bido"]`` with ``tl_dmi = { freeze = "stage2" }``.
+
+    Attributes:
+        use: Name or names.
+        name: Name in tables.
+        recipe: Changes to the common recipe; the row says so.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    use: str | list[str]
+    name: str = ""
+    recipe: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _settings_belong(self) -> DefensePart:
+        if isinstance(self.use, list):
+            for name, settings in (self.model_extra or {}).items():
+                if name not in self.use or not isinstance(settings, dict):
+                    raise ValueError(f"in a stack {name!r} must be a table of settings of one of {', '.join(self.use)}")
+        return self
+
+    @property
+    def stack(self) -> tuple[Spec, ...]:
+        """The defenses in order."""
+        extra = dict(self.model_extra or {})
+        if isinstance(self.use, str):
+            return (Spec(self.use, extra),)
+        return tuple(Spec(use, extra.get(use, {})) for use in self.use)
+
+    @property
+    def label(self) -> str:
+        """Name in tables."""
+        return self.name or "+".join(spec.use.rpartition(":")[2] for spec in self.stack)
+
+
+class Plan(_Strict):
+    """What to run.
+
+    Attributes:
+        title: Shown on the page.
+        seeds: The whole matrix is repeated for each.
+        identities: How many private people are attacked; 0 means all.
+        pictures: How many people the reconstruction grids show.
+        recipe: The common training recipe; what is left out takes the default.
+        data: Data sets.
+        targets: Models.
+        evaluators: Judges.
+        defenses: Defenses and stacks.
+        attacks: Attacks.
+        metrics: Metrics.
+    """
+
+    title: str
+    seeds: Annotated[list[int], Field(min_length=1)] = [0]
+    identities: Annotated[int, Field(ge=0)] = 0
+    pictures: Annotated[int, Field(ge=0)] = 6
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    data: Annotated[list[Part], Field(min_length=1)]
+    targets: Annotated[list[TargetPart], Field(min_length=1)]
+    evaluators: Annotated[list[EvaluatorPart], Field(min_length=1)]
+    defenses: Annotated[list[DefensePart], Field(min_length=1)]
+    attacks: Annotated[list[Part], Field(min_length=1)]
+    metrics: Annotated[list[Part], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Plan:
+        groups: Mapping[str, list[Any]] = {
+            kind: getattr(self, kind) for kind in ("data", "targets", "evaluators", "defenses", "attacks", "metrics")
+        }
+        for kind, parts in groups.items():
+            labels = [part.label for part in parts]
+            for label in labels:
+                if labels.count(label) > 1:
+                    raise ValueError(f"two entries of {kind} are called {label!r}; give one of them another `name`")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} repeat")
+        return self
+
+
+@dataclass(frozen=True)
+class PlanFile:
+    """A plan as read.
+
+    Attributes:
+        plan: The validated plan.
+        text: The file's text.
+        base: Folder that relative paths are taken from.
+        name: File name without ending.
+    """
+
+    plan: Plan
+    text: str
+    base: Path
+    name: str
+
+
+PRESETS = files("unveil.harness") / "presets"
+
+
+def presets() -> list[str]:
+    """Names of the plans that come with the package."""
+    return sorted(p.name.removesuffix(".toml") for p in PRESETS.iterdir() if p.name.endswith(".toml"))
+
+
+def read(where: str) -> PlanFile:
+    """Reads a plan file, or a preset by name.
+
+    Raises:
+        PlanError: If there is no such file, it is not TOML, or it says something no plan can say.
+    """
+    path = Path(where)
+    if not path.suffix and where in presets():
+        text, base = (PRESETS / f"{where}.toml").read_text(encoding="utf-8"), Path.cwd()
+    else:
+        text, base = _text(path), path.resolve().parent
+    return PlanFile(parse(text, where), text, base, path.stem)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise PlanError(
+            f"there is no plan {str(path)!r}{suggest(str(path), presets())}",
+            f"a TOML file or one of the presets: {', '.join(presets())}",
+            "correct the path",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(
+            f"plan {str(path)!r} cannot be read: {error}", "a TOML file in UTF-8", "correct the file"
+        ) from error
+
+
+SINGULAR = {
+    "target": "targets",
+    "evaluator": "evaluators",
+    "defense": "defenses",
+    "attack": "attacks",
+    "metric": "metrics",
+}
+
+
+def parse(text: str, where: str) -> Plan:
+    """Validates the text of a plan.
+
+    Args:
+        text: TOML.
+        where: What to call it in errors.
+
+    Raises:
+        PlanError: If it is not TOML or not a plan.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(f"{where} is not valid TOML: {error}", "TOML", "correct that line") from error
+    tables = {SINGULAR.get(name, name): value for name, value in raw.items()}
+    for name in tables:
+        if name not in Plan.model_fields:
+            known = ", ".join(Plan.model_fields)
+            raise PlanError(
+                f"{where}: unknown key {name!r}{suggest(name, Plan.model_fields)}", f"one of {known}", "correct it"
+            )
+    parts = {name: [value] if isinstance(value, dict) and name != "recipe" else value for name, value in tables.items()}
+    try:
+        return Plan.model_validate(parts)
+    except ValidationError as error:
+        raise _plan_error(where, error) from error
+
+
+def _plan_error(where: str, error: ValidationError) -> PlanError:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        return PlanError(f"{where}: {place} is missing", "this part in every plan", f"add [{place}]; see docs/plans.md")
+    got = "" if first["type"] == "value_error" else f" = {first['input']!r}"
+    return PlanError(f"{where}: {place or 'plan'}{got}: {message}", "a value that the key allows", "see docs/plans.md")

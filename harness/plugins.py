@@ -1,0 +1,284 @@
+"""Finds plugins by name or file, and makes them from settings. Imports no torch and no plugin until asked."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import json
+import sys
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType, UnionType
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from unveil.harness.errors import PluginError
+from unveil.harness.spec import LOCAL_PATH, Spec
+
+T = TypeVar("T")
+KINDS = ("datasets", "models", "defenses", "priors", "attacks", "metrics")
+
+# What a class must offer to be of a kind; checked by name so that nothing heavy is imported here.
+OFFERS = {
+    "datasets": ("load",),
+    "models": ("build",),
+    "defenses": ("prepare", "augment", "loss", "finish"),
+    "priors": ("needs_view", "build", "fit"),
+    "attacks": ("access", "needs", "reconstruct"),
+    "metrics": ("about", "needs_evaluator", "measure"),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered plugin that has not been imported.
+
+    Attributes:
+        kind: One of ``KINDS``.
+        name: Registered name.
+        target: ``module:Class``.
+        origin: Distribution and version that registered it.
+    """
+
+    kind: str
+    name: str
+    target: str
+    origin: str
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'gmi'?`` if something similar is known, else nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+@cache
+def registered(kind: str) -> dict[str, tuple[Entry, ...]]:
+    """All plugins of a kind by name; a name that two packages claim has two entries."""
+    found: dict[str, dict[tuple[str, str], Entry]] = {}
+    for point in entry_points(group=f"unveil.{kind}"):
+        entry = Entry(kind, point.name, point.value, _origin(point))
+        found.setdefault(point.name, {})[entry.target, entry.origin] = entry
+    return {name: tuple(found[name].values()) for name in sorted(found)}
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown package"
+
+
+def find(kind: str, use: str) -> Entry:
+    """The one entry registered under a name.
+
+    Raises:
+        PluginError: If there is none, or more than one.
+    """
+    entries = registered(kind).get(use, ())
+    if not entries:
+        elsewhere = [k for k in KINDS if k != kind and use in registered(k)]
+        hint = f"; {use!r} is registered under {elsewhere[0]}" if elsewhere else suggest(use, registered(kind))
+        raise PluginError(
+            f"no {kind} plugin is called {use!r}{hint}",
+            f"one of {', '.join(registered(kind)) or '(none registered)'}",
+            "correct the name, install the package that has it, or name a file: use = 'my_plugin.py:MyPlugin'",
+        )
+    if len(entries) > 1:
+        raise PluginError(
+            f"{len(entries)} packages register {kind} {use!r}: {', '.join(e.origin for e in entries)}",
+            "one plugin for one name",
+            "uninstall one of the packages, or name the file: use = 'path/to/file.py:Class'",
+        )
+    return entries[0]
+
+
+def load(kind: str, use: str, base: Path) -> type:
+    """Imports a plugin's class.
+
+    Args:
+        kind: One of ``KINDS``.
+        use: Registered name or ``file.py:Class``.
+        base: Folder that a relative file is looked for in.
+
+    Raises:
+        PluginError: If it is unknown, registered twice, or cannot be imported or used as that kind.
+    """
+    path, _, name = use.rpartition(":")
+    if path.endswith(".py"):
+        cls = _attribute(_import_file(base / path), name, use)
+    else:
+        entry = find(kind, use)
+        module, _, name = entry.target.partition(":")
+        cls = _attribute(_import(module, use, entry.origin), name, use)
+    missing = [offer for offer in OFFERS[kind] if not hasattr(cls, offer)]
+    params = getattr(cls, "__dataclass_params__", None)
+    if params is None or not params.frozen:
+        raise PluginError(f"{use!r} is not a frozen dataclass", "@dataclass(frozen=True)", "decorate the class so")
+    if missing:
+        raise PluginError(
+            f"{use!r} lacks {', '.join(missing)}", f"a class of kind {kind}", "see docs/plugins.md, or `unveil new`"
+        )
+    return cls
+
+
+def _import(module: str, use: str, origin: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except Exception as error:
+        raise PluginError(
+            f"plugin {use!r} from {origin} cannot be imported: {type(error).__name__}: {error}",
+            f"module {module} to import without error",
+            "repair or uninstall that package",
+        ) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise PluginError(
+            f"plugin file {path} does not exist", "a Python file", "correct the path (it is relative to the plan)"
+        )
+    name = f"unveil_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise PluginError(
+            f"plugin file {path} raised {type(error).__name__}: {error}", "a file that imports", "repair it"
+        ) from error
+    return module
+
+
+def _attribute(module: ModuleType, name: str, use: str) -> type:
+    cls = getattr(module, name, None)
+    if not inspect.isclass(cls):
+        classes = [n for n, v in vars(module).items() if inspect.isclass(v) and v.__module__ == module.__name__]
+        raise PluginError(
+            f"{use!r} names no class in {module.__name__}{suggest(name, classes)}",
+            f"one of {', '.join(classes)}",
+            "correct the name",
+        )
+    return cls
+
+
+def make(kind: str, spec: Spec, base: Path) -> Any:
+    """A plugin with its settings validated.
+
+    Raises:
+        PluginError: If the plugin cannot be loaded, or a setting is unknown, of the wrong type or out of range.
+    """
+    return validated(load(kind, spec.use, base), spec.use, spec.settings, base)
+
+
+def validated(cls: type[T], name: str, settings: Mapping[str, Any], base: Path) -> T:
+    """An instance of a dataclass, made from settings that may be wrong.
+
+    Args:
+        cls: The dataclass.
+        name: What to call it in errors.
+        settings: As in a plan.
+        base: Folder that relative paths are taken from.
+
+    Raises:
+        PluginError: If a setting is unknown, missing, of the wrong type or out of range.
+    """
+    hints = typing.get_type_hints(cls, include_extras=True)
+    names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    for setting in settings:
+        if setting not in names:
+            raise PluginError(
+                f"{name} has no setting {setting!r}{suggest(setting, names)}",
+                f"one of {', '.join(names) or '(it has none)'}",
+                "correct or remove it",
+            )
+    prepared = {setting: _prepared(value, hints[setting], base) for setting, value in settings.items()}
+    try:  # through JSON: strict about types, yet lists become tuples and text becomes enums
+        return TypeAdapter(cls).validate_json(json.dumps(prepared), strict=True)
+    except ValidationError as error:
+        raise _setting_error(name, error) from error
+    except TypeError as error:
+        raise PluginError(f"{name}: {error}", "numbers, text, true or false, lists and tables") from error
+
+
+def _setting_error(use: str, error: ValidationError) -> PluginError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return PluginError(
+        f"{use}: {where or 'settings'} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}",
+        "a value that the setting allows",
+        f"see `unveil list {use}`",
+    )
+
+
+def _prepared(value: Any, hint: Any, base: Path) -> Any:
+    """Nested plugins become ``Spec``s; relative paths become absolute ones if something lies there."""
+    parts = typing.get_args(hint) if isinstance(hint, UnionType) or typing.get_origin(hint) is typing.Union else (hint,)
+    if Spec in parts and isinstance(value, Mapping) and "use" in value and "settings" not in value:
+        rest = {name: setting for name, setting in value.items() if name != "use"}
+        return {"use": value["use"], "settings": rest}
+    marks = [mark for part in parts for mark in getattr(part, "__metadata__", ())]
+    if LOCAL_PATH in marks and isinstance(value, str) and value and (base / value).exists():
+        return str((base / value).resolve())
+    return value
+
+
+def dump(plugin: Any) -> dict[str, Any]:
+    """All settings of a plugin, defaults included, as JSON-able values."""
+    dumped: dict[str, Any] = TypeAdapter(type(plugin)).dump_python(plugin, mode="json")
+    return dumped
+
+
+def asked(spec: Spec, plugin: Any) -> dict[str, Any]:
+    """What a plugin is asked to do, as it enters an identity.
+
+    Where a plugin reports a checksum under the name of one of its settings, the checksum replaces the
+    setting: a folder that was moved is still the same folder.
+    """
+    content = getattr(plugin, "content", dict)()  # a plugin that reads nothing need not say so
+    settings = {**dump(plugin), **content}
+    path, _, name = spec.use.rpartition(":")
+    use = f"{Path(path).name}:{name}" if path.endswith(".py") else spec.use
+    return {"use": use, "settings": settings}
+
+
+@dataclass(frozen=True)
+class About:
+    """What a list says of a plugin."""
+
+    line: str
+    paper: str
+
+
+def about(entry: Entry) -> About:
+    """One line and the paper, read from the source without importing the plugin."""
+    module, _, name = entry.target.partition(":")
+    try:
+        spec = importlib.util.find_spec(module)
+        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8")) if spec and spec.origin else ast.parse("")
+    except (ImportError, OSError, SyntaxError) as error:
+        return About(f"(cannot be read: {error})", "")
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            doc = (ast.get_docstring(node) or "").strip()
+            return About(doc.split("\n")[0], _paper(node))
+    return About("(its class is not in its module)", "")
+
+
+def _paper(node: ast.ClassDef) -> str:
+    for line in node.body:
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.target.id == "paper":
+            return str(ast.literal_eval(line.value)) if line.value else ""
+    return ""

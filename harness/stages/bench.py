@@ -1,0 +1,117 @@
+"""What nodes work with: their parents' artefacts, turned back into data, classifiers and generators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from torch import Tensor
+
+from unveil.harness.data.splits import from_tensors
+from unveil.harness.errors import WeightsError
+from unveil.harness.graph import Node
+from unveil.harness.store import Artefact, Store
+from unveil.harness.types import Classifier, Data, Generator, Run, Spent
+
+T = TypeVar("T")
+KEPT = 6  # things in memory at once: data, target, prior, evaluator and a little more
+
+
+class Bench:
+    """Loads what a node needs and keeps the last few things loaded.
+
+    Args:
+        store: Where artefacts are.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._kept: dict[str, object] = {}
+
+    def _keep(self, key: str, load: Callable[[], T]) -> T:
+        if key in self._kept:
+            self._kept[key] = self._kept.pop(key)  # most recent last
+        else:
+            value = load()
+            while len(self._kept) >= KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = value
+        return self._kept[key]  # type: ignore[return-value]
+
+    def artefact(self, node: Node) -> Artefact:
+        """What the node computed."""
+        return self.store.load(node.key)
+
+    def data(self, node: Node) -> Data:
+        """The data set that a data node loaded."""
+
+        def load() -> Data:
+            artefact = self.artefact(node)
+            return from_tensors(artefact.tensors, artefact.record)
+
+        return self._keep(node.key, load)
+
+    def classifier(self, node: Node, run: Run) -> Classifier:
+        """A trained classifier in evaluation mode on the run's device; do not change it."""
+
+        def load() -> Classifier:
+            artefact = self.artefact(node)
+            classifier = self.untrained(node, artefact.record["classes"], tuple(artefact.record["shape"]), run)
+            fill(classifier, artefact.tensors, node.label)
+            for use in node.uses.get("defenses", ()):
+                classifier = use.make().finish(classifier, run)
+            return classifier.to(run.device).eval().requires_grad_(False)
+
+        return self._keep(node.key, load)
+
+    def untrained(self, node: Node, classes: int, shape: tuple[int, int, int], run: Run) -> Classifier:
+        """The architecture of a target, evaluator or pretraining node, defenses prepared."""
+        classifier: Classifier = node.uses["model"][0].make().build(classes, shape, run)
+        if "weights" in node.parents:
+            body = {name: t for name, t in self.artefact(node.parents["weights"]).tensors.items() if not _head(name)}
+            fill(classifier, body, node.parents["weights"].label, head=False)
+        for use in node.uses.get("defenses", ()):
+            classifier = use.make().prepare(classifier, run)
+        return classifier
+
+    def generator(self, node: Node, run: Run) -> tuple[Generator, Spent]:
+        """A trained prior in evaluation mode, and what its training asked of the target."""
+
+        def load() -> tuple[Generator, Spent]:
+            artefact = self.artefact(node)
+            record = artefact.record
+            generator: Generator = node.uses["prior"][0].make().build(record["classes"], tuple(record["shape"]))
+            generator.load_state_dict(dict(artefact.tensors))
+            generator.to(run.device).eval().requires_grad_(False)
+            return generator, Spent(record["queries"], record["gradients"])
+
+        return self._keep(node.key, load)
+
+
+def _head(name: str) -> bool:
+    return name.startswith("head.")
+
+
+def fill(classifier: Classifier, state: dict[str, Tensor] | object, source: str, *, head: bool = True) -> None:
+    """Loads a state dict, strictly.
+
+    Args:
+        classifier: What to fill.
+        state: Tensors by name.
+        source: Where they come from, for the error.
+        head: Whether the head must be among them.
+
+    Raises:
+        WeightsError: If names or shapes differ.
+    """
+    state = dict(state)  # type: ignore[call-overload]
+    own = classifier.state_dict()
+    wanted = {name for name in own if head or not _head(name)}
+    wrong = sorted(wanted ^ set(state)) or [name for name in wanted if own[name].shape != state[name].shape]
+    if wrong:
+        raise WeightsError(
+            f"{source} does not fit the model: {', '.join(wrong[:5])} missing, unexpected or of another shape",
+            f"{len(wanted)} tensors of the model's own names and shapes",
+            "train it with the same model settings",
+        )
+    classifier.load_state_dict(state, strict=head)

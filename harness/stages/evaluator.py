@@ -1,0 +1,91 @@
+"""Trains a judge that can say "nobody here", and measures how far it can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unveil.harness.errors import DataError
+from unveil.harness.graph import Node
+from unveil.harness.intervals import to_figure
+from unveil.harness.stages.bench import Bench
+from unveil.harness.stages.fitting import kept, train
+from unveil.harness.stages.people import hold_out, join, known_people, strangers
+from unveil.harness.store import Artefact
+from unveil.harness.training import predict
+from unveil.harness.types import Classifier, Data, Direction, Images, Measurement, Run
+
+APART = 0.2  # share of public people whom no judge sees in training: they measure its floor
+VALIDATION = 0.15
+
+
+@dataclass(frozen=True)
+class Society:
+    """Whom a judge learns to tell apart.
+
+    Attributes:
+        train: Private people first (0 to C-1), then others.
+        validation: Same people, other pictures.
+        strangers: Public pictures of people who are in neither.
+        classes: Number of classes.
+        knows: The above in words.
+    """
+
+    train: Images
+    validation: Images
+    strangers: Images
+    classes: int
+    knows: str
+
+
+def gather(data: Data, others: str, fewest: int, run: Run) -> Society:
+    """Draws a split of its own from the private training pictures, and adds other people."""
+    own = hold_out(join(data.train, data.validation), VALIDATION, run.generator("private split"))
+    public, apart = strangers(data.public, APART, run.generator("strangers"))
+    if others == "none":
+        return Society(*own, apart, data.classes, f"{data.classes} private people and nobody else (closed set)")
+    if others == "identities":
+        public = known_people(public, fewest)
+    else:
+        public = Images(public.pixels, torch.zeros_like(public.labels))
+    if not len(public):
+        raise DataError(
+            f"no public person has {fewest} or more pictures with a name",
+            "public people whom the evaluator can learn",
+            "set others = 'nobody' for this evaluator",
+        )
+    count = int(public.labels.max()) + 1
+    more = hold_out(Images(public.pixels, public.labels + data.classes), VALIDATION, run.generator("public split"))
+    train, validation = (join(mine, theirs) for mine, theirs in zip(own, more, strict=True))
+    whom = f"{count} public people" if others == "identities" else f'"nobody here" ({len(public)} public pictures)'
+    return Society(train, validation, apart, data.classes + count, f"{data.classes} private people and {whom}")
+
+
+def trust(classifier: Classifier, data: Data, apart: Images, run: Run) -> list[Measurement]:
+    """How often the judge is right on held-out private pictures, and wrong on strangers."""
+    verdict = predict(classifier, data.test, device=run.device).argmax(1)
+    right = (verdict == data.test.labels).double()
+    taken = (predict(classifier, apart, device=run.device).argmax(1) < data.classes).double()
+    person = torch.where(apart.labels < 0, apart.labels.max() + 1 + torch.arange(len(apart)), apart.labels)
+    people = data.test.labels.numpy()
+    return [
+        _share("accepts held-out private", Direction.USEFUL, right, people),
+        _share("takes a stranger for a private person", Direction.LEAKS, taken, person.numpy()),
+    ]
+
+
+def _share(column: str, direction: Direction, hits: torch.Tensor, people: NDArray[np.int64]) -> Measurement:
+    return Measurement(column, "share", direction, 0.0, 1.0, values=hits.numpy(), identities=people, samples=len(hits))
+
+
+def compute(node: Node, bench: Bench, run: Run) -> Artefact:
+    """An evaluator with its own figures."""
+    data = bench.data(node.parents["data"])
+    society = gather(data, node.options["others"], node.options["min_pictures"], run)
+    classifier = bench.untrained(node, society.classes, data.train.shape, run)
+    facts = train(node, classifier, (), society.train, society.validation, run)
+    figures = [to_figure("trust", None, m).plain() for m in trust(classifier, data, society.strangers, run)]
+    return kept(classifier, data.train.shape, {"knows": society.knows, "figures": figures, **facts})

@@ -1,0 +1,55 @@
+"""Regrouping pictures by person, for training on public people and for judges."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unveil.harness.types import Images
+
+
+def known_people(images: Images, fewest: int) -> Images:
+    """Pictures of people who are known by name and have enough of them, relabelled from 0.
+
+    Args:
+        images: Labels -1 are unknown people.
+        fewest: Smallest number of pictures.
+    """
+    labels, counts = images.labels[images.labels >= 0].unique(return_counts=True)
+    kept = labels[counts >= fewest]
+    chosen = images[torch.isin(images.labels, kept)]
+    return Images(chosen.pixels, torch.searchsorted(kept, chosen.labels))
+
+
+def hold_out(images: Images, share: float, generator: torch.Generator) -> tuple[Images, Images]:
+    """Splits off a share of each person's pictures, at least one and never all.
+
+    Returns:
+        (the rest, the part held out).
+    """
+    held = torch.zeros(len(images), dtype=torch.bool)
+    for label in images.labels.unique():
+        own = (images.labels == label).nonzero().flatten()
+        count = min(max(1, round(share * len(own))), len(own) - 1)
+        held[own[torch.randperm(len(own), generator=generator)[:count]]] = True
+    return images[~held], images[held]
+
+
+def strangers(images: Images, share: float, generator: torch.Generator) -> tuple[Images, Images]:
+    """Splits off a share of the people with all their pictures; unknown people are one each.
+
+    Returns:
+        (pictures of the other people, pictures of the people held out).
+    """
+    unknown = images.labels < 0
+    own = torch.where(unknown, images.labels.max() + 1 + torch.arange(len(images)), images.labels)
+    people = own.unique()
+    count = max(1, round(share * len(people)))
+    apart: Tensor = people[torch.randperm(len(people), generator=generator)[:count]]
+    held = torch.isin(own, apart)
+    return images[~held], images[held]
+
+
+def join(*parts: Images) -> Images:
+    """One set of several."""
+    return Images(torch.cat([p.pixels for p in parts]), torch.cat([p.labels for p in parts]))

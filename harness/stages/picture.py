@@ -1,0 +1,50 @@
+"""Draws reconstructions beside real pictures of the same people."""
+
+from __future__ import annotations
+
+import io
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from unveil.harness.graph import Node
+from unveil.harness.stages.attack import reconstructions
+from unveil.harness.stages.bench import Bench
+from unveil.harness.store import Artefact
+from unveil.harness.types import Images, Run
+
+REAL, MADE, GAP = 3, 5, 6  # pictures a side, and pixels between the sides
+
+
+def strip(images: Images, label: int, count: int) -> list[Tensor]:
+    """The first pictures of one person; white where there are fewer."""
+    own = list(images.pixels[images.labels == label][:count])
+    return own + [torch.ones(images.shape)] * (count - len(own))
+
+
+def grid(real: Images, made: Images, people: list[int]) -> bytes:
+    """PNG: one line a person, real pictures left, reconstructions right."""
+    count = min(MADE, int(torch.bincount(made.labels).max()))
+    lines = []
+    for label in people:
+        left, right = torch.cat(strip(real, label, REAL), 2), torch.cat(strip(made, label, count), 2)
+        lines.append(torch.cat([left, torch.ones(left.shape[0], left.shape[1], GAP), right], 2))
+    pixels = (torch.cat(lines, 1) * 255).round().to(torch.uint8)
+    pixels = pixels.expand(3, -1, -1) if pixels.shape[0] == 1 else pixels
+    out = io.BytesIO()
+    Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def compute(node: Node, bench: Bench, run: Run) -> Artefact:  # noqa: ARG001 (one signature for all stages)
+    """A grid of the first people attacked: chosen by number, not by success."""
+    data = bench.data(node.parents["data"])
+    made = reconstructions(bench.artefact(node.parents["attack"]))
+    people = made.labels.unique()[: node.options["people"]].tolist()
+    record = {
+        "people": [data.names[label] for label in people],
+        "publishable": data.publishable,
+        "caption": f"Left: {REAL} real pictures each. Right: reconstructions, successes and failures alike.",
+    }
+    return Artefact(record, files={"grid.png": grid(data.train, made, people)})

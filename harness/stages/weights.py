@@ -1,0 +1,29 @@
+"""Trains a model on the data set's public people: initial weights for all that start from it."""
+
+from __future__ import annotations
+
+from unveil.harness.errors import DataError
+from unveil.harness.graph import Node
+from unveil.harness.stages.bench import Bench
+from unveil.harness.stages.fitting import kept, train
+from unveil.harness.stages.people import hold_out, known_people
+from unveil.harness.store import Artefact
+from unveil.harness.types import Run
+
+FEWEST = 5  # pictures of a public person that make a class
+
+
+def compute(node: Node, bench: Bench, run: Run) -> Artefact:
+    """Weights trained to tell public people apart."""
+    public = known_people(bench.data(node.parents["data"]).public, FEWEST)
+    classes = int(public.labels.max()) + 1 if len(public) else 0
+    if classes < 2:
+        raise DataError(
+            f"the public pictures show {classes} people with at least {FEWEST} pictures each",
+            "two or more, to train initial weights on",
+            "remove `pretrain` from the plan, or give public pictures with identities",
+        )
+    own, validation = hold_out(public, 0.1, run.generator("public split"))
+    classifier = bench.untrained(node, classes, public.shape, run)
+    facts = train(node, classifier, (), own, validation, run)
+    return kept(classifier, public.shape, facts)

@@ -1,0 +1,185 @@
+"""Logs results to MLflow. The store is the truth: this can be repeated at any time, and may fail without loss."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from unveil.harness.canonical import digest
+from unveil.harness.rows import Picture, Results, Row
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from unveil.harness.store import Store
+
+EXPERIMENT = "unveil"
+MOST = 500  # characters of a parameter that MLflow keeps
+# Set before mlflow is imported: no usage reports, and no minutes of retries when a server is down.
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+
+
+def default_uri(store: Store) -> str:
+    """SQLite under a local store, else a file in the current folder."""
+    folder = store.local
+    return f"sqlite:///{folder / 'mlflow.db' if folder else 'mlflow.db'}"
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Where results were logged.
+
+    Attributes:
+        run: Id of the parent run.
+        fresh: False if the same results had been logged there before.
+    """
+
+    run: str
+    fresh: bool
+
+
+def log(results: Results, page: str, store: Store, uri: str) -> Logged:
+    """One parent run per matrix, one nested run per cell and one per target and prior.
+
+    Args:
+        results: What to log.
+        page: The rendered leaderboard, without pictures of real people.
+        store: Where training curves are read from.
+        uri: MLflow tracking URI.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient  # noqa: PLC0415 (takes seconds; the only place that knows MLflow)
+
+    client = MlflowClient(tracking_uri=uri)
+    tracker = Tracker(client, _experiment(client, store, uri), results)
+    rows = [row.plain() for row in results.rows]
+    mark = digest(rows)
+    if (known := tracker.known(mark)) is not None:
+        return Logged(known, fresh=False)
+    with tracker.run(results.title, {"unveil.rows": mark}) as parent:
+        client.log_text(parent, results.plan, "plan.toml")
+        client.log_text(parent, page, "leaderboard.html")
+        client.log_text(parent, json.dumps(rows, indent=1), "rows.json")
+        client.log_dict(parent, results.provenance, "provenance.json")
+        for row in results.rows:
+            tracker.cell(parent, row)
+        trained = [row.keys[role] for row in results.rows for role in ("target", "prior") if role in row.keys]
+        for key in dict.fromkeys(key for key in trained if key in results.provenance):
+            tracker.curves(parent, key, store.record(key)["curves"])
+    return Logged(parent, fresh=True)
+
+
+def _experiment(client: MlflowClient, store: Store, uri: str) -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return str(found.experiment_id)
+    # a database of our own keeps its files beside it; a server decides for itself
+    place = (store.local / "mlflow-files").as_uri() if uri.startswith("sqlite:") and store.local else None
+    return str(client.create_experiment(EXPERIMENT, artifact_location=place))
+
+
+def _name(text: str) -> str:
+    """A name that MLflow takes: letters, digits and ``_-. :/``."""
+    return "".join(c if c.isalnum() or c in "_-. :/" else "_" for c in text.replace("@", " by "))
+
+
+class Tracker:
+    """Writes runs into one experiment.
+
+    Args:
+        client: MLflow's.
+        experiment: Id.
+        results: What is logged.
+    """
+
+    def __init__(self, client: MlflowClient, experiment: str, results: Results) -> None:
+        self.client, self.experiment, self.provenance = client, experiment, results.provenance
+        # a tracking server is a publication: pictures of real people stay in the store
+        self.pictures = {picture.cell: picture for picture in results.pictures if picture.publishable}
+
+    def known(self, mark: str) -> str | None:
+        """Id of a finished parent run with the same rows."""
+        query = f"tags.`unveil.rows` = '{mark}' and attributes.status = 'FINISHED'"
+        found = self.client.search_runs([self.experiment], query, max_results=1)
+        return str(found[0].info.run_id) if found else None
+
+    @contextmanager
+    def run(self, name: str, tags: Mapping[str, str], end: str = "FINISHED") -> Iterator[str]:
+        """A run that ends as it should, or as FAILED if the block raises."""
+        run = str(self.client.create_run(self.experiment, run_name=name, tags=dict(tags)).info.run_id)
+        try:
+            yield run
+        except BaseException:
+            self.client.set_terminated(run, "FAILED")
+            raise
+        self.client.set_terminated(run, end)
+
+    def cell(self, parent: str, row: Row) -> None:
+        """A nested run for one cell; a failed cell is a failed run with its error."""
+        from mlflow.entities import Metric, Param  # noqa: PLC0415 (see log)
+
+        tags = {"mlflow.parentRunId": parent, "unveil.status": row.status, "unveil.error": row.error or ""}
+        names = row.model_dump(include={"data", "model", "defense", "attack", "seed"})
+        params = {**names, **row.facts, **self.settings(row)}
+        values = {name: float(count) for name, count in row.budget.items()}
+        for figure in row.figures:
+            ends = {"": figure.value, " low": figure.low, " high": figure.high}
+            values |= {figure.name + end: value for end, value in ends.items() if value is not None}
+        end = "FINISHED" if row.status == "done" else "FAILED"
+        with self.run(f"{row.defense} x {row.attack}, seed {row.seed}", tags, end) as run:
+            self.client.log_batch(
+                run,
+                metrics=[Metric(_name(name), value, 0, 0) for name, value in values.items()],
+                params=[Param(_name(name), str(value)[:MOST]) for name, value in list(params.items())[:100]],
+            )
+            self.client.log_dict(run, row.plain(), "row.json")
+            behind = {key: self.provenance[key] for key in row.keys.values() if key in self.provenance}
+            self.client.log_dict(run, behind, "provenance.json")
+            if row.cell in self.pictures:
+                self.picture(run, self.pictures[row.cell])
+
+    def settings(self, row: Row) -> dict[str, str]:
+        """All settings of the plugins behind a row, as ``role.plugin.setting``."""
+        found: dict[str, str] = {}
+        for key in row.keys.values():
+            behind = self.provenance.get(key, {"uses": {}, "options": {}})
+            for role, uses in behind["uses"].items():
+                for use in uses:
+                    found |= {f"{role}.{use['use']}.{name}": str(value) for name, value in use["settings"].items()}
+        return found
+
+    def picture(self, run: str, picture: Picture) -> None:
+        """The reconstruction grid of a cell."""
+        image = Image.open(io.BytesIO(base64.b64decode(picture.png)))
+        self.client.log_image(run, image, artifact_file="reconstructions.png")
+
+    def curves(self, parent: str, key: str, curves: Mapping[str, Sequence[float | None]]) -> None:
+        """A nested run with the training curves of a target or a prior."""
+        from mlflow.entities import Metric  # noqa: PLC0415 (see log)
+
+        points = [
+            Metric(_name(name), float(value), 0, step)
+            for name, values in curves.items()
+            for step, value in enumerate(values)
+            if value is not None
+        ]
+        behind = self.provenance[key]
+        with self.run(behind["label"], {"mlflow.parentRunId": parent, "unveil.status": "done"}) as run:
+            for start in range(0, len(points), 1000):  # as many as MLflow takes at once
+                self.client.log_batch(run, metrics=points[start : start + 1000])
+            self.client.log_dict(run, behind, "provenance.json")

@@ -1,0 +1,229 @@
+"""Trains a classifier under any stack of defenses: one loop for targets, evaluators and public pre-training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unveil.harness.classifier import Classifier, Forward
+from unveil.harness.errors import DataError, TrainingError
+from unveil.harness.global_rng import seeded
+from unveil.harness.prefix import Source
+from unveil.harness.recipe import Recipe
+from unveil.harness.run import Bar, Run
+from unveil.harness.types import Defense, Images, Step
+
+CHECKPOINT = "training"
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened in training.
+
+    Attributes:
+        curves: One value per epoch: ``loss``, ``loss/<term>`` for each term, ``lr`` (of the last step) and, where
+            there are validation pictures, ``validation accuracy`` and ``validation loss``.
+        chosen: Epoch whose weights were kept, from 0.
+    """
+
+    curves: Mapping[str, list[float]]
+    chosen: int
+
+
+@dataclass
+class _State:
+    """Everything that a resumed training needs besides weights and optimiser."""
+
+    epoch: int = 0
+    chosen: int = -1
+    best: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    curves: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+
+
+def fit(
+    classifier: Classifier,
+    defenses: Sequence[Defense],
+    train: Images,
+    validation: Images,
+    recipe: Recipe,
+    run: Run,
+) -> History:
+    """Trains in place; checkpoints after every epoch, and continues bit for bit where it was interrupted.
+
+    The hooks ``augment`` and ``loss`` of the defenses are called here, with a ``Run`` of their own for each step;
+    ``prepare`` and ``finish`` are the caller's. What the defenses froze is computed without gradients, and only once
+    per picture and version where nothing changes it.
+
+    Args:
+        classifier: Ends in evaluation mode with the selected epoch's weights.
+        defenses: Applied in this order.
+        train: Pictures to learn from, labelled 0 to C - 1.
+        validation: Pictures to select the epoch on; may be empty if the recipe selects the last.
+        recipe: All settings.
+        run: Randomness, device, progress, checkpoints.
+
+    Raises:
+        DataError: If there is nothing to learn from or to select on, or labels do not fit the classifier.
+        TrainingError: If the loss stops being a number, or nothing can be trained.
+    """
+    _check(classifier, train, validation, recipe)
+    classifier.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = recipe.make_optimiser(list(classifier.trainable()))
+    state = _resume(classifier, optimiser, run)
+    source = Source(classifier, defenses, train, recipe, run)
+    judge = Source(classifier, (), validation, dataclasses.replace(recipe, flip=False, shift=0, brightness=0.0), run)
+    batches = len(recipe.batches(train.labels, 0, run))
+    with (
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        run.progress("train", recipe.epochs * batches) as bar,
+    ):
+        bar.advance(state.epoch * batches)
+        while state.epoch < recipe.epochs:
+            with seeded(run, "epoch", state.epoch):  # dropout and its like draw from the global generator
+                values = _epoch(classifier, optimiser, defenses, source, recipe, run, state.epoch, bar)
+            values |= _validate(classifier, judge) if len(validation) else {}
+            _note(state, values, classifier, recipe)
+            _save(state, classifier, optimiser, run)
+    if state.best:
+        classifier.load_state_dict(state.best)
+    classifier.eval()
+    return History(state.curves, state.chosen)
+
+
+def predict(classifier: Classifier, images: Images, batch: int = 256, device: torch.device | None = None) -> Tensor:
+    """Logits ``(N, C)`` of all images, on the CPU; the classifier is left in evaluation mode.
+
+    Args:
+        classifier: On ``device`` already.
+        images: Any number.
+        batch: Images per pass.
+        device: Where the classifier is; the CPU if None.
+    """
+    classifier.eval()
+    with torch.no_grad():
+        parts = [classifier.logits(x.to(device or "cpu")).cpu() for x in torch.split(images.pixels, batch)]
+    return torch.cat(parts) if len(images) else torch.empty(0, classifier.classes)
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of rows of ``logits`` ``(N, C)`` whose largest entry is the label."""
+    return float((logits.argmax(1) == labels).double().mean())
+
+
+def _check(classifier: Classifier, train: Images, validation: Images, recipe: Recipe) -> None:
+    if not len(train):
+        raise DataError("no training pictures", "at least one", "check the split")
+    if recipe.select == "best" and not len(validation):
+        raise DataError("no validation pictures to select the best epoch on", "some", "or set select = 'last'")
+    for name, images in (("training", train), ("validation", validation)):
+        wrong = images.labels[(images.labels < 0) | (images.labels >= classifier.classes)]
+        if len(wrong):
+            raise DataError(
+                f"{len(wrong)} {name} labels outside the classifier's classes, such as {int(wrong[0])}",
+                f"0 to {classifier.classes - 1}",
+                "give every picture a class, or build the classifier for more classes",
+            )
+    if not any(True for _ in classifier.trainable()):
+        raise TrainingError("nothing to train: every parameter is frozen", "at least a head that trains")
+
+
+def _epoch(
+    classifier: Classifier,
+    optimiser: torch.optim.Optimizer,
+    defenses: Sequence[Defense],
+    source: Source,
+    recipe: Recipe,
+    run: Run,
+    epoch: int,
+    bar: Bar,
+) -> dict[str, float]:
+    """One pass over the training pictures: mean of each loss term per picture, and the last learning rate."""
+    classifier.train()
+    total: dict[str, float] = {}
+    batches = source.epoch(epoch)
+    for number, index in enumerate(batches):
+        rate = recipe.rate(epoch + number / len(batches), len(batches))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        own = dataclasses.replace(run, identity=f"{run.identity}/{epoch}/{number}", scratch=None)
+        x, y, h = source.batch(index, own)
+        with run.autocast():
+            step = Step(x, y, classifier.run_from(h, source.depth), classifier, epoch, recipe.epochs, own)
+            terms = _terms(step, defenses)
+        loss = _finite(terms, epoch, number)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if recipe.grad_clip is not None:
+            torch.nn.utils.clip_grad_norm_(list(classifier.trainable()), recipe.grad_clip)
+        optimiser.step()
+        for name, term in {"loss": loss, **{f"loss/{name}": term for name, term in terms.items()}}.items():
+            total[name] = total.get(name, 0.0) + float(term.detach()) * len(index) / source.shown
+        bar.advance(1, loss=float(loss.detach()))
+    return {**total, "lr": rate}
+
+
+def _terms(step: Step, defenses: Sequence[Defense]) -> Mapping[str, Tensor]:
+    terms: Mapping[str, Tensor] = {"ce": F.cross_entropy(step.forward.logits.float(), step.y)}
+    for defense in defenses:
+        terms = defense.loss(terms, step)
+    return terms
+
+
+def _finite(terms: Mapping[str, Tensor], epoch: int, batch: int) -> Tensor:
+    loss = torch.stack([term.float() for term in terms.values()]).sum()
+    if not torch.isfinite(loss):
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        bad = [name for name, value in values.items() if not abs(value) < float("inf")] or list(values)
+        raise TrainingError(
+            f"training diverged in epoch {epoch}, batch {batch}: "
+            + ", ".join(f"loss term {name!r} is {values[name]}" for name in bad),
+            "finite loss terms",
+            "lower lr, set grad_clip, lengthen warmup, or weaken the defense that the term belongs to",
+        )
+    return loss
+
+
+def _validate(classifier: Classifier, judge: Source) -> dict[str, float]:
+    classifier.eval()
+    with torch.no_grad():
+        parts: list[Forward] = [classifier.run_from(h, judge.depth) for h in judge.in_order()]
+    logits = torch.cat([part.logits.float() for part in parts]).cpu()
+    labels = judge.images.labels
+    loss = float(F.cross_entropy(logits, labels))
+    return {"validation accuracy": accuracy(logits, labels), "validation loss": loss}
+
+
+def _note(state: _State, values: Mapping[str, float], classifier: Classifier, recipe: Recipe) -> None:
+    """Records an epoch, and keeps its weights if they are the best so far."""
+    for name, value in values.items():
+        state.curves.setdefault(name, []).append(value)
+    if recipe.select == "last":
+        state.chosen = state.epoch
+    elif state.chosen < 0 or _merit(state, state.epoch) > _merit(state, state.chosen):
+        state.chosen = state.epoch
+        state.best = {name: value.detach().clone() for name, value in classifier.state_dict().items()}
+    state.epoch += 1
+
+
+def _merit(state: _State, epoch: int) -> tuple[float, float]:
+    return state.curves["validation accuracy"][epoch], -state.curves["validation loss"][epoch]
+
+
+def _save(state: _State, classifier: Classifier, optimiser: torch.optim.Optimizer, run: Run) -> None:
+    saved: dict[str, Any] = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    run.save(CHECKPOINT, {**saved, "model": classifier.state_dict(), "optimiser": optimiser.state_dict()})
+
+
+def _resume(classifier: Classifier, optimiser: torch.optim.Optimizer, run: Run) -> _State:
+    saved = run.load(CHECKPOINT)
+    if saved is None:
+        return _State()
+    classifier.load_state_dict(saved.pop("model"))
+    optimiser.load_state_dict(saved.pop("optimiser"))
+    return _State(**saved)

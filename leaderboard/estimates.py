@@ -1,0 +1,141 @@
+"""A number with its interval: pooling over seeds and attacks, comparing, ranking."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from statistics import fmean
+
+from unveil.harness.intervals import interval
+from unveil.harness.rows import Figure
+
+# The words of harness.types.Direction, repeated because importing them would import torch.
+LEAKS, PROTECTS, USEFUL = "higher leaks more", "higher leaks less", "higher is more useful"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value, its 95 % interval over people, and what it rests on.
+
+    Attributes:
+        value: The number, in its metric's unit.
+        low: Lower end of the interval; None if there is no interval.
+        high: Upper end.
+        seeds: How many seeds were averaged.
+        samples: Pictures that went in, over all seeds.
+        identities: People that went in.
+        per_identity: Mean per person; empty for a statistic of the whole set.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    seeds: int = 1
+    samples: int = 0
+    identities: int = 0
+    per_identity: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The interval; the value itself, twice, where there is none."""
+        return (self.value if self.low is None else self.low), (self.value if self.high is None else self.high)
+
+    def apart(self, other: Estimate) -> bool:
+        """Whether both have an interval and these share no point; anything else is a tie."""
+        if None in (self.low, self.high, other.low, other.high):
+            return False
+        (a, b), (c, d) = self.ends, other.ends
+        return b < c or d < a
+
+
+def scored(figure: Figure) -> bool:
+    """Whether a figure carries a number; NaN is not one."""
+    return figure.value is not None and math.isfinite(figure.value)
+
+
+def estimate(figure: Figure) -> Estimate:
+    """One scored figure of one seed."""
+    value = figure.value
+    if value is None:
+        raise ValueError(f"{figure.name} is not scored")
+    ends = (figure.low, figure.high)
+    known = all(end is not None and math.isfinite(end) for end in ends)
+    low, high = ends if known else (None, None)
+    people = {k: v for k, v in figure.per_identity.items() if math.isfinite(v)}
+    return Estimate(value, low, high, 1, figure.samples, figure.identities or len(people), people)
+
+
+def pool(parts: Sequence[Estimate], limits: tuple[float, float], *, seeds: int) -> Estimate:
+    """Mean of several estimates about the same people (seeds of a cell, or attacks on a defense).
+
+    The interval comes from each person's mean over the parts, resampled over people. Where the parts do not
+    know their people, the ends are averaged: exact if the parts err together, too wide if they do not.
+
+    Args:
+        parts: At least one.
+        limits: Smallest and largest possible value.
+        seeds: Seeds to report.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    people = _shared_people(parts)
+    if people:
+        low, high = over_people(people, limits)
+    else:
+        low, high = _mean([p.low for p in parts]), _mean([p.high for p in parts])
+    value = fmean(p.value for p in parts)
+    identities = len(people) or max(p.identities for p in parts)
+    return Estimate(value, low, high, seeds, sum(p.samples for p in parts), identities, people)
+
+
+def difference(a: Estimate, b: Estimate) -> Estimate | None:
+    """``a - b``, paired person by person; None unless both know the same people."""
+    people = _shared_people([a, b])
+    if not people:
+        return None
+    gaps = {k: a.per_identity[k] - b.per_identity[k] for k in people}
+    low, high = over_people(gaps, (-math.inf, math.inf))
+    return Estimate(a.value - b.value, low, high, min(a.seeds, b.seeds), 0, len(gaps), gaps)
+
+
+def over_people(people: Mapping[str, float], limits: tuple[float, float]) -> tuple[float | None, float | None]:
+    """95 % interval of a mean with one value a person, as the harness computes it; none for a single person."""
+    return _ends(tuple(people.values()), limits)
+
+
+@lru_cache(maxsize=4096)  # the matrix, the verdict and the scatter ask for the same means
+def _ends(values: tuple[float, ...], limits: tuple[float, float]) -> tuple[float | None, float | None]:
+    ends = interval(values, range(len(values)), bounds=limits)
+    low, high = max(ends[0], limits[0]), min(ends[1], limits[1])
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else (None, None)
+
+
+def better(a: Estimate, b: Estimate, direction: str) -> bool:
+    """Whether ``a`` is surely better (leaks less, or is more useful) than ``b``."""
+    return a.apart(b) and (a.value < b.value if direction == LEAKS else a.value > b.value)
+
+
+def ranks(estimates: Mapping[str, Estimate], direction: str) -> dict[str, tuple[int, int]]:
+    """Best and worst rank that each name could hold, given the intervals; 1 leaks least.
+
+    Returns:
+        ``(1, 2)`` means: at best first, at worst second. Equal ends mean a rank that is settled.
+    """
+    values = list(estimates.values())
+    above = {k: sum(better(o, e, direction) for o in values) for k, e in estimates.items()}
+    below = {k: sum(better(e, o, direction) for o in values) for k, e in estimates.items()}
+    return {k: (1 + above[k], len(values) - below[k]) for k in estimates}
+
+
+def _shared_people(parts: Sequence[Estimate]) -> dict[str, float]:
+    names = set(parts[0].per_identity)
+    if any(set(p.per_identity) != names for p in parts):
+        return {}
+    return {k: fmean(p.per_identity[k] for p in parts) for k in parts[0].per_identity}
+
+
+def _mean(ends: Sequence[float | None]) -> float | None:
+    known = [end for end in ends if end is not None]
+    return fmean(known) if len(known) == len(ends) else None

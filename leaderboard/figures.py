@@ -1,0 +1,307 @@
+"""Rows to matrices: which figures there are, what stands in each cell, and why a cell holds no number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from unveil.harness.rows import Figure, Judge, Results, Row
+from unveil.leaderboard.estimates import USEFUL, Estimate, estimate, pool, ranks, scored
+from unveil.leaderboard.wording import number
+
+BASELINE = "none"  # the empty defense, which others are compared with
+CONTROL = "random_latents"  # the attack that does nothing: the floor
+HEADLINE = ("attack_accuracy", "top-1")
+
+CEILING_MIN = 0.8  # a judge that knows fewer of its own people than this cannot judge
+FLOOR_MAX = 0.1  # nor can one that takes more strangers than this for them
+
+State = Literal["scored", "failed", "blocked", "unscored", "absent"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure that rows have in common.
+
+    Attributes:
+        metric: Metric.
+        column: What it measured.
+        judge: Evaluator, if one judged.
+        unit: Unit.
+        direction: What a higher value means.
+        limits: Smallest and largest possible value.
+    """
+
+    metric: str
+    column: str
+    judge: str | None
+    unit: str
+    direction: str
+    limits: tuple[float, float]
+
+    @classmethod
+    def of(cls, figure: Figure) -> Column:
+        """The column a figure belongs to."""
+        f = figure
+        return cls(f.metric, f.column, f.judge, f.unit, f.direction, f.range)
+
+    @property
+    def name(self) -> str:
+        """As ``Figure.name``."""
+        return f"{self.metric}/{self.column}" + (f"@{self.judge}" if self.judge else "")
+
+    @property
+    def title(self) -> str:
+        """For a reader."""
+        return f"{self.metric} · {self.column}" + (f" · judged by {self.judge}" if self.judge else "")
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is shown in percent."""
+        return self.unit == "share"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands where a defense meets an attack.
+
+    Attributes:
+        state: ``scored``, ``failed``, ``blocked``, ``unscored`` (with reason) or ``absent`` (not asked for).
+        estimate: The number, if scored.
+        reasons: Errors and reasons, of every seed that has no number.
+        seeds: Seeds that were asked for.
+    """
+
+    state: State
+    estimate: Estimate | None = None
+    reasons: tuple[str, ...] = ()
+    seeds: int = 0
+
+    @property
+    def missing(self) -> int:
+        """Seeds that gave no number although others did."""
+        return self.seeds - self.estimate.seeds if self.estimate else 0
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One data set and target model: what may be compared with each other.
+
+    Attributes:
+        data: Data set.
+        model: Target model.
+        rows: Its rows.
+        columns: Every figure that occurs, the headline first, then the attacks', then the target's.
+    """
+
+    data: str
+    model: str
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def title(self) -> str:
+        """For a reader."""
+        return f"{self.data} · {self.model}"
+
+    @property
+    def defenses(self) -> tuple[str, ...]:
+        """In the order of the rows."""
+        return _unique(row.defense for row in self.rows)
+
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        """In the order of the rows, without the control."""
+        return _unique(row.attack for row in self.rows if row.attack != CONTROL)
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The control, if it was run."""
+        return _unique(row.attack for row in self.rows if row.attack == CONTROL)
+
+    @property
+    def headline(self) -> Column | None:
+        """The figure that leads: attack accuracy by the first judge, else the first about an attack."""
+        return next(iter(self.leaking), None)
+
+    @property
+    def leaking(self) -> tuple[Column, ...]:
+        """Figures about attacks, one matrix each."""
+        return tuple(c for c in self.columns if c.direction != USEFUL)
+
+    @property
+    def useful(self) -> tuple[Column, ...]:
+        """Figures about the targets, the same under every attack."""
+        return tuple(c for c in self.columns if c.direction == USEFUL)
+
+    @property
+    def utility(self) -> Column | None:
+        """The first figure about usefulness."""
+        return next(iter(self.useful), None)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """All seeds."""
+        return tuple(sorted({row.seed for row in self.rows}))
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One figure for every defense and attack.
+
+    Attributes:
+        column: The figure.
+        cells: By (defense, attack), the control's included.
+        ranks: By (defense, attack), possible ranks among the defenses.
+        compared: Defenses with at least one number.
+        common: Attacks with a number for every compared defense: what the means are over.
+        means: Mean over the common attacks, by defense.
+        mean_ranks: Possible ranks of these means.
+    """
+
+    column: Column
+    cells: Mapping[tuple[str, str], Cell]
+    ranks: Mapping[tuple[str, str], tuple[int, int]]
+    compared: tuple[str, ...]
+    common: tuple[str, ...]
+    means: Mapping[str, Estimate]
+    mean_ranks: Mapping[str, tuple[int, int]]
+
+    @property
+    def not_scored(self) -> tuple[str, ...]:
+        """Why cells that ran have no number, each reason once."""
+        return _unique(reason for c in self.cells.values() if c.state == "unscored" for reason in c.reasons)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """What the colours and bars run over: the possible range of a share, else the range that occurs."""
+        if self.column.is_share:
+            return 0.0, 1.0
+        ends = [end for cell in self.cells.values() if cell.estimate for end in cell.estimate.ends]
+        return (min(ends), max(ends)) if ends else (0.0, 1.0)
+
+
+def setups(results: Results) -> tuple[Setup, ...]:
+    """Splits the rows into what may be compared: same data set, same target model."""
+    if not results.rows:
+        return ()
+    frame = pd.DataFrame({"data": [r.data for r in results.rows], "model": [r.model for r in results.rows]})
+    return tuple(
+        _setup(str(data), str(model), [results.rows[i] for i in part.index], results.judges)
+        for (data, model), part in frame.groupby(["data", "model"], sort=False)
+    )
+
+
+def matrix(setup: Setup, column: Column) -> Matrix:
+    """Fills in one figure for every defense and attack of a setup."""
+    attacks = setup.attacks + setup.controls
+    cells = {(d, a): cell(setup.rows, column, d, a) for d in setup.defenses for a in attacks}
+    numbers = {k: c.estimate for k, c in cells.items() if c.estimate}
+    ranked: dict[tuple[str, str], tuple[int, int]] = {}
+    for a in attacks:
+        of = ranks({d: e for (d, b), e in numbers.items() if b == a}, column.direction)
+        ranked |= {(d, a): rank for d, rank in of.items()}
+    compared = tuple(d for d in setup.defenses if any((d, a) in numbers for a in setup.attacks))
+    common = tuple(a for a in setup.attacks if compared and all((d, a) in numbers for d in compared))
+    means = {d: mean(numbers, d, common, column) for d in compared} if common else {}
+    return Matrix(column, cells, ranked, compared, common, means, ranks(means, column.direction))
+
+
+def mean(numbers: Mapping[tuple[str, str], Estimate], defense: str, attacks: Sequence[str], column: Column) -> Estimate:
+    """Mean over attacks on one defense; every attack weighs the same."""
+    parts = [numbers[defense, a] for a in attacks]
+    return pool(parts, column.limits, seeds=min(p.seeds for p in parts))
+
+
+def cell(rows: Iterable[Row], column: Column, defense: str, attack: str) -> Cell:
+    """Averages one figure of one cell over its seeds, or says why there is nothing to average.
+
+    A failed row gives no number, whatever it had measured before it failed.
+    """
+    mine = [r for r in rows if (r.defense, r.attack) == (defense, attack)]
+    figures = [f for r in mine if r.status == "done" for f in r.figures if f.name == column.name]
+    parts = [estimate(f) for f in figures if scored(f)]
+    broken = [r for r in mine if r.status != "done"]
+    reasons = [f"seed {r.seed}: {r.error or 'no error was recorded'}" for r in broken]
+    reasons += [f.reason or "the value is not a number" for f in figures if not scored(f)]
+    found = pool(parts, column.limits, seeds=len(parts)) if parts else None
+    return Cell(_state(found, broken, figures), found, _unique(reasons), len(mine))
+
+
+def utility(setup: Setup, column: Column) -> dict[str, Cell]:
+    """Usefulness of each defended target, averaged over seeds; it needs no attack, so a failed one does not hide it."""
+    return {d: _utility_cell([r for r in setup.rows if r.defense == d], column) for d in setup.defenses}
+
+
+def floor(found: Matrix, setup: Setup) -> Estimate | None:
+    """What the control reaches, averaged over defenses."""
+    parts = [e for d in setup.defenses for a in setup.controls if (e := found.cells[d, a].estimate)]
+    return pool(parts, found.column.limits, seeds=min(p.seeds for p in parts)) if parts else None
+
+
+def broken(setup: Setup) -> dict[tuple[str, str], list[Row]]:
+    """Failed and blocked rows by status and error, so that one cause is told once."""
+    causes: dict[tuple[str, str], list[Row]] = {}
+    for row in setup.rows:
+        if row.status != "done":
+            causes.setdefault((row.status, row.error or "no error was recorded"), []).append(row)
+    return causes
+
+
+def is_floor(figure: Figure) -> bool:
+    """Whether a judge's figure says how often it takes strangers for people it knows (else: a ceiling)."""
+    return figure.direction != USEFUL
+
+
+def judge_warnings(judge: Judge) -> tuple[str, ...]:
+    """What is wrong with a judge, so that its verdicts say more about the benchmark than about a defense."""
+    if judge.status != "done":
+        return (f"{judge.status}: {judge.error or 'no error was recorded'}",)
+    found = [f for f in judge.figures if f.value is not None and scored(f)]
+    low = [f for f in found if not is_floor(f) and f.unit == "share" and (f.value or 0) < CEILING_MIN]
+    high = [f for f in found if is_floor(f) and f.unit == "share" and (f.value or 0) > FLOOR_MAX]
+    told = [f"recognises only {number(f.value or 0, f.unit)} of held-out private pictures" for f in low]
+    told += [f"takes {number(f.value or 0, f.unit)} of strangers for people it knows" for f in high]
+    return tuple(told)
+
+
+def _setup(data: str, model: str, rows: Sequence[Row], judges: Sequence[Judge]) -> Setup:
+    found = {f.name: Column.of(f) for row in rows for f in row.figures}
+    order = {judge.name: i for i, judge in enumerate(judges)}
+
+    def place(column: Column) -> tuple[bool, bool, int]:
+        leads = column.column == HEADLINE[1] and (column.direction == USEFUL or column.metric == HEADLINE[0])
+        return column.direction == USEFUL, not leads, order.get(column.judge or "", len(order))
+
+    return Setup(data, model, tuple(rows), tuple(sorted(found.values(), key=place)))
+
+
+def _utility_cell(rows: Sequence[Row], column: Column) -> Cell:
+    # Every attack's row repeats its target's figures: one row a seed is enough, the first that has the figure.
+    by_seed: dict[int, Figure] = {}
+    for row in rows:
+        for figure in row.figures:
+            if figure.name == column.name and (row.seed not in by_seed or not scored(by_seed[row.seed])):
+                by_seed[row.seed] = figure
+    figures = list(by_seed.values())
+    parts = [estimate(f) for f in figures if scored(f)]
+    broken = [] if figures else [r for r in rows if r.status != "done"]
+    reasons = [r.error or "no error was recorded" for r in broken]
+    reasons += [f.reason or "the value is not a number" for f in figures if not scored(f)]
+    found = pool(parts, column.limits, seeds=len(parts)) if parts else None
+    return Cell(_state(found, broken, figures), found, _unique(reasons), len({r.seed for r in rows}))
+
+
+def _state(found: Estimate | None, broken: Sequence[Row], figures: Sequence[Figure]) -> State:
+    if found:
+        return "scored"
+    if broken:
+        return "failed" if any(r.status == "failed" for r in broken) else "blocked"
+    return "unscored" if figures else "absent"
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))

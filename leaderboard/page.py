@@ -1,0 +1,240 @@
+"""Results in, one self-contained HTML file out: no request leaves it, and nothing in it is trusted."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import math
+import os
+import struct
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from unveil.harness.errors import StoreError
+from unveil.harness.rows import Picture, Results
+from unveil.leaderboard import strips, wording
+from unveil.leaderboard.figures import (
+    BASELINE,
+    CEILING_MIN,
+    CONTROL,
+    FLOOR_MAX,
+    Column,
+    Setup,
+    broken,
+    is_floor,
+    judge_warnings,
+    matrix,
+    setups,
+    utility,
+)
+from unveil.leaderboard.scatter import scatter
+from unveil.leaderboard.verdict import verdict
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(results: Results, *, private_pictures: bool = False) -> str:
+    """Renders the page.
+
+    Args:
+        results: Everything to show.
+        private_pictures: Also embed pictures that the data set does not allow to publish; the page then says so.
+
+    Returns:
+        HTML with style, script, data and pictures inside.
+    """
+    page = _environment().get_template("page.html")
+    style, script = (_read(name) for name in ("style.css", "script.js"))
+    return page.render(
+        results=results,
+        sections=[_section(i, setup, results) for i, setup in enumerate(setups(results))],
+        pictures=[_picture(p, private_pictures) for p in results.pictures],
+        private=private_pictures and any(not p.publishable for p in results.pictures),
+        policy=_policy(style, script),
+        style=Markup(style),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        data=_embedded(results),
+        columns=_columns(results),
+        other_keys=_other_keys(results),
+        counts=_counts(results),
+    )
+
+
+def write(results: Results, path: str | Path, *, private_pictures: bool = False) -> Path:
+    """Writes the page, whole or not at all.
+
+    Args:
+        results: Everything to show.
+        path: The HTML file; its folder is made if need be.
+        private_pictures: As for ``render``.
+
+    Returns:
+        The path.
+
+    Raises:
+        StoreError: If the file cannot be written.
+    """
+    path, text = Path(path), render(results, private_pictures=private_pictures)
+    part = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, prefix=path.name, suffix=".part", encoding="utf-8", delete=False
+        ) as file:
+            part = Path(file.name)
+            file.write(text)
+        part.chmod(0o666 & ~_umask())
+        os.replace(part, path)
+    except OSError as error:
+        if part is not None:
+            part.unlink(missing_ok=True)
+        raise StoreError(
+            f"the page could not be written to {path}: {error}",
+            "a folder that can be written to, with room in it",
+            "free some space or name another file",
+        ) from error
+    return path
+
+
+def _environment() -> Environment:
+    env = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.globals |= {
+        "BASELINE": BASELINE,
+        "CEILING_MIN": CEILING_MIN,
+        "CONTROL": CONTROL,
+        "FLOOR_MAX": FLOOR_MAX,
+        "anchor": anchor,
+        "is_floor": is_floor,
+        "judge_warnings": judge_warnings,
+        "strips": strips,
+        "wording": wording,
+    }
+    env.filters["breakable"] = breakable
+    return env
+
+
+def breakable(text: object) -> Markup:
+    """Lets a long name break at its joints.
+
+    >>> breakable("a_b<c>")
+    Markup('a_<wbr>b&lt;c&gt;')
+    """
+    safe = str(escape(str(text)))
+    for joint in ("_", "+", "/"):
+        safe = safe.replace(joint, f"{joint}<wbr>")
+    return Markup(safe)  # noqa: S704 - escaped above
+
+
+def anchor(*parts: object) -> str:
+    """A short id for a link inside the page, whatever the names contain."""
+    return "c" + hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:10]
+
+
+def _section(index: int, setup: Setup, results: Results) -> dict[str, Any]:
+    matrices = [matrix(setup, column) for column in setup.leaking]
+    return {
+        "id": f"setup{index}",
+        "setup": setup,
+        "verdict": verdict(setup, results.judges),
+        "matrices": matrices,
+        "useful": [(column, utility(setup, column)) for column in setup.useful],
+        "plot": scatter(setup, matrices[0]) if matrices else None,
+        "broken": broken(setup),
+    }
+
+
+def _picture(picture: Picture, private: bool) -> dict[str, Any]:
+    shown = picture.publishable or private
+    return {"picture": picture, "shown": shown, "size": png_size(picture.png) if shown else None}
+
+
+def png_size(png: str) -> tuple[int, int] | None:
+    """Width and height of a base64 PNG; None if it is not one."""
+    try:
+        head = base64.b64decode(png, validate=True)[:24]
+    except (binascii.Error, ValueError):
+        return None
+    if len(head) < 24 or head[:8] != b"\x89PNG\r\n\x1a\n":
+        return None
+    width, height = struct.unpack(">II", head[16:24])
+    return int(width), int(height)
+
+
+def _columns(results: Results) -> list[Column]:
+    figures = [f for row in results.rows for f in row.figures]
+    return list({f.name: Column.of(f) for f in figures}.values())
+
+
+def _other_keys(results: Results) -> Mapping[str, Mapping[str, Any]]:
+    """Provenance of what belongs to no single cell, such as evaluators."""
+    used = {key for row in results.rows for key in row.keys.values()}
+    return {key: facts for key, facts in results.provenance.items() if key not in used}
+
+
+def _counts(results: Results) -> list[str]:
+    rows = results.rows
+    by_status = {s: sum(r.status == s for r in rows) for s in ("done", "failed", "blocked")}
+    counts = [wording.plural(len(rows), "cell") + ": " + ", ".join(f"{n} {s}" for s, n in by_status.items() if n)]
+    people = {f.identities for r in rows for f in r.figures if f.identities}
+    counts += [wording.plural(len({r.seed for r in rows}), "seed")]
+    counts += [wording.plural(max(people), "person", "people") + " attacked"] if people else []
+    counts += [wording.plural(len(results.judges), "judge")] if results.judges else []
+    return counts if rows else ["no cells"]
+
+
+def _policy(style: str, script: str) -> str:
+    """Forbids every request, and every style and script but the page's own."""
+    allowed = {"style-src": style, "script-src": script}
+    hashes = [f"{k} 'sha256-{_sha256(text)}'" for k, text in allowed.items()]
+    return "; ".join(["default-src 'none'", "img-src data:", *hashes, "base-uri 'none'", "form-action 'none'"])
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _embedded(results: Results) -> Markup:
+    """All results but the pictures, as JSON that no string inside can break out of."""
+    text = json.dumps(_finite(results.model_dump(exclude={"pictures"})), allow_nan=False, ensure_ascii=False)
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return Markup(text)  # noqa: S704 - no markup left
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: it is written as text, which ``Results`` reads back as the number."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _read(name: str) -> str:
+    # The policy's hash is over what a browser sees, which never contains a carriage return.
+    return "\n" + "\n".join(_lines(_TEMPLATES / name)) + "\n"
+
+
+def _lines(path: Path) -> Iterable[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,262 @@
+"""Geometry of the privacy-utility scatter; a template draws it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from unveil.leaderboard.estimates import LEAKS, Estimate
+from unveil.leaderboard.figures import Matrix, Setup, floor, utility
+from unveil.leaderboard.wording import full, number
+
+WIDTH, HEIGHT = 640.0, 440.0
+_LEFT, _RIGHT, _FOOT = 58.0, 14.0, 74.0
+_BELOW = 30.0  # room under the zero line for the words in the better corner
+_DODGE = 11.0  # attacks on one target share its utility: their marks stand side by side
+_LETTER, _LINE = 7.4, 19.0  # of the labels
+SHAPES = (
+    "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0z",
+    "M-5.5-5.5h11v11h-11z",
+    "M0-7L6.5 5h-13z",
+    "M0-7.5L7.5 0L0 7.5L-7.5 0z",
+    "M0 7L6.5-5h-13z",
+    "M-2.2-6.5h4.4v4.3h4.3v4.4h-4.3v4.3h-4.4v-4.3h-4.3v-4.4h4.3z",
+)
+COLOURS = 8  # that the style sheet defines
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A defense under an attack, in pixels.
+
+    Attributes:
+        defense: The defense.
+        x: Middle.
+        y: Middle.
+        left: End of the utility interval.
+        right: The other end.
+        top: Upper end of the leakage interval.
+        bottom: Lower end.
+        shape: SVG path around the origin.
+        colour: Index of the defense's colour.
+        title: Tooltip.
+    """
+
+    defense: str
+    x: float
+    y: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+    shape: str
+    colour: int
+    title: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """The name of a defense above its marks: a flag on a pole that stands at its utility.
+
+    Attributes:
+        x: The pole.
+        y: Base line of the text, which begins at the pole.
+        bottom: Where the pole ends.
+        text: The name, shortened if long.
+        name: The name.
+        colour: Index of the defense's colour.
+    """
+
+    x: float
+    y: float
+    bottom: float
+    text: str
+    name: str
+    colour: int
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Everything the template draws.
+
+    Attributes:
+        width: Of the drawing.
+        height: Of the drawing.
+        left: Left edge of the frame.
+        top: Its upper edge.
+        right: Its right edge.
+        bottom: Its lower edge.
+        zero: Where the leakage axis begins.
+        x_ticks: Place and text.
+        y_ticks: Place and text.
+        marks: One per defense and attack.
+        labels: One per defense.
+        shapes: Path of each attack, for the legend.
+        floor: Place and text of the line that luck reaches.
+        x_title: Name of the utility figure.
+        y_title: Name of the leakage figure.
+        y_short: The same for the axis.
+        lower_is_better: Whether the better corner is at the bottom.
+    """
+
+    width: float
+    height: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+    zero: float
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+    marks: tuple[Mark, ...]
+    labels: tuple[Label, ...]
+    shapes: Mapping[str, str]
+    floor: tuple[float, str] | None
+    x_title: str
+    y_title: str
+    y_short: str
+    lower_is_better: bool
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Maps values to pixels.
+
+    Attributes:
+        low: Value at ``start``.
+        high: Value at ``end``.
+        start: Pixel.
+        end: Pixel.
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """Pixel of a value."""
+        return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
+
+    def ticks(self, unit: str, count: int = 5) -> tuple[tuple[float, str], ...]:
+        """Round values, with their pixels."""
+        step = _round_step((self.high - self.low) / count)
+        first = math.ceil(self.low / step - 1e-9)
+        last = math.floor(self.high / step + 1e-9)
+        return tuple((self(i * step), number(round(i * step, 10), unit)) for i in range(first, last + 1))
+
+
+def scatter(setup: Setup, found: Matrix) -> Plot | None:
+    """Lays out leakage against utility; None where one of the two is missing.
+
+    Args:
+        setup: Gives the utility.
+        found: Gives the leakage, one mark per number.
+    """
+    if setup.utility is None:
+        return None
+    useful = {d: e for d, c in utility(setup, setup.utility).items() if (e := c.estimate)}
+    points = {
+        (d, a): e for (d, a), c in found.cells.items() if a in setup.attacks and d in useful and (e := c.estimate)
+    }
+    if not points:
+        return None
+    known = {d: useful[d] for d in useful if any(d == k for k, _ in points)}
+    x = _utility_axis(known, setup.utility.limits)
+    rows = _rows({d: x(e.value) for d, e in known.items()})
+    top = 14 + _LINE * (1 + max(rows.values()))
+    low, high = found.span
+    y = Axis(low, high if high > low else low + 1, HEIGHT - _FOOT - _BELOW, top)
+    marks = _marks(setup, found, points, known, x, y)
+    return Plot(
+        WIDTH, HEIGHT, _LEFT, top - 8, WIDTH - _RIGHT, HEIGHT - _FOOT, y.start,
+        x.ticks(setup.utility.unit), y.ticks(found.column.unit), marks, _labels(setup, known, rows, marks, x),
+        {a: SHAPES[i % len(SHAPES)] for i, a in enumerate(setup.attacks)}, _floor(setup, found, y),
+        f"{setup.utility.metric} · {setup.utility.column}", found.column.title,
+        _axis_name(found), found.column.direction == LEAKS,
+    )  # fmt: skip
+
+
+def _utility_axis(useful: Mapping[str, Estimate], limits: tuple[float, float]) -> Axis:
+    """Ends early enough for the name of each defense to fit to the right of its place."""
+    ends = [end for e in useful.values() for end in e.ends]
+    low, high = min(ends), max(ends)
+    pad = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
+    low, high = max(low - pad, limits[0]), min(high + pad, limits[1])
+    high = high if high > low else low + 1
+    start, end = _LEFT + 24, WIDTH - _RIGHT - 24
+    for defense, e in useful.items():
+        part = (e.value - low) / (high - low)
+        if part > 0:
+            end = min(end, start + (WIDTH - 4 - _width(defense) - start) / part)
+    return Axis(low, high, start, end)
+
+
+def _marks(
+    setup: Setup,
+    found: Matrix,
+    points: Mapping[tuple[str, str], Estimate],
+    useful: Mapping[str, Estimate],
+    x: Axis,
+    y: Axis,
+) -> tuple[Mark, ...]:
+    marks = []
+    for (defense, attack), leak in points.items():
+        i = setup.attacks.index(attack)
+        shift = (i - (len(setup.attacks) - 1) / 2) * _DODGE
+        left, right = (x(end) for end in useful[defense].ends)
+        bottom, top = (y(end) for end in leak.ends)
+        title = f"{defense} × {attack}: {full(leak, found.column.unit)} {found.column.title}"
+        if setup.utility:
+            title += f"; {full(useful[defense], setup.utility.unit)} {setup.utility.column}"
+        marks.append(Mark(
+            defense, round(x(useful[defense].value) + shift, 1), y(leak.value), left, right, top, bottom,
+            SHAPES[i % len(SHAPES)], setup.defenses.index(defense) % COLOURS, title,
+        ))  # fmt: skip
+    return tuple(marks)
+
+
+def _labels(
+    setup: Setup, useful: Mapping[str, Estimate], rows: Mapping[str, int], marks: Sequence[Mark], x: Axis
+) -> tuple[Label, ...]:
+    labels = []
+    for defense, e in useful.items():
+        colour, place = setup.defenses.index(defense) % COLOURS, x(e.value)
+        reach = max(m.y for m in marks if m.defense == defense)
+        labels.append(Label(place, 14 + _LINE * rows[defense], reach, _short(defense), defense, colour))
+    return tuple(labels)
+
+
+def _rows(places: Mapping[str, float]) -> dict[str, int]:
+    """A row for each name, so that no name covers another one or the line that leads down from it."""
+    ends: list[float] = []
+    chosen = {}
+    for name in sorted(places, key=lambda name: places[name]):
+        row = 1 + max((r for r, end in enumerate(ends) if end >= places[name] - 6), default=-1)
+        ends[row:] = [places[name] + _width(name)]
+        chosen[name] = row
+    return chosen
+
+
+def _width(name: str) -> float:
+    return 6 + _LETTER * len(_short(name))
+
+
+def _short(name: str, most: int = 22) -> str:
+    return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
+
+
+def _floor(setup: Setup, found: Matrix, y: Axis) -> tuple[float, str] | None:
+    low = floor(found, setup)
+    return None if low is None else (y(low.value), f"luck (random latents) {full(low, found.column.unit)}")
+
+
+def _axis_name(found: Matrix) -> str:
+    lower = found.column.direction == LEAKS
+    return f"← {'less' if lower else 'more'} leakage · {_short(f'{found.column.metric} · {found.column.column}', 32)}"
+
+
+def _round_step(rough: float) -> float:
+    power: float = 10.0 ** math.floor(math.log10(rough))
+    return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * (1 - 1e-9))

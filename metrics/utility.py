@@ -1,0 +1,121 @@
+"""How good the defended classifier still is at its own job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from unveil.harness.types import Direction, Evidence, Measurement, Metric
+from unveil.metrics.judging import hits, logits
+
+
+@dataclass(frozen=True)
+class Utility(Metric):
+    """Accuracy and calibration of the target on private test pictures.
+
+    Measured on the very weights that are attacked. Calibration is one minus the expected calibration error, so
+    that higher is better in every column.
+
+    Attributes:
+        bins: Equally wide bins of confidence for the calibration error.
+    """
+
+    paper: ClassVar[str] = "Guo et al., On Calibration of Modern Neural Networks, ICML 2017 (calibration error)"
+    about: ClassVar[str] = "target"
+    needs_evaluator: ClassVar[bool] = False
+
+    bins: Annotated[int, Field(ge=2)] = 15
+
+    def measure(self, evidence: Evidence) -> Sequence[Measurement]:
+        """Columns: top-1, top-5, macro accuracy and 1 - calibration error."""
+        test = evidence.data.test
+        scores, labels = logits(evidence.target, test.pixels, evidence.run, "utility"), test.labels.cpu()
+        people, first = labels.numpy(), hits(scores, labels, 1)
+        confidence, answer = scores.double().softmax(1).max(1)
+        right = (answer == labels).double().numpy()
+        return [
+            _share("top-1", first, people, len(test)),
+            _share("top-5", hits(scores, labels, 5), people, len(test))
+            if scores.shape[1] > 5
+            else _useful("top-5", reason="the target knows at most 5 classes"),
+            _macro(first, people),
+            self._calibration(confidence.numpy(), right, people),
+        ]
+
+    def _calibration(
+        self, confidence: NDArray[np.float64], right: NDArray[np.float64], people: NDArray[np.int64]
+    ) -> Measurement:
+        value, error = calibration_error(confidence, right, people, self.bins)
+        return _useful(
+            "1 - calibration error",
+            value=1 - value,
+            standard_error=error,
+            identities=people,
+            samples=len(people),
+        )
+
+
+def calibration_error(
+    confidence: NDArray[np.float64], right: NDArray[np.float64], people: NDArray[np.int64], bins: int
+) -> tuple[float, float | None]:
+    """Expected calibration error: over bins, the mean of |accuracy - confidence| by share of pictures.
+
+    Args:
+        confidence: Of the answer ``(N,)``, in [0, 1].
+        right: 1 where the answer is right ``(N,)``.
+        people: Whose picture it is ``(N,)``.
+        bins: Number of equally wide bins.
+
+    Returns:
+        The error in [0, 1], and its standard error (delete-one-person jackknife; None for one person).
+    """
+    who, position = np.unique(people, return_inverse=True)
+    cell = position * bins + np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    # Per person and bin: pictures, and how many more were right than confidence promised.
+    count = np.bincount(cell, minlength=len(who) * bins).reshape(-1, bins).astype(np.float64)
+    excess = np.bincount(cell, weights=right - confidence, minlength=len(who) * bins).reshape(-1, bins)
+    error = float(np.abs(excess.sum(0)).sum() / count.sum())
+    n = len(who)
+    if n < 2:
+        return error, None
+    without = np.abs(excess.sum(0) - excess).sum(1) / (count.sum() - count.sum(1))
+    return error, float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
+
+
+def _macro(values: NDArray[np.float64], people: NDArray[np.int64]) -> Measurement:
+    who, position, counts = np.unique(people, return_inverse=True, return_counts=True)
+    return _share("macro accuracy", np.bincount(position, weights=values) / counts, who, len(values))
+
+
+def _share(column: str, values: NDArray[np.float64], people: NDArray[np.int64], samples: int) -> Measurement:
+    return _useful(column, values=values, identities=people, samples=samples)
+
+
+def _useful(
+    column: str,
+    *,
+    values: NDArray[np.float64] | None = None,
+    identities: NDArray[np.int64] | None = None,
+    value: float | None = None,
+    standard_error: float | None = None,
+    samples: int = 0,
+    reason: str | None = None,
+) -> Measurement:
+    return Measurement(
+        column,
+        "share",
+        Direction.USEFUL,
+        0.0,
+        1.0,
+        values=values,
+        identities=identities,
+        value=value,
+        standard_error=standard_error,
+        samples=samples,
+        reason=reason,
+    )

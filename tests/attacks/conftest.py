@@ -1,0 +1,96 @@
+"""Tiny targets and priors whose right answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from unveil.harness.classifier import Classifier
+from unveil.harness.global_rng import seeded
+from unveil.harness.run import Run
+from unveil.harness.types import Access, Generator, Images, Ingredients, View
+
+SHAPE = (1, 2, 3)
+
+
+class LinearPrior(Generator):
+    """Pixels are .5 + .1 z; realism falls with the square of z, so that every loss has one finite optimum."""
+
+    latent = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.1))
+
+    def synthesize(self, z: Tensor) -> Tensor:
+        return 0.5 + self.scale * z.view(-1, *SHAPE)
+
+    def realism(self, x: Tensor) -> Tensor:
+        return -((x - 0.5) / self.scale).square().flatten(1).sum(1)
+
+
+def linear_target(shape: tuple[int, int, int] = SHAPE, classes: int = 3) -> Classifier:
+    length = shape[0] * shape[1] * shape[2]
+    with seeded(Run("0")):
+        head = nn.Linear(length, classes)
+    g = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        head.weight.copy_(torch.randn(classes, length, generator=g) * (8 / length**0.5))
+        head.bias.zero_()
+    return Classifier({"flat": nn.Flatten()}, head, classes=classes, mean=(0.5,) * shape[0], std=(1.0,) * shape[0])
+
+
+@pytest.fixture
+def target() -> Classifier:
+    return linear_target()
+
+
+@pytest.fixture
+def view(target: Classifier) -> View:
+    return View(target, Access.WHITE_BOX, SHAPE)
+
+
+@pytest.fixture
+def ingredients() -> Ingredients:
+    return Ingredients(LinearPrior(), Images(torch.zeros(1, *SHAPE), torch.tensor([-1])))
+
+
+@pytest.fixture
+def run() -> Run:
+    return Run("test")
+
+
+class KillAt:
+    """A progress bar that kills the run at its n-th move."""
+
+    def __init__(self, moves: int) -> None:
+        self.left = moves
+
+    def start(self, label: str, total: int) -> KillAt:
+        return self
+
+    def stop(self, bar: object) -> None:
+        """Nothing to close."""
+
+    def advance(self, steps: int = 1, **values: float) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Run, Run]]:
+    """A run that is killed at about its 5th step, checkpointing all the time, and the one that takes over."""
+    monkeypatch.setattr("unveil.attacks.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    return Run("test", scratch=tmp_path, shown=KillAt(6)), Run("test", scratch=tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def global_rng_untouched() -> Iterator[None]:
+    before = torch.random.get_rng_state()
+    yield
+    assert torch.equal(before, torch.random.get_rng_state()), "something drew from torch's global generator"

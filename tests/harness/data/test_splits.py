@@ -1,0 +1,144 @@
+"""Splits: stratified, seeded, lossless, and no private person among the public ones."""
+
+import json
+
+import pytest
+import torch
+
+from unveil.harness.data.splits import (
+    Pictures,
+    Shares,
+    assemble,
+    from_tensors,
+    label,
+    stratify,
+    to_float,
+    to_meta,
+    to_tensors,
+    to_uint8,
+)
+from unveil.harness.errors import DataError
+
+SHARES = Shares(test=0.2, validation=0.25, seed=3)
+
+
+def pictures(people: list[str], seed: int = 0) -> Pictures:
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (len(people), 3, 4, 4), generator=generator, dtype=torch.uint8)
+    return Pictures(pixels, *label(people))
+
+
+PRIVATE = pictures(["ann", "bob"] * 10 + ["cy"] * 3)
+PUBLIC = pictures(["dan", "eve", "eve"], seed=1)
+
+
+def test_counts_and_cover():
+    parts = stratify(PRIVATE.labels, PRIVATE.names, SHARES)
+    counts = {role: torch.bincount(PRIVATE.labels[rows]).tolist() for role, rows in parts.items()}
+    # of 10: 2 to test, a quarter of the other 8 to validation; of 3: one each
+    assert counts == {"train": [6, 6, 1], "validation": [2, 2, 1], "test": [2, 2, 1]}
+    assert torch.cat(list(parts.values())).sort().values.tolist() == list(range(23))
+
+
+def test_seeded_and_independent_of_other_people():
+    again = stratify(PRIVATE.labels, PRIVATE.names, SHARES)
+    other = stratify(PRIVATE.labels, PRIVATE.names, Shares(0.2, 0.25, 4))
+    fewer = stratify(PRIVATE.labels[:20], PRIVATE.names[:2], SHARES)
+    for role, rows in stratify(PRIVATE.labels, PRIVATE.names, SHARES).items():
+        assert torch.equal(rows, again[role])
+        assert torch.equal(rows[rows < 20], fewer[role])
+    assert not torch.equal(again["train"], other["train"])
+
+
+def test_given_roles_are_honoured_and_validation_is_carved_from_train():
+    given = ["test" if i // 2 % 4 == 0 or i == 22 else "train" for i in range(23)]
+    parts = stratify(PRIVATE.labels, PRIVATE.names, SHARES, given)
+    assert parts["test"].tolist() == [0, 1, 8, 9, 16, 17, 22]
+    assert torch.bincount(PRIVATE.labels[parts["validation"]]).tolist() == [2, 2, 1], "a quarter of 7, 7 and 2"
+
+
+def test_given_validation_is_taken_as_it_is():
+    given = (["train"] * 4 + ["test"] * 4 + ["validation"] * 12) + ["train", "test", "validation"]
+    parts = stratify(PRIVATE.labels, PRIVATE.names, SHARES, given)
+    assert parts["validation"].tolist() == [*range(8, 20), 22]
+
+
+def test_too_few_names_class_count_and_minimum():
+    poor = pictures(["ann"] * 5 + ["bob"] * 2)
+    with pytest.raises(DataError, match=r"1 classes: bob: 2\n.*at least 3"):
+        stratify(poor.labels, poor.names, SHARES)
+    with pytest.raises(DataError, match=r"ann: 5 \(train 4, validation 1, test 0\)"):
+        stratify(poor.labels, poor.names, SHARES, ["train"] * 7)
+    with pytest.raises(DataError, match="no private person"):
+        stratify(poor.labels, (), SHARES)
+
+
+def test_labels_are_contiguous_in_sorted_order():
+    numbers, names = label(["b", "", "a", "b"])
+    assert names == ("a", "b")
+    assert numbers.tolist() == [1, -1, 0, 1]
+
+
+def test_every_8_bit_value_survives():
+    values = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_uint8(to_float(values)), values)
+    assert to_uint8(torch.tensor([-1.0, 0.5, 2.0])).tolist() == [0, 128, 255]
+
+
+def test_round_trip_through_tensors_and_json():
+    data = assemble(PRIVATE, PUBLIC, SHARES, publishable=True)
+    tensors = {name: tensor.clone() for name, tensor in to_tensors(data).items()}
+    assert {str(tensor.dtype) for tensor in tensors.values()} == {"torch.uint8", "torch.int64"}
+    back = from_tensors(tensors, json.loads(json.dumps(to_meta(data))))
+    for part in ("train", "validation", "test", "public"):
+        assert torch.equal(getattr(back, part).pixels, getattr(data, part).pixels)
+        assert torch.equal(getattr(back, part).labels, getattr(data, part).labels)
+    assert (back.names, back.checksum, back.disjoint, back.publishable) == (
+        data.names,
+        data.checksum,
+        data.disjoint,
+        True,
+    )
+
+
+def test_checksum_sees_pixels_labels_and_names():
+    def checksum(private, public=PUBLIC):
+        return assemble(private, public, SHARES, publishable=True).checksum
+
+    brighter = PRIVATE.pixels.clone()
+    brighter[0, 0, 0, 0] ^= 1
+    swapped = torch.where(PRIVATE.labels < 2, 1 - PRIVATE.labels, PRIVATE.labels)
+    seen = {
+        checksum(PRIVATE),
+        checksum(Pictures(brighter, PRIVATE.labels, PRIVATE.names)),
+        checksum(Pictures(PRIVATE.pixels, swapped, PRIVATE.names)),
+        checksum(Pictures(PRIVATE.pixels, PRIVATE.labels, ("ann", "bob", "di"))),
+        checksum(PRIVATE, pictures(["dan", "eve", "dan"], seed=1)),
+    }
+    assert len(seen) == 5
+    assert checksum(PRIVATE) in seen
+
+
+def test_shared_people_are_listed_whatever_the_spelling():
+    private = pictures(["Ann_Lee"] * 3 + ["Bob"] * 3)
+    with pytest.raises(DataError, match="1 people are private and public: Ann_Lee"):
+        assemble(private, pictures(["ann lee", "eve"], seed=1), SHARES, publishable=True)
+
+
+def test_shared_pictures_are_found_without_names():
+    public = Pictures(PRIVATE.pixels[:1], torch.tensor([-1]), ())
+    with pytest.raises(DataError, match=r"1 public pictures are, pixel for pixel.*: ann"):
+        assemble(PRIVATE, public, SHARES, publishable=True)
+
+
+@pytest.mark.parametrize(
+    ("people", "words"), [(["dan", "eve"], "proven"), (["dan", ""], "in part"), (["", ""], "not provable")]
+)
+def test_how_far_disjointness_is_known(people, words):
+    data = assemble(PRIVATE, pictures(people, seed=1), SHARES, publishable=True)
+    assert data.disjoint.startswith(words)
+
+
+def test_no_public_picture():
+    with pytest.raises(DataError, match="no public picture"):
+        assemble(PRIVATE, pictures([]), SHARES, publishable=True)

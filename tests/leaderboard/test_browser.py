@@ -1,0 +1,103 @@
+"""The page in a real browser; skipped where there is none."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from types import ModuleType
+
+from unveil.harness.rows import Results, Row
+from unveil.leaderboard import page
+
+Ask = Callable[[str, str], str]
+Browse = Callable[[str], tuple[str, list[str]]]
+
+
+def test_scripts_run_under_the_policy_and_the_console_stays_silent(
+    rendered: str, browse: Callable[[str], tuple[str, list[str]]]
+) -> None:
+    dom, console = browse(rendered)
+    assert console == []
+    assert '<html lang="en" class="js">' in dom
+    assert "32 of 32 rows" in dom
+    assert (
+        dom.count('aria-sort="none"')
+        == dom.count("<th", dom.index('id="table"'), dom.index("<tbody", dom.index('id="table"'))) - 1
+    )
+
+
+def test_sorting_puts_numbers_in_order_and_what_has_none_last(rendered: str, ask: Ask) -> None:
+    script = """
+      const head = document.querySelectorAll('#table thead th')[4];
+      const read = () => [...document.getElementById('table').tBodies].map((b) => b.rows[0].cells[4].dataset.v);
+      const out = [];
+      for (const _ of [1, 2]) {
+        head.querySelector('button').click();
+        out.push([head.getAttribute('aria-sort'), read()]);
+      }
+      document.title = JSON.stringify(out);"""
+    (up, rising), (down, falling) = json.loads(ask(rendered, script))
+    assert (up, down) == ("ascending", "descending")
+    assert rising[-3:] == falling[-3:] == ["", "", ""]
+    assert [float(v) for v in rising[:-3]] == sorted(float(v) for v in rising[:-3])
+    assert [float(v) for v in falling[:-3]] == sorted((float(v) for v in rising[:-3]), reverse=True)
+
+
+def test_filters_matrix_choice_and_links(rendered: str, ask: Ask) -> None:
+    script = """
+      const fire = (node, value, kind) => { node.value = value; node.dispatchEvent(new Event(kind, {bubbles: true})); };
+      const count = () => document.getElementById('filter-count').textContent;
+      const out = [];
+      fire(document.querySelector('[data-filter=attack]'), 'gmi', 'input'); out.push(count());
+      fire(document.getElementById('filter-text'), 'BIDO tl', 'input'); out.push(count());
+      fire(document.querySelector('[data-pick]'), '2', 'change');
+      out.push([...document.querySelectorAll('.matrix')].map((m) => getComputedStyle(m).display !== 'none'));
+      const link = document.querySelector('.heat td a');
+      location.hash = link.getAttribute('href'); openTarget();
+      out.push(document.querySelector(link.getAttribute('href')).open);
+      document.title = JSON.stringify(out);"""
+    by_attack, by_text, shown, opened = json.loads(ask(rendered, script))
+    assert (by_attack, by_text, opened) == ("8 of 32 rows", "2 of 32 rows", True)
+    assert shown == [i == 2 for i in range(len(shown))]
+
+
+def test_csv_holds_every_figure_and_no_formula(sample: ModuleType, ask: Ask) -> None:
+    good = sample.row("none", "gmi", 0)
+    evil = Row(
+        data="d",
+        model="m",
+        defense='=HYPERLINK("x")',
+        attack="+1",
+        seed=0,
+        status="failed",
+        error='@a,\n"b"',
+        notes=("-2", "\t=1"),
+    )
+    text = page.render(Results(title="t", plan="", rows=(good, evil)))
+    answer = ask(text, "document.title = JSON.stringify(csv(JSON.parse(document.getElementById('data').textContent)))")
+    lines = list(csv.DictReader(io.StringIO(json.loads(answer))))
+    assert len(lines) == len(good.figures) + 1
+    assert [(line["metric"], line["column"]) for line in lines[:-1]] == [(f.metric, f.column) for f in good.figures]
+    assert float(lines[0]["value"]) == good.figures[0].value
+    bad = lines[-1]
+    assert (bad["defense"], bad["attack"], bad["error"], bad["notes"]) == (
+        "'=HYPERLINK(\"x\")", "'+1", "'@a,\n\"b\"", "'-2; \t=1",
+    )  # fmt: skip
+
+
+def test_no_sideways_scrolling(rendered: str, browse: Browse) -> None:
+    # A headless window cannot be made as narrow as a phone, a frame can.
+    inner = rendered.replace('"Content-Security-Policy"', '"x-policy"').replace("&", "&amp;").replace('"', "&quot;")
+    script = """
+      document.querySelectorAll('iframe').forEach((frame) => { frame.onload = () => {
+        const root = frame.contentDocument.documentElement;
+        for (const node of frame.contentDocument.querySelectorAll('details')) node.open = true;
+        document.title += ` ${root.clientWidth}:${root.scrollWidth}`;
+      }; });"""
+    frames = "".join(f'<iframe width="{width}" height="800" srcdoc="{inner}"></iframe>' for width in (360, 390, 1280))
+    dom, _ = browse(f"<!doctype html><title></title>{frames}<script>{script}</script>")
+    measured = [part.split(":") for part in dom.split("<title>")[1].split("</title>")[0].split()]
+    assert len(measured) == 3
+    assert all(int(scroll) <= int(client) <= 1280 for client, scroll in measured)

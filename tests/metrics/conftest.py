@@ -1,0 +1,47 @@
+import pytest
+import torch
+from torch import nn
+
+from unveil.harness.classifier import Classifier
+from unveil.harness.run import Run
+from unveil.harness.types import Data, Evidence, Images
+
+
+class Answers(nn.Module):
+    """Reads the logits off the pixels: channel 0 of column c is the logit of class c."""
+
+    def forward(self, x):
+        return x[:, 0, 0, :]
+
+
+def _reader(classes):
+    """A classifier whose features and logits are the first row of its input."""
+    return Classifier({"read": Answers()}, nn.Identity(), classes=classes, mean=(0.0,) * 3, std=(1.0,) * 3)
+
+
+def _pictures(logits, labels):
+    logits = torch.as_tensor(logits, dtype=torch.float32)
+    pixels = logits[:, None, None, :].expand(-1, 3, logits.shape[1], -1).contiguous()
+    return Images(pixels, torch.as_tensor(labels, dtype=torch.int64))
+
+
+@pytest.fixture
+def build():
+    def evidence(*, fakes=None, train=None, test=None, evaluator=None, target=None, people=3):
+        some = next(images for images in (fakes, train, test) if images is not None)
+        none = some[:0]
+        names = tuple(f"person {i}" for i in range(people))
+        data = Data(train or none, none, test or none, none, names, checksum="test", disjoint="none are public")
+        return Evidence(data, target or _reader(people), evaluator, fakes, Run("test"))
+
+    return evidence
+
+
+@pytest.fixture
+def reader():
+    return _reader
+
+
+@pytest.fixture
+def pictures():
+    return _pictures

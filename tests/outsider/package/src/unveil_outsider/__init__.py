@@ -1,0 +1,1 @@
+"""Plugins of somebody who is not part of unveil."""
