@@ -77,11 +77,18 @@ def _tensors(terms: Terms) -> dict[str, Tensor]:
 class DefenseTrial(Trial):
     """A defense, with a target of four people trained under it for two epochs."""
 
-    trained: Trained
+    trained: Trained | None = None
 
     def __init__(self, plugin: Defense) -> None:
         super().__init__(plugin)
         self.data, self.hooks = tiny.data(), HooksTrial(plugin)
+
+    @property
+    def learnt(self) -> Trained:
+        """The target that was trained last."""
+        if self.trained is None:
+            raise Skipped("no target could be trained, see above")
+        return self.trained
 
     def inputs(self) -> Tensors:
         """The data."""
@@ -136,15 +143,13 @@ def answers(classifier: Classifier, images: Images) -> Tensor:
         return classifier.logits(images.pixels)
 
 
-def trains_a_target(trial: DefenseTrial) -> None:
-    """Two epochs under the defense end with finite logits of the right shape."""
-    assert trial.first
-    require_finite(trial.trained.logits, (len(trial.data.test), tiny.CLASSES), "logits after finish")
+def hooks_can_be_called(trial: DefenseTrial) -> None:
+    """All four, on a tiny target and a batch."""
+    assert trial.hooks.first
 
 
 def augment_keeps_pictures_pictures(trial: DefenseTrial) -> None:
     """The batch keeps its shape and range, and its labels stay labels."""
-    assert trial.hooks.first
     given, found = trial.hooks.batch, trial.hooks.augmented
     require_pixels(found.pixels, tuple(given.pixels.shape), "pixels after augment")
     labels = found.labels
@@ -154,18 +159,24 @@ def augment_keeps_pictures_pictures(trial: DefenseTrial) -> None:
 
 def loss_terms_are_finite_scalars(trial: DefenseTrial) -> None:
     """The loss is a sum of named scalars that something can be learnt from."""
-    assert trial.hooks.first
     for name, term in trial.hooks.terms.items():
         require_finite(term, (), f"loss term {name!r}: values")
     if not any(term.requires_grad for term in trial.hooks.terms.values()):
         raise Breach("no loss term depends on what trains", "at least one that does", "do not detach the logits")
 
 
+def trains_a_target(trial: DefenseTrial) -> None:
+    """Two epochs under the defense end with finite logits of the right shape."""
+    assert trial.first
+    require_finite(trial.learnt.logits, (len(trial.data.test), tiny.CLASSES), "logits after finish")
+
+
 def what_it_freezes_stays_frozen(trial: DefenseTrial) -> None:
     """Training leaves frozen parameters, and all of frozen stages, as they were bit for bit."""
-    if not trial.trained.frozen:
+    frozen, state = trial.learnt.frozen, trial.learnt.classifier.state_dict()
+    if not frozen:
         raise Skipped("it freezes nothing with these settings")
-    moved = watch.differing(trial.trained.frozen, _only(trial.trained.classifier.state_dict(), trial.trained.frozen))
+    moved = watch.differing(frozen, {name: state[name] for name in frozen if name in state})
     if moved:
         raise Breach(
             f"{len(moved)} frozen tensors moved in training, such as {moved[0]}",
@@ -174,12 +185,9 @@ def what_it_freezes_stays_frozen(trial: DefenseTrial) -> None:
         )
 
 
-def _only(state: Mapping[str, Tensor], names: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: state[name] for name in names if name in state}
-
-
 def strength_zero_is_no_defense(trial: DefenseTrial) -> None:
     """At strength zero the losses and the answers equal those without a defense bit for bit."""
+    assert trial.learnt
     zero = trial.plugin.at_zero()
     if zero is None:
         raise Skipped("it declares no strength (at_zero returns None)")
@@ -199,11 +207,11 @@ def checkpoints_can_be_loaded(trial: DefenseTrial) -> None:
     """Prepare, then load the trained weights, then finish gives the trained target."""
     run = Run("conformance one")
     fresh = prepared((trial.plugin,), run)
-    fresh.load_state_dict(trial.trained.classifier.state_dict())
+    fresh.load_state_dict(trial.learnt.classifier.state_dict())
     found = answers(finish(fresh, (trial.plugin,), run), trial.data.test)
-    if not watch.same(found, trial.trained.logits):
+    if not watch.same(found, trial.learnt.logits):
         raise Breach(
-            f"a target loaded from its checkpoint differs by {(found - trial.trained.logits).abs().max():.3g}",
+            f"a target loaded from its checkpoint differs by {(found - trial.learnt.logits).abs().max():.3g}",
             "what was trained, bit for bit",
             "keep all state in parameters and persistent buffers; prepare must build the same for the same settings",
         )
@@ -221,15 +229,17 @@ def of_hooks(check: Check[Trial]) -> Check[DefenseTrial]:
 
 def training_can_be_repeated(trial: DefenseTrial) -> None:
     """Training under it twice with the same seed gives the same weights."""
+    assert trial.learnt
     watch.same_seed_gives_the_same_answer(trial)
     watch.inputs_are_left_alone(trial)
 
 
 CHECKS = (
-    trains_a_target,
+    hooks_can_be_called,
     augment_keeps_pictures_pictures,
     loss_terms_are_finite_scalars,
     *map(of_hooks, watch.COMMON),
+    trains_a_target,
     what_it_freezes_stays_frozen,
     strength_zero_is_no_defense,
     training_can_be_repeated,

@@ -36,14 +36,14 @@ class Timm(Model):
     the chain computes what timm's own model computes is checked each time one is built.
 
     Attributes:
-        name: Such as ``"resnet18"``, or with a tag of pretrained weights, ``"resnet18.a1_in1k"``.
+        architecture: Such as ``"resnet18"``, or with a tag of pretrained weights, ``"resnet18.a1_in1k"``.
         weights: ``"none"`` (random), ``"asset"`` (ImageNet weights that come with pip, for ``tf_efficientnet_lite0``,
             ``1`` and ``2``), ``"hub"`` (timm's own, needs a network the first time) or a ``.safetensors``, ``.pt`` or
             ``.pth`` file with timm's names. The head starts anew unless the class count is the checkpoint's.
         size: Side that images are resized to; None takes them as they are.
     """
 
-    name: str
+    architecture: str
     weights: LocalPath = "none"
     size: Annotated[int, Field(ge=8)] | None = None
 
@@ -54,26 +54,26 @@ class Timm(Model):
             PluginError: If timm knows no such model.
             WeightsError: If the weights do not exist.
         """
-        cfg = _config(self.name)
+        cfg = _config(self.architecture)
         if self.weights == "none":
             return {}
         if self.weights == "hub":
             return {"weights": f"hub:{cfg.hf_hub_id or cfg.url or cfg.file}"}
         if self.weights == "asset":
-            return {"weights": assets.checksum(_asset(self.name))}
+            return {"weights": assets.checksum(_asset(self.architecture))}
         return {"weights": files.checksum(Path(self.weights))}
 
     def build(self, classes: int, shape: tuple[int, int, int], run: Run) -> Classifier:
         """The model as a chain, with its weights, a head for ``classes`` and timm's input normalisation."""
         channels, sides = shape[0], (shape[1:] if self.size is None else (self.size, self.size))
-        cfg = _config(self.name)
+        cfg = _config(self.architecture)
         with seeded(run, "initial weights"):
             model = self._create(classes, channels, sides if cfg.fixed_input_size else None)
-        head_name, head = _head(self.name, model)
+        head_name, head = _head(self.architecture, model)
         self._load(model, head_name, cfg.first_conv)
         mean, std = _per_channel(cfg.mean, channels), _per_channel(cfg.std, channels)
         probe = torch.randn(1, channels, *sides, generator=run.generator("chain check"))
-        stages, head = _as_chain(self.name, model, head_name, head, probe)
+        stages, head = _as_chain(self.architecture, model, head_name, head, probe)
         chain = Classifier(stages, head, classes=classes, mean=mean, std=std, size=self.size)
         return chain.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
@@ -81,17 +81,17 @@ class Timm(Model):
         fixed = {} if sides is None else {"img_size": tuple(sides)}
         create, hub = _timm().create_model, self.weights == "hub"
         try:
-            return cast(nn.Module, create(self.name, pretrained=hub, num_classes=classes, in_chans=channels, **fixed))
+            return cast(nn.Module, create(self.architecture, pretrained=hub, num_classes=classes, in_chans=channels, **fixed))
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             if hub:
                 raise WeightsError(
-                    f"the pretrained weights of {self.name} could not be fetched: {reason}",
+                    f"the pretrained weights of {self.architecture} could not be fetched: {reason}",
                     "a model with pretrained weights, and a network the first time",
                     "go online, or download the file elsewhere and set weights = 'path/to/model.safetensors'",
                 ) from error
             raise PluginError(
-                f"timm cannot build {self.name} for images of side {sides}: {reason}",
+                f"timm cannot build {self.architecture} for images of side {sides}: {reason}",
                 "a side the architecture takes, such as a multiple of its patch",
                 "set size",
             ) from error
@@ -99,7 +99,7 @@ class Timm(Model):
     def _load(self, model: nn.Module, head: str, first: str | Sequence[str] | None) -> None:
         stem = (first,) if isinstance(first, str) else tuple(first or ())
         if self.weights == "asset":
-            state = files.read(assets.path(_asset(self.name)))
+            state = files.read(assets.path(_asset(self.architecture)))
             values = (value for name, value in state.items() if not name.endswith("num_batches_tracked"))
             files.load_in_order(model, values, head, stem)
         elif self.weights not in ("none", "hub"):
