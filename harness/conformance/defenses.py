@@ -63,7 +63,7 @@ class HooksTrial(Trial):
         step = Step(x, y, classifier.run(x), classifier, 0, 2, run)
         self.terms = self.plugin.loss({"ce": F.cross_entropy(step.forward.logits, y)}, step)
         logits = answers(finish(classifier, (self.plugin,), run), self.batch)
-        return {**classifier.state_dict(), **_tensors(self.terms), "augmented": x, "labels": y, "finished": logits}
+        return {"augmented": x, "labels": y, **_tensors(self.terms), **classifier.state_dict(), "finished": logits}
 
 
 def _tensors(terms: Terms) -> dict[str, Tensor]:

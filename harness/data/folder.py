@@ -20,6 +20,7 @@ from unveil.harness.data.listing import Columns, Entry, from_csv, from_folders, 
 from unveil.harness.data.splits import Pictures, Shares, assemble, label
 from unveil.harness.errors import DataError
 from unveil.harness.run import Run
+from unveil.harness.spec import LocalPath
 from unveil.harness.types import Data
 
 log = logging.getLogger(__name__)
@@ -62,10 +63,10 @@ class Folder:
         publishable: Whether the pictures, and reconstructions of them, may be shown on a page.
     """
 
-    private: Annotated[str, Field(min_length=1)]
-    public: Annotated[str, Field(min_length=1)]
-    labels: str | None = None
-    public_labels: str | None = None
+    private: Annotated[LocalPath, Field(min_length=1)]
+    public: Annotated[LocalPath, Field(min_length=1)]
+    labels: LocalPath | None = None
+    public_labels: LocalPath | None = None
     file_column: Annotated[str, Field(min_length=1)] = "file"
     identity_column: str | None = None
     public_identity_column: str | None = None

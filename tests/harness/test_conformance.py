@@ -18,7 +18,7 @@ BREACHES = {
     "Undocumented": ("says what it is", "has no docstring"),
     "Unexplained": ("explains its settings", "does not explain strength"),
     "Unequal": ("can be sent to another process", "not equal"),
-    "Endless": ("can be made again from its settings", "limit"),
+    "Endless": ("has an identity", "cannot be hashed"),
     "GlobalNoise": ("global random numbers are left alone", "of torch"),
     "InPlace": ("inputs are left alone", "pixels of the batch"),
     "OutOfRange": ("augment keeps pictures pictures", "range from -"),
@@ -96,8 +96,6 @@ def test_what_needs_an_asset_that_cannot_be_had_is_skipped(monkeypatch, tmp_path
 
 
 PLUGIN = '''
-from typing import Annotated
-from pydantic import Field
 from dataclasses import dataclass
 from unveil.harness.types import Defense
 
