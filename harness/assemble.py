@@ -36,17 +36,17 @@ def row(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> Row:
     wanted = {role: node for role, node in cell.nodes.items() if role != "picture"}
     ends = [outcomes[node.key] for node in (*wanted.values(), *cell.measures)]
     bad = [outcome for outcome in ends if not outcome.good and outcome.status != "unscored"]
-    names = {"data": cell.data, "model": cell.model, "defense": cell.defense, "attack": cell.attack, "seed": cell.seed}
     figures = [figure for node in cell.measures for figure in _figures(node, outcomes[node.key], store)]
     attack, target = cell.nodes["attack"], cell.nodes["target"]
+    record = store.record(target.key) if outcomes[target.key].good else None
     return Row(
-        **names,
+        **_names(cell),
         status=_status(bad),
         error=bad[0].error if bad else None,
         figures=tuple(figures),
         budget=store.record(attack.key)["budget"] if outcomes[attack.key].good else {},
-        facts=_facts(store.record(target.key)) if outcomes[target.key].good else {},
-        notes=cell.notes,
+        facts=_facts(record) if record else {},
+        notes=cell.notes + (_frozen_noise(record, target) if record else ()),
         keys={role: node.key for role, node in wanted.items()},
     )
 
@@ -58,6 +58,10 @@ def _figures(node: Node, outcome: Outcome, store: Store) -> list[Figure]:
         return []
     names = {"metric": node.options["name"], "judge": node.options["judge"] or None}
     return [Figure(**names, column="not available", unit="", direction="", range=(0, 0), reason=outcome.error)]
+
+
+def _names(cell: Cell) -> dict[str, Any]:
+    return {name: getattr(cell, name) for name in ("data", "model", "defense", "attack", "seed")}
 
 
 def _status(bad: list[Outcome]) -> Any:
@@ -76,10 +80,19 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str]:
     return facts
 
 
+def _frozen_noise(record: Mapping[str, Any], target: Node) -> tuple[str, ...]:
+    """Freezing layers that nobody trained is not transfer learning, and a reader must know."""
+    settings = target.uses["model"][0].asked["settings"]
+    trained = "weights" in target.parents or settings.get("weights", "none") != "none"
+    if not record["frozen"] or trained:
+        return ()
+    return ("the frozen layers are random: the target starts from no pretrained weights",)
+
+
 def _judge(data: str, name: str, node: Node, outcome: Outcome, store: Store) -> Judge:
     model = node.uses["model"][0]
     if not outcome.good:
-        bad = "failed" if outcome.status == "failed" else "blocked"
+        bad = _status([outcome])
         return Judge(data=data, name=name, model=model.spec.use, knows="", status=bad, error=outcome.error)
     record = store.record(node.key)
     figures = tuple(Figure.model_validate(figure) for figure in record["figures"])
@@ -92,8 +105,7 @@ def _picture(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> Pictu
         return None
     artefact = store.load(node.key)
     png = base64.b64encode(artefact.files["grid.png"]).decode()
-    names = {"data": cell.data, "model": cell.model, "defense": cell.defense, "attack": cell.attack, "seed": cell.seed}
-    return Picture(**names, png=png, **artefact.record)
+    return Picture(**_names(cell), png=png, **artefact.record)
 
 
 def _datasets(matrix: Matrix, outcomes: Mapping[str, Outcome], store: Store) -> dict[str, dict[str, str]]:

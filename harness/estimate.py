@@ -61,5 +61,5 @@ def _step(node: Node, store: Store, past: list[dict[str, Any]]) -> Step:
     return Step(node.kind, node.label, "to run", None, "", node.key)
 
 
-def _names(uses: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
-    return [[use["use"] for use in group] for group in uses.values()]
+def _names(uses: dict[str, list[dict[str, Any]]]) -> dict[str, list[str]]:
+    return {role: [use["use"] for use in group] for role, group in uses.items()}

@@ -198,9 +198,8 @@ class _Builder:
                 )
         own = part.model_dump(include={"seed", "others", "min_pictures"})
         options = {"recipe": self.recipe(part.recipe), **own}
-        parents = {"data": data, **self.weights(part, data)}
         stream = {"model": model.asked, "seed": part.seed, "data": data.identity}
-        return Node("evaluator", f"evaluator {part.label}", {"model": (model,)}, options, parents, stream)
+        return Node("evaluator", f"evaluator {part.label}", {"model": (model,)}, options, {"data": data}, stream)
 
     def attack(self, part: Part, data: Node, target: Node, seed: int) -> dict[str, Node]:
         """The attack's node, and its prior's if it has one."""

@@ -51,8 +51,10 @@ class TargetPart(Part):
     pretrain: dict[str, Any] | None = None
 
 
-class EvaluatorPart(TargetPart):
+class EvaluatorPart(Part):
     """A judge: another architecture with its own seed and split.
+
+    It is not pretrained on the public people: some of them are the strangers that its floor is measured on.
 
     Attributes:
         others: Whom else it knows: ``identities`` (each public person is a class, at least ``min_pictures``

@@ -247,7 +247,7 @@ def asked(spec: Spec, plugin: Any) -> dict[str, Any]:
     Where a plugin reports a checksum under the name of one of its settings, the checksum replaces the
     setting: a folder that was moved is still the same folder.
     """
-    content = getattr(plugin, "content", dict)()  # a plugin that reads nothing need not say so
+    content: Mapping[str, str] = getattr(plugin, "content", dict)()  # a plugin that reads nothing need not say so
     settings = {**dump(plugin), **content}
     path, _, name = spec.use.rpartition(":")
     use = f"{Path(path).name}:{name}" if path.endswith(".py") else spec.use

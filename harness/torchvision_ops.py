@@ -32,9 +32,9 @@ def ensure() -> tuple[str, ...]:
         _load_own_library()
     missing = tuple(name for name in _NAMES if not _present(name))
     if missing:
-        library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+        library = torch.library.Library("torchvision", "FRAGMENT")
         for name in missing:
-            library.define(name + _SCHEMA)  # type: ignore[no-untyped-call]
+            library.define(name + _SCHEMA)
         _declared.append(library)
     return missing
 
@@ -48,6 +48,6 @@ def _load_own_library() -> None:
     folders = list(spec.submodule_search_locations or []) if spec else []
     for path in sorted(file for folder in folders for file in Path(folder).glob("_C*.*") if file.suffix != ".py"):
         try:
-            torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]
+            torch.ops.load_library(str(path))
         except OSError:  # built for another torch: this is the case that ensure() is for
             continue

@@ -158,7 +158,7 @@ def _epoch(
             terms = _terms(step, defenses)
         loss = _finite(terms, epoch, number)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if recipe.grad_clip is not None:
             torch.nn.utils.clip_grad_norm_(list(classifier.trainable()), recipe.grad_clip)
         optimiser.step()

@@ -69,7 +69,7 @@ class View:
             self.spent.queries += len(x)
             with torch.set_grad_enabled(access is Access.WHITE_BOX and torch.is_grad_enabled()):
                 out = classifier.features(x) if part == "features" else classifier.logits(x)
-                return _CountBackward.apply(out, self.spent) if out.requires_grad else out  # type: ignore[no-any-return, no-untyped-call]
+                return _CountBackward.apply(out, self.spent) if out.requires_grad else out  # type: ignore[no-untyped-call]
 
         def run(x: Tensor) -> tuple[Tensor, Tensor]:
             features = ask(x, Access.WHITE_BOX, "features")

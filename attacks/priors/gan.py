@@ -129,7 +129,7 @@ def adam(part: nn.Module, lr: float) -> Adam:
 def descend(optimiser: Adam, loss: Tensor) -> float:
     """One step down the loss; gives its value."""
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     optimiser.step()
     return loss.item()
 

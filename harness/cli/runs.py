@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,8 +82,9 @@ def _compute(matrix: Matrix, store: Store, device: str) -> dict[str, Outcome]:
         except KeyboardInterrupt:
             screen.say("interrupted: what was computed is kept; run the same command again to go on", "yellow")
             raise typer.Exit(130) from None
-    cached = sum(outcome.status == "cached" for outcome in outcomes.values())
-    screen.say(f"{len(nodes)} steps: {heard.computed} computed now, {cached} known before")
+    counts = Counter(outcome.status for outcome in outcomes.values())
+    bad = "".join(f", {counts[how]} {how}" for how in ("failed", "blocked", "unscored") if counts[how])
+    screen.say(f"{len(nodes)} steps: {counts['done']} computed now, {counts['cached']} known before{bad}")
     return outcomes
 
 
@@ -90,7 +92,7 @@ class _Teller:
     """Says what starts and how it ended."""
 
     def __init__(self, screen: Screen, total: int) -> None:
-        self.screen, self.total, self.ended, self.computed = screen, total, 0, 0
+        self.screen, self.total, self.ended = screen, total, 0
 
     def __call__(self, node: Node, outcome: Outcome | None) -> None:
         if outcome is None:
@@ -98,12 +100,10 @@ class _Teller:
             return
         self.ended += 1
         if outcome.status == "done":
-            self.computed += 1
             self.screen.say(f"[{self.ended}/{self.total}] {node.label}: {outcome.seconds:.1f} s")
-        elif not outcome.good:
-            self.screen.say(
-                f"[{self.ended}/{self.total}] {node.label}: {outcome.status.upper()}: {outcome.error}", "red"
-            )
+        elif outcome.status in ("failed", "unscored"):  # what is blocked by it need not repeat its error
+            how = f"{outcome.status.upper()}: {outcome.error}"
+            self.screen.say(f"[{self.ended}/{self.total}] {node.label}: {how}", "red")
 
 
 def _device(wanted: str) -> str:

@@ -47,7 +47,9 @@ class LiveBar:
     def advance(self, steps: int = 1, **values: float) -> None:
         """Moves the bar on and shows the latest values beside it."""
         shown = "  ".join(f"{name} {value:.3g}" for name, value in values.items())
-        self.live.update(self.task, advance=steps, **({"shown": shown} if shown else {}))
+        self.live.advance(self.task, steps)
+        if shown:
+            self.live.update(self.task, shown=shown)
 
 
 class LogBar:

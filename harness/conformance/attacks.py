@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unveil.harness.conformance import priors, tiny, watch
-from unveil.harness.conformance.report import Breach
+from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.shrink import shrunk
 from unveil.harness.conformance.watch import Tensors, Trial
 from unveil.harness.errors import AccessError
@@ -42,7 +42,7 @@ class AttackTrial(Trial):
         if spec is None:
             return None
         if not isinstance(spec, Spec):
-            raise Breach(f"needs() returned {type(spec).__name__}", "a Spec, such as Spec('wgan_gp'), or None")
+            raise BreachError(f"needs() returned {type(spec).__name__}", "a Spec, such as Spec('wgan_gp'), or None")
         learnt = priors.trial(shrunk("priors", spec, self.base))
         assert learnt.first
         return learnt.generator
@@ -72,13 +72,15 @@ class AttackTrial(Trial):
         try:
             images = self.plugin.reconstruct(view, Ingredients(self.prior, self.public), labels, run)
         except AccessError as error:
-            raise Breach(
+            raise BreachError(
                 error.what,
                 f"only what {self.plugin.access.value} access allows",
                 "declare the access that the attack really needs, or do without",
             ) from error
         if not isinstance(images, Images):
-            raise Breach(f"reconstruct returned {type(images).__name__}", "Images", "return Images(pixels, labels)")
+            raise BreachError(
+                f"reconstruct returned {type(images).__name__}", "Images", "return Images(pixels, labels)"
+            )
         checked(images, labels, self.public.shape, "the attack")
         return images
 
@@ -86,7 +88,7 @@ class AttackTrial(Trial):
 def declares_its_access(trial: AttackTrial) -> None:
     """``access`` is one of the three threat models."""
     if not isinstance(trial.plugin.access, Access):
-        raise Breach(f"access is {trial.plugin.access!r}", "Access.WHITE_BOX, Access.SCORES or Access.LABELS")
+        raise BreachError(f"access is {trial.plugin.access!r}", "Access.WHITE_BOX, Access.SCORES or Access.LABELS")
 
 
 def reconstructs_everybody_with_the_access_it_declares(trial: AttackTrial) -> None:
@@ -104,7 +106,7 @@ def other_labels_do_not_matter(trial: AttackTrial) -> None:
         a, b = (images.pixels[images.labels == label].cpu() for images in (together, fewer))
         if a.shape != b.shape or (a - b).abs().max() > TOLERANCE:
             apart = f"differ by {(a - b).abs().max():.2g}" if a.shape == b.shape else f"are {len(a)} and {len(b)}"
-            raise Breach(
+            raise BreachError(
                 f"reconstructions of label {label} {apart} when other labels run beside it or in another order",
                 f"the same pictures up to rounding ({TOLERANCE:.3f})",
                 "draw with run.generators('name', [(label, restart), ...]), and take no mean over the batch",

@@ -12,7 +12,7 @@ from typing import Any
 
 from unveil.harness import plugins
 from unveil.harness.canonical import canonical
-from unveil.harness.conformance.report import Breach
+from unveil.harness.conformance.report import BreachError
 from unveil.harness.spec import Spec
 
 LONGEST = 120  # characters of a one-line description
@@ -40,9 +40,9 @@ def says_what_it_is(subject: Subject) -> None:
     cls = type(subject.plugin)
     line = (inspect.cleandoc(cls.__doc__ or "")).split("\n")[0]
     if not line or line.startswith(f"{cls.__name__}("):  # the latter is what dataclasses write by themselves
-        raise Breach(f"{cls.__name__} has no docstring", "one line that says what it is", 'add """What it is."""')
+        raise BreachError(f"{cls.__name__} has no docstring", "one line that says what it is", 'add """What it is."""')
     if len(line) > LONGEST:
-        raise Breach(
+        raise BreachError(
             f"the docstring's first line has {len(line)} characters: {line[:40]}...", f"at most {LONGEST}", "shorten it"
         )
 
@@ -52,7 +52,7 @@ def explains_its_settings(subject: Subject) -> None:
     doc = inspect.getdoc(type(subject.plugin)) or ""
     bare = [field.name for field in dataclasses.fields(subject.plugin) if f" {field.name}:" not in doc]
     if bare:
-        raise Breach(
+        raise BreachError(
             f"the docstring does not explain {', '.join(bare)}",
             'every setting under "Attributes:", with its unit or meaning',
             "add a line such as `    strength: Standard deviation of the noise, in [0, 1].`",
@@ -63,7 +63,7 @@ def can_be_sent_to_another_process(subject: Subject) -> None:
     """Pickling and back gives an equal plugin."""
     back = pickle.loads(pickle.dumps(subject.plugin))  # noqa: S301 (what was dumped a moment ago)
     if back != subject.plugin:
-        raise Breach(
+        raise BreachError(
             "after pickling and back it is not equal to what it was",
             "an equal plugin",
             "keep everything in fields of plain types, and leave __eq__ to the dataclass",
@@ -76,7 +76,7 @@ def can_be_made_again_from_its_settings(subject: Subject) -> None:
     back = plugins.make(subject.kind, Spec(subject.spec.use, dumped), subject.base)
     if back != subject.plugin:
         names = [f.name for f in dataclasses.fields(back) if getattr(back, f.name) != getattr(subject.plugin, f.name)]
-        raise Breach(
+        raise BreachError(
             f"made again from its own settings it differs in {', '.join(names)}",
             "settings that survive being written as JSON",
             "use numbers, text, enums, tuples and nested frozen dataclasses as field types",
@@ -89,13 +89,13 @@ def has_an_identity(subject: Subject) -> None:
     try:
         canonical(asked)
     except (TypeError, ValueError) as error:
-        raise Breach(
+        raise BreachError(
             f"its settings or content() cannot be hashed: {error}",
             "finite numbers, text, lists and tables in settings; name to checksum in content()",
             "use None for 'no limit' instead of infinity",
         ) from error
     if not isinstance(asked["settings"], Mapping):
-        raise Breach("its settings are no table", "a dataclass with fields")
+        raise BreachError("its settings are no table", "a dataclass with fields")
 
 
 CHECKS = (

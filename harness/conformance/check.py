@@ -52,7 +52,7 @@ def check(
     try:
         _require_settings(plugins.load(kind, use, base), spec)
         asked = plugins.make(kind, spec, base)
-    except _Incomplete:
+    except _IncompleteError:
         raise
     except PluginError as error:
         return Report(kind, use, _origin(kind, use), "", (Finding("can be loaded", False, str(error)),))
@@ -64,7 +64,7 @@ def check(
     return Report(kind, use, _origin(kind, use), changes(asked, subject.plugin), tuple(findings))
 
 
-class _Incomplete(PluginError):
+class _IncompleteError(PluginError):
     """A setting without a default was not given: that is no fault of the plugin."""
 
 
@@ -72,7 +72,7 @@ def _require_settings(cls: type, spec: Spec) -> None:
     fields = [f for f in dataclasses.fields(cls) if f.init and f.name not in spec.settings]
     empty = [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
     if empty:
-        raise _Incomplete(
+        raise _IncompleteError(
             f"{spec.use} has no default for {', '.join(empty)}",
             "a value for each setting without a default",
             f"give it, such as --set {empty[0]}=...",

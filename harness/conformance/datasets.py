@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from functools import cached_property
 
 import torch
 
 from unveil.harness.conformance import watch
-from unveil.harness.conformance.report import Breach
+from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.watch import Tensors, Trial, require_pixels
 from unveil.harness.data.splits import PARTS, ROLES
 from unveil.harness.run import Run
@@ -19,16 +18,15 @@ from unveil.harness.types import Data, Images
 class DatasetTrial(Trial):
     """A data set, loaded."""
 
-    @cached_property
-    def data(self) -> Data:
-        """What was loaded last."""
-        raise AssertionError  # set by act
+    data: Data
 
     def act(self, run: Run) -> Tensors:
         """Loads everything."""
         data = self.plugin.load(run)
         if not isinstance(data, Data):
-            raise Breach(f"load returned {type(data).__name__}", "unveil.harness.types.Data", "end with `assemble`")
+            raise BreachError(
+                f"load returned {type(data).__name__}", "unveil.harness.types.Data", "end with `assemble`"
+            )
         self.data = data
         tensors = {f"{part}.{what}": getattr(images, what) for part, images in parts(data) for what in IMAGE}
         return {**tensors, "checksum": torch.tensor(list(data.checksum.encode()), dtype=torch.uint8)}
@@ -48,7 +46,7 @@ def loads_pictures(trial: DatasetTrial) -> None:
     shape = trial.data.train.pixels.shape[1:]
     for part, images in parts(trial.data):
         if not len(images):
-            raise Breach(f"{part} is empty", "pictures in train, validation, test and public", "change the shares")
+            raise BreachError(f"{part} is empty", "pictures in train, validation, test and public", "change the shares")
         require_pixels(images.pixels, (len(images), *shape), f"{part} pixels")
 
 
@@ -58,7 +56,7 @@ def private_labels_count_from_zero(trial: DatasetTrial) -> None:
     for role in ROLES:
         labels = getattr(trial.data, role).labels
         if labels.dtype != torch.int64 or not torch.equal(labels.unique(), wanted):
-            raise Breach(
+            raise BreachError(
                 f"{role} has labels {labels.unique().tolist()[:8]} of type {labels.dtype}",
                 f"each of 0 to {trial.data.classes - 1} as int64: one for each of the {trial.data.classes} names",
                 "number people with unveil.harness.data.splits.label and split with `assemble`",
@@ -69,7 +67,7 @@ def public_labels_are_known_or_minus_one(trial: DatasetTrial) -> None:
     """Public labels number public people; -1 where nobody knows."""
     labels = trial.data.public.labels
     if labels.dtype != torch.int64 or int(labels.min()) < -1:
-        raise Breach(f"public labels of type {labels.dtype} from {int(labels.min())} on", "int64, -1 or more")
+        raise BreachError(f"public labels of type {labels.dtype} from {int(labels.min())} on", "int64, -1 or more")
 
 
 def no_picture_is_in_two_parts(trial: DatasetTrial) -> None:
@@ -79,7 +77,7 @@ def no_picture_is_in_two_parts(trial: DatasetTrial) -> None:
         for picture in images.pixels:
             name = hashlib.sha256(picture.contiguous().numpy().data).digest()
             if seen.setdefault(name, part) != part:
-                raise Breach(
+                raise BreachError(
                     f"a picture is in both {seen[name]} and {part}",
                     "parts that share no picture, or accuracy is memory and the attacker has private pictures",
                     "remove duplicates before you split",
@@ -89,7 +87,9 @@ def no_picture_is_in_two_parts(trial: DatasetTrial) -> None:
 def says_how_people_are_disjoint(trial: DatasetTrial) -> None:
     """``disjoint`` is in words."""
     if not trial.data.disjoint.strip():
-        raise Breach("disjoint is empty", "how it is known that no private person is public", "use `prove_disjoint`")
+        raise BreachError(
+            "disjoint is empty", "how it is known that no private person is public", "use `prove_disjoint`"
+        )
 
 
 CHECKS = (

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import tiny, watch
-from unveil.harness.conformance.report import Breach, Check, Skipped
+from unveil.harness.conformance.report import BreachError, Check, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial, require_finite, require_pixels
 from unveil.harness.run import Run
 from unveil.harness.training import fit
@@ -58,7 +58,9 @@ class HooksTrial(Trial):
         classifier = prepared((self.plugin,), run).train()
         self.augmented = self.plugin.augment(self.batch, run)
         if not isinstance(self.augmented, Images):
-            raise Breach(f"augment returned {type(self.augmented).__name__}", "Images", "return Images(pixels, labels)")
+            raise BreachError(
+                f"augment returned {type(self.augmented).__name__}", "Images", "return Images(pixels, labels)"
+            )
         x, y = self.augmented.pixels, self.augmented.labels
         step = Step(x, y, classifier.run(x), classifier, 0, 2, run)
         self.terms = self.plugin.loss({"ce": F.cross_entropy(step.forward.logits, y)}, step)
@@ -70,7 +72,7 @@ def _tensors(terms: Terms) -> dict[str, Tensor]:
     for name, term in terms.items():
         if not isinstance(term, Tensor) or term.ndim:
             found = f"of shape {tuple(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
-            raise Breach(f"loss term {name!r} is {found}", "a tensor without axes", "take its mean()")
+            raise BreachError(f"loss term {name!r} is {found}", "a tensor without axes", "take its mean()")
     return {f"loss term {name}": term for name, term in terms.items()}
 
 
@@ -87,7 +89,7 @@ class DefenseTrial(Trial):
     def learnt(self) -> Trained:
         """The target that was trained last."""
         if self.trained is None:
-            raise Skipped("no target could be trained, see above")
+            raise NotApplicableError("no target could be trained, see above")
         return self.trained
 
     def inputs(self) -> Tensors:
@@ -114,7 +116,7 @@ def prepared(defenses: Sequence[Defense], run: Run) -> Classifier:
     for defense in defenses:
         classifier = defense.prepare(classifier, run)
         if not isinstance(classifier, Classifier):
-            raise Breach(f"prepare returned {type(classifier).__name__}", "a Classifier", "return the classifier")
+            raise BreachError(f"prepare returned {type(classifier).__name__}", "a Classifier", "return the classifier")
     return classifier
 
 
@@ -124,7 +126,7 @@ def finish(classifier: Classifier, defenses: Sequence[Defense], run: Run) -> Cla
     for defense in defenses:
         finished = defense.finish(finished, run)
         if not isinstance(finished, Classifier):
-            raise Breach(f"finish returned {type(finished).__name__}", "a Classifier", "return the classifier")
+            raise BreachError(f"finish returned {type(finished).__name__}", "a Classifier", "return the classifier")
     return finished.eval()
 
 
@@ -153,8 +155,13 @@ def augment_keeps_pictures_pictures(trial: DefenseTrial) -> None:
     given, found = trial.hooks.batch, trial.hooks.augmented
     require_pixels(found.pixels, tuple(given.pixels.shape), "pixels after augment")
     labels = found.labels
-    if labels.dtype != torch.int64 or labels.shape != given.labels.shape or labels.min() < 0 or labels.max() >= 4:
-        raise Breach(f"labels after augment are {labels.tolist()}, {labels.dtype}", "one class of the target each")
+    if (
+        labels.dtype != torch.int64
+        or labels.shape != given.labels.shape
+        or labels.min() < 0
+        or labels.max() >= tiny.CLASSES
+    ):
+        raise BreachError(f"labels after augment are {labels.tolist()}, {labels.dtype}", "one class of the target each")
 
 
 def loss_terms_are_finite_scalars(trial: DefenseTrial) -> None:
@@ -162,7 +169,7 @@ def loss_terms_are_finite_scalars(trial: DefenseTrial) -> None:
     for name, term in trial.hooks.terms.items():
         require_finite(term, (), f"loss term {name!r}: values")
     if not any(term.requires_grad for term in trial.hooks.terms.values()):
-        raise Breach("no loss term depends on what trains", "at least one that does", "do not detach the logits")
+        raise BreachError("no loss term depends on what trains", "at least one that does", "do not detach the logits")
 
 
 def trains_a_target(trial: DefenseTrial) -> None:
@@ -175,10 +182,10 @@ def what_it_freezes_stays_frozen(trial: DefenseTrial) -> None:
     """Training leaves frozen parameters, and all of frozen stages, as they were bit for bit."""
     frozen, state = trial.learnt.frozen, trial.learnt.classifier.state_dict()
     if not frozen:
-        raise Skipped("it freezes nothing with these settings")
+        raise NotApplicableError("it freezes nothing with these settings")
     moved = watch.differing(frozen, {name: state[name] for name in frozen if name in state})
     if moved:
-        raise Breach(
+        raise BreachError(
             f"{len(moved)} frozen tensors moved in training, such as {moved[0]}",
             "frozen is frozen, bit for bit",
             "freeze with classifier.freeze(names), which also stops batch-norm statistics; do not write to weights",
@@ -190,11 +197,11 @@ def strength_zero_is_no_defense(trial: DefenseTrial) -> None:
     assert trial.learnt
     zero = trial.plugin.at_zero()
     if zero is None:
-        raise Skipped("it declares no strength (at_zero returns None)")
+        raise NotApplicableError("it declares no strength (at_zero returns None)")
     run = Run("conformance zero")
     found, wanted = trial.train((zero,), run), trial.train((), run)
     if list(found.loss) != list(wanted.loss) or not watch.same(found.logits, wanted.logits):
-        raise Breach(
+        raise BreachError(
             f"at strength zero the losses are {[round(v, 6) for v in found.loss]} and without a defense "
             f"{[round(v, 6) for v in wanted.loss]}, and logits differ by "
             f"{(found.logits - wanted.logits).abs().max():.3g}",
@@ -210,7 +217,7 @@ def checkpoints_can_be_loaded(trial: DefenseTrial) -> None:
     fresh.load_state_dict(trial.learnt.classifier.state_dict())
     found = answers(finish(fresh, (trial.plugin,), run), trial.data.test)
     if not watch.same(found, trial.learnt.logits):
-        raise Breach(
+        raise BreachError(
             f"a target loaded from its checkpoint differs by {(found - trial.learnt.logits).abs().max():.3g}",
             "what was trained, bit for bit",
             "keep all state in parameters and persistent buffers; prepare must build the same for the same settings",

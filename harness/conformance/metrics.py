@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unveil.harness.conformance import tiny, watch
-from unveil.harness.conformance.report import Breach, Skipped
+from unveil.harness.conformance.report import BreachError, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial
 from unveil.harness.intervals import to_figure
 from unveil.harness.run import Run
@@ -57,7 +57,9 @@ class MetricTrial(Trial):
         attacked = made if self.plugin.about == "attack" else None
         found = self.plugin.measure(Evidence(data, self.target, judge, attacked, run))
         if not isinstance(found, Sequence) or not all(isinstance(m, Measurement) for m in found):
-            raise Breach(f"measure returned {type(found).__name__}", "a list of Measurement", "return [Measurement(...)]")
+            raise BreachError(
+                f"measure returned {type(found).__name__}", "a list of Measurement", "return [Measurement(...)]"
+            )
         return found
 
 
@@ -69,26 +71,26 @@ def _numbers(m: Measurement) -> dict[str, Tensor]:
 def measures_something(trial: MetricTrial) -> None:
     """At least one column, each with its own name."""
     if trial.plugin.about not in ABOUT:
-        raise Breach(f"about is {trial.plugin.about!r}", "'attack' or 'target'", "correct it")
+        raise BreachError(f"about is {trial.plugin.about!r}", "'attack' or 'target'", "correct it")
     assert trial.first
     columns = [m.column for m in trial.found]
     if not columns or len(set(columns)) < len(columns) or not all(columns):
-        raise Breach(f"the columns are {columns}", "at least one, each with a name of its own", "name them")
+        raise BreachError(f"the columns are {columns}", "at least one, each with a name of its own", "name them")
 
 
 def columns_are_well_formed(trial: MetricTrial) -> None:
     """Direction, unit, range and exactly one of values, value and reason; and a figure can be made of each."""
     for m in trial.found:
         if not isinstance(m.direction, Direction) or not m.unit or not m.low < m.high:
-            raise Breach(
+            raise BreachError(
                 f"{m.column}: direction {m.direction!r}, unit {m.unit!r}, range {m.low} to {m.high}",
                 "a Direction, a unit and a range from low to high",
                 "fill them in: readers and tables rely on them",
             )
         if m.reason is not None and not m.reason.strip():
-            raise Breach(f"{m.column} is not scored and gives no reason", "why it is not scored, in words")
+            raise BreachError(f"{m.column} is not scored and gives no reason", "why it is not scored, in words")
         if m.reason is None and m.samples < 1:
-            raise Breach(f"{m.column} says {m.samples} samples", "how many pictures went in", "set samples")
+            raise BreachError(f"{m.column} says {m.samples} samples", "how many pictures went in", "set samples")
         _people(m, trial.data.classes)
         to_figure("metric", None, m)
 
@@ -98,7 +100,7 @@ def _people(m: Measurement, classes: int) -> None:
         return
     who = m.identities
     if who is None or len(who) != len(m.values) or not set(who.tolist()) <= set(range(classes)):
-        raise Breach(
+        raise BreachError(
             f"{m.column}: {len(m.values)} values with identities {None if who is None else who.tolist()}",
             f"one class from 0 to {classes - 1} for each value",
             "pass identities=labels.numpy(): intervals are over people",
@@ -113,13 +115,13 @@ def order_does_not_matter(trial: MetricTrial) -> None:
         for found in (trial.found, trial.measure(made, test, Run("conformance one")))
     ]
     if all(value is None for value in figures[0].values()):
-        raise Skipped("nothing is scored with these settings and this little data")
+        raise NotApplicableError("nothing is scored with these settings and this little data")
     for column, value in figures[0].items():
         other = figures[1].get(column)
         if (value is None) != (other is None) or (
             value is not None and other is not None and not np.isclose(value, other, rtol=1e-4, atol=1e-6)
         ):
-            raise Breach(
+            raise BreachError(
                 f"{column} is {value} and, with the same pictures in another order, {other}",
                 "a number that does not depend on the order",
                 "thin or pair by person and content, never by position",
@@ -130,7 +132,14 @@ def _shuffled(count: int) -> Tensor:
     return torch.randperm(count, generator=Run("conformance").generator("order"))
 
 
-CHECKS = (measures_something, columns_are_well_formed, *watch.COMMON, order_does_not_matter)
+CHECKS = (
+    measures_something,
+    columns_are_well_formed,
+    watch.same_seed_gives_the_same_answer,  # a number that does not depend on the seed is no fault in a metric
+    watch.global_random_numbers_are_left_alone,
+    watch.inputs_are_left_alone,
+    order_does_not_matter,
+)
 
 
 def trial(plugin: Metric) -> MetricTrial:

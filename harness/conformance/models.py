@@ -7,7 +7,7 @@ from torch import Tensor
 
 from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import watch
-from unveil.harness.conformance.report import Breach
+from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.watch import Tensors, Trial, require_finite
 from unveil.harness.errors import UnveilError
 from unveil.harness.run import Run
@@ -25,12 +25,13 @@ class ModelTrial(Trial):
 
     def act(self, run: Run) -> Tensors:
         """Builds; gives the weights and the answer to a few pictures."""
-        self.classifier, self.x = self._built(run)
+        self.classifier, self.x = self.built(run)
         state = {name: tensor.clone() for name, tensor in self.classifier.state_dict().items()}
         with torch.no_grad():
             return {**state, "logits": self.classifier.eval().logits(self.x)}
 
-    def _built(self, run: Run) -> tuple[Classifier, Tensor]:
+    def built(self, run: Run) -> tuple[Classifier, Tensor]:
+        """A classifier for the smallest pictures it takes, and a few such pictures."""
         for side in SIDES:
             try:
                 built = self.plugin.build(CLASSES, (3, side, side), run)
@@ -39,7 +40,7 @@ class ModelTrial(Trial):
                     raise
                 continue
             if not isinstance(built, Classifier):
-                raise Breach(f"build returned {type(built).__name__}", "unveil.harness.types.Classifier")
+                raise BreachError(f"build returned {type(built).__name__}", "unveil.harness.types.Classifier")
             return built, torch.rand(COUNT, 3, side, side, generator=run.generator("pictures"))
         raise AssertionError  # the last side returns or raises
 
@@ -52,10 +53,12 @@ def builds_and_answers(trial: ModelTrial) -> None:
         logits, features = net.logits(x), net.features(x)
     require_finite(logits, (COUNT, CLASSES), "logits")
     if features.ndim != 2:
-        raise Breach(f"features are of shape {tuple(features.shape)}", "(N, F)", "end the stages with a pooling one")
+        raise BreachError(
+            f"features are of shape {tuple(features.shape)}", "(N, F)", "end the stages with a pooling one"
+        )
     require_finite(features, (COUNT, features.shape[1]), "features")
     if net.classes != CLASSES:
-        raise Breach(f"classes is {net.classes}", f"{CLASSES}, as asked for", "pass classes=classes to Classifier")
+        raise BreachError(f"classes is {net.classes}", f"{CLASSES}, as asked for", "pass classes=classes to Classifier")
 
 
 def every_stage_can_be_entered(trial: ModelTrial) -> None:
@@ -64,11 +67,11 @@ def every_stage_can_be_entered(trial: ModelTrial) -> None:
     with torch.no_grad():
         whole = net.run(x)
         if tuple(whole.stages) != net.stage_names:
-            raise Breach(f"run gives the stages {tuple(whole.stages)}", f"{net.stage_names}, as stage_names says")
+            raise BreachError(f"run gives the stages {tuple(whole.stages)}", f"{net.stage_names}, as stage_names says")
         for depth in range(len(net.stage_names) + 1):
             rest = net.run_from(net.prefix(x, depth), depth).logits
             if not torch.allclose(rest, whole.logits, atol=1e-5):
-                raise Breach(
+                raise BreachError(
                     f"run_from after {depth} stages differs by {(rest - whole.logits).abs().max():.2g}",
                     "what run gives: defenses freeze and tap stages by name",
                     "make each stage a function of nothing but the one before",
@@ -81,7 +84,7 @@ def pictures_do_not_see_each_other(trial: ModelTrial) -> None:
     with torch.no_grad():
         alone, together = net.logits(x[:1]), net.logits(x)[:1]
     if not torch.allclose(alone, together, atol=1e-4):
-        raise Breach(
+        raise BreachError(
             f"in evaluation mode the logits of a picture change by {(alone - together).abs().max():.2g} with its batch",
             "an answer that depends on the picture alone",
             "honour self.training in layers that mix a batch, such as normalisation and dropout",
@@ -90,12 +93,12 @@ def pictures_do_not_see_each_other(trial: ModelTrial) -> None:
 
 def weights_can_be_stored(trial: ModelTrial) -> None:
     """A state dict loaded into a model of another seed makes the same model."""
-    other, _ = trial._built(Run("conformance another"))
+    other, _ = trial.built(Run("conformance another"))
     other.load_state_dict(trial.classifier.state_dict())
     with torch.no_grad():
         found, wanted = other.eval().logits(trial.x), trial.classifier.eval().logits(trial.x)
     if not watch.same(found, wanted):
-        raise Breach(
+        raise BreachError(
             "a model filled with the state dict of another answers differently",
             "everything that is learnt or drawn in the state dict",
             "make it a parameter or a persistent buffer",
@@ -105,11 +108,11 @@ def weights_can_be_stored(trial: ModelTrial) -> None:
 def gradients_flow(trial: ModelTrial) -> None:
     """From the logits to the pixels and to the first and last trainable parameters."""
     net, x = trial.classifier.train(), trial.x.clone().requires_grad_(True)
-    net.requires_grad_(True).logits(x).square().sum().backward()  # type: ignore[no-untyped-call]
+    net.requires_grad_(True).logits(x).square().sum().backward()
     weights = list(net.named_parameters())
     for name, tensor in (("pixels", x), weights[0], weights[-1]):
         if tensor.grad is None or not torch.isfinite(tensor.grad).all() or not tensor.grad.any():
-            raise Breach(
+            raise BreachError(
                 f"no finite gradient reaches {name}",
                 "gradients for training and for white-box attacks",
                 "leave out detach, no_grad and rounding",

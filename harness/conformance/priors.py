@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unveil.harness.conformance import tiny, watch
-from unveil.harness.conformance.report import Breach
+from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.watch import Tensors, Trial, require_finite, require_pixels
 from unveil.harness.run import Run
 from unveil.harness.types import Generator, Prior
@@ -38,7 +38,7 @@ class PriorTrial(Trial):
         """Trains; gives the networks and a few pictures."""
         self.generator = self.plugin.build(tiny.CLASSES, self.shape)
         if not isinstance(self.generator, Generator):
-            raise Breach(f"build returned {type(self.generator).__name__}", "unveil.harness.types.Generator")
+            raise BreachError(f"build returned {type(self.generator).__name__}", "unveil.harness.types.Generator")
         view = View(self.target, Access.WHITE_BOX, self.shape) if self.plugin.needs_view else None
         self.curves = self.plugin.fit(self.generator, self.public, view, run)
         self.generator.eval().requires_grad_(False)
@@ -66,10 +66,12 @@ def judges_realism(trial: PriorTrial) -> None:
 def training_curves_are_finite(trial: PriorTrial) -> None:
     """What fit returns can be logged."""
     if not isinstance(trial.curves, Mapping):
-        raise Breach(f"fit returned {type(trial.curves).__name__}", "training curves by name, such as {'loss': [...]}")
+        raise BreachError(
+            f"fit returned {type(trial.curves).__name__}", "training curves by name, such as {'loss': [...]}"
+        )
     wild = [name for name, curve in trial.curves.items() if not all(isfinite(value) for value in curve)]
     if wild:
-        raise Breach(f"training curve {wild[0]!r} is not finite", "finite losses", "lower the learning rate")
+        raise BreachError(f"training curve {wild[0]!r} is not finite", "finite losses", "lower the learning rate")
 
 
 def samples_do_not_see_each_other(trial: PriorTrial) -> None:
@@ -83,7 +85,7 @@ def samples_do_not_see_each_other(trial: PriorTrial) -> None:
     )
     for what, together, single in pairs:
         if not torch.allclose(together, single, atol=1e-3, rtol=1e-3):
-            raise Breach(
+            raise BreachError(
                 f"the {what} of a sample changes by {(together - single).abs().max():.2g} with its batch",
                 "an answer that depends on the sample alone",
                 "draw with one generator per sample (draw_normal) and use layers in evaluation mode",
@@ -97,18 +99,21 @@ def gradients_reach_the_latent(trial: PriorTrial) -> None:
     (slope,) = torch.autograd.grad(x.sum() + trial.generator.realism(x).sum(), z)
     require_finite(slope, tuple(z.shape), "gradients of latents")
     if not slope.any():
-        raise Breach("the gradient of the latents is zero", "one to descend", "leave out detach and no_grad")
+        raise BreachError("the gradient of the latents is zero", "one to descend", "leave out detach and no_grad")
 
 
 def networks_can_be_stored(trial: PriorTrial) -> None:
     """A state dict loaded into freshly built networks makes the same generator."""
     other = trial.plugin.build(tiny.CLASSES, trial.shape)
     other.load_state_dict(trial.generator.state_dict())
-    z, x = latents(trial.generator), trial.public.pixels[:COUNT]
     other.eval().requires_grad_(False)
-    same = watch.same(other.synthesize(z), trial.generator.synthesize(z))
-    if not same or not watch.same(other.realism(x), trial.generator.realism(x)):
-        raise Breach(
+    z, x = latents(trial.generator), trial.public.pixels[:COUNT]
+    pairs = (
+        (other.synthesize(z), trial.generator.synthesize(z)),
+        (other.realism(x), trial.generator.realism(x)),
+    )
+    if not all(torch.allclose(*pair, atol=1e-4, rtol=1e-4) for pair in pairs):  # training may change a memory format
+        raise BreachError(
             "a generator filled with the state dict of another answers differently",
             "everything that is learnt in the state dict",
             "make it a parameter or a persistent buffer",

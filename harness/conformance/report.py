@@ -12,11 +12,11 @@ from unveil.harness.errors import AssetError, UnveilError
 S = TypeVar("S")
 
 
-class Breach(UnveilError):
+class BreachError(UnveilError):
     """A plugin does what no plugin may do."""
 
 
-class Skipped(Exception):
+class NotApplicableError(Exception):
     """A check does not apply to a plugin, and why."""
 
 
@@ -73,7 +73,7 @@ class Report:
 
 
 Check = Callable[[S], None]
-"""A check is named by its function, returns nothing if all is well, and raises `Breach` or `Skipped` otherwise."""
+"""Named by its function; returns nothing if all is well, else raises `BreachError` or `NotApplicableError`."""
 
 
 def try_all(checks: Iterable[Check[S]], subject: S, file: str) -> Iterator[Finding]:
@@ -96,7 +96,7 @@ def try_one(check: Check[S], subject: S, file: str) -> Finding:
     name = check.__name__.replace("_", " ")
     try:
         check(subject)
-    except Skipped as reason:
+    except NotApplicableError as reason:
         return Finding(name, None, str(reason))
     except AssetError as error:
         return Finding(name, None, f"needs an asset that cannot be had here: {error}")

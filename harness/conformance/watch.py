@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unveil.harness.conformance.report import Breach, Skipped
+from unveil.harness.conformance.report import BreachError, NotApplicableError
 from unveil.harness.run import Run
 
 Tensors = Mapping[str, Tensor]
@@ -55,7 +56,7 @@ class Seen:
 def _states() -> dict[str, Any]:
     return {
         "torch": torch.random.get_rng_state().numpy().tobytes(),
-        "numpy": repr(np.random.get_state()[1:3]),  # noqa: NPY002 (the global generator is what is watched)
+        "numpy": pickle.dumps(np.random.get_state()),  # noqa: NPY002 (the global generator is what is watched)
         "random": random.getstate(),
     }
 
@@ -144,7 +145,7 @@ def same_seed_gives_the_same_answer(trial: Trial) -> None:
     """Twice the same run, bit for bit, whatever the global generators hold."""
     names = differing(trial.first.answer, trial.again.answer)
     if names:
-        raise Breach(
+        raise BreachError(
             f"two runs with the same seed differ in {_listed(names)}",
             "the same answer, bit for bit",
             "draw every random number from run.generator('what it is for'), and keep nothing between calls",
@@ -154,9 +155,9 @@ def same_seed_gives_the_same_answer(trial: Trial) -> None:
 def another_seed_gives_another_answer(trial: Trial) -> None:
     """A plugin that draws from its run must not come to the same whatever it drew."""
     if not trial.first.drew:
-        raise Skipped("it draws no random numbers")
+        raise NotApplicableError("it draws no random numbers")
     if not differing(trial.first.answer, trial.other.answer):
-        raise Breach(
+        raise BreachError(
             "it draws random numbers from the run, yet another seed gives the same answer",
             "numbers that differ between seeds",
             "seed nothing with a constant of your own; if the numbers are not used, do not draw them",
@@ -167,7 +168,7 @@ def global_random_numbers_are_left_alone(trial: Trial) -> None:
     """The global generators of torch, numpy and random stay where they were."""
     moved = sorted({*trial.first.moved, *trial.again.moved})
     if moved:
-        raise Breach(
+        raise BreachError(
             f"it drew from the global random numbers of {', '.join(moved)}",
             "random numbers from the run alone: the global ones depend on what ran before",
             "pass generator=run.generator('what it is for'); for library code use unveil.harness.global_rng.seeded",
@@ -178,7 +179,7 @@ def inputs_are_left_alone(trial: Trial) -> None:
     """What a plugin is given is afterwards what it was before."""
     changed = sorted({*trial.first.changed, *trial.again.changed})
     if changed:
-        raise Breach(
+        raise BreachError(
             f"it changed its input: {_listed(changed)}",
             "inputs left as they are: others use them, too",
             "work on a copy, such as images.pixels.clone(), and avoid operations that end in an underscore",
@@ -202,25 +203,31 @@ def require_pixels(pixels: Tensor, shape: tuple[int, ...], what: str) -> None:
     """Refuses pixels of another shape or type, out of [0, 1] or not finite.
 
     Raises:
-        Breach: If they are.
+        BreachError: If they are.
     """
     if pixels.shape != shape or pixels.dtype != torch.float32:
         found = f"{what} are {tuple(pixels.shape)}, {pixels.dtype}"
-        raise Breach(found, f"{tuple(shape)}, torch.float32", "keep the shape (N, C, H, W) and the type")
+        raise BreachError(found, f"{tuple(shape)}, torch.float32", "keep the shape (N, C, H, W) and the type")
     if not torch.isfinite(pixels).all():
-        raise Breach(f"{what} are not finite", "numbers in [0, 1]", "look for a division by zero or a logarithm of it")
+        raise BreachError(
+            f"{what} are not finite", "numbers in [0, 1]", "look for a division by zero or a logarithm of it"
+        )
     if pixels.min() < -1e-3 or pixels.max() > 1 + 1e-3:
         found = f"{what} range from {pixels.min():.3g} to {pixels.max():.3g}"
-        raise Breach(found, "pixels in [0, 1]", "end with .clamp(0, 1), or scale: no other range crosses a boundary")
+        raise BreachError(
+            found, "pixels in [0, 1]", "end with .clamp(0, 1), or scale: no other range crosses a boundary"
+        )
 
 
 def require_finite(tensor: Tensor, shape: tuple[int, ...], what: str) -> None:
     """Refuses numbers of another shape, or that are not finite.
 
     Raises:
-        Breach: If they are.
+        BreachError: If they are.
     """
     if tuple(tensor.shape) != tuple(shape):
-        raise Breach(f"{what} are of shape {tuple(tensor.shape)}", f"{tuple(shape)}", "correct the shape")
+        raise BreachError(f"{what} are of shape {tuple(tensor.shape)}", f"{tuple(shape)}", "correct the shape")
     if not torch.isfinite(tensor).all():
-        raise Breach(f"{what} are not finite", "finite numbers", "look for a division by zero or a logarithm of it")
+        raise BreachError(
+            f"{what} are not finite", "finite numbers", "look for a division by zero or a logarithm of it"
+        )

@@ -81,7 +81,9 @@ class Timm(Model):
         fixed = {} if sides is None else {"img_size": tuple(sides)}
         create, hub = _timm().create_model, self.weights == "hub"
         try:
-            return cast(nn.Module, create(self.architecture, pretrained=hub, num_classes=classes, in_chans=channels, **fixed))
+            return cast(
+                nn.Module, create(self.architecture, pretrained=hub, num_classes=classes, in_chans=channels, **fixed)
+            )
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             if hub:

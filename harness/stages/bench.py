@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from torch import Tensor
@@ -92,7 +92,7 @@ def _head(name: str) -> bool:
     return name.startswith("head.")
 
 
-def fill(classifier: Classifier, state: dict[str, Tensor] | object, source: str, *, head: bool = True) -> None:
+def fill(classifier: Classifier, state: Mapping[str, Tensor], source: str, *, head: bool = True) -> None:
     """Loads a state dict, strictly.
 
     Args:
@@ -104,7 +104,6 @@ def fill(classifier: Classifier, state: dict[str, Tensor] | object, source: str,
     Raises:
         WeightsError: If names or shapes differ.
     """
-    state = dict(state)  # type: ignore[call-overload]
     own = classifier.state_dict()
     wanted = {name for name in own if head or not _head(name)}
     wrong = sorted(wanted ^ set(state)) or [name for name in wanted if own[name].shape != state[name].shape]
@@ -114,4 +113,4 @@ def fill(classifier: Classifier, state: dict[str, Tensor] | object, source: str,
             f"{len(wanted)} tensors of the model's own names and shapes",
             "train it with the same model settings",
         )
-    classifier.load_state_dict(state, strict=head)
+    classifier.load_state_dict(dict(state), strict=head)

@@ -10,10 +10,21 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unveil.harness.data.splits import Shares, assemble
 from unveil.harness.conformance import tiny
+from unveil.harness.data.splits import Shares, assemble
 from unveil.harness.types import (
-    Access, Attack, Classifier, Dataset, Defense, Direction, Generator, Images, Measurement, Metric, Model, Prior,
+    Access,
+    Attack,
+    Classifier,
+    Dataset,
+    Defense,
+    Direction,
+    Generator,
+    Images,
+    Measurement,
+    Metric,
+    Model,
+    Prior,
 )  # fmt: skip
 
 
@@ -35,6 +46,8 @@ class Unequal(Defense):
 
     def __eq__(self, other):
         return False
+
+    __hash__ = None
 
 
 @dataclass(frozen=True)
@@ -260,6 +273,13 @@ class FromOne(Dataset):
         return dataclasses.replace(data, train=Images(data.train.pixels, data.train.labels + 1))
 
 
+def summing(classes):
+    head = nn.utils.skip_init(nn.Linear, 8, classes)
+    nn.init.ones_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
+
+
 class BatchMean(nn.Module):
     def forward(self, x):
         return (x - x.mean(0)).flatten(1)[:, :8]
@@ -270,7 +290,7 @@ class Centred(Model):
     """Subtracts the mean of the batch, in evaluation too."""
 
     def build(self, classes, shape, run):
-        return Classifier({"centre": BatchMean()}, nn.utils.skip_init(nn.Linear, 8, classes), classes=classes)
+        return Classifier({"centre": BatchMean()}, summing(classes), classes=classes)
 
 
 class Hidden(nn.Module):
@@ -288,10 +308,7 @@ class Hides(Model):
 
     def build(self, classes, shape, run):
         body = Hidden(torch.randn(8, 8, generator=run.generator("weights")))
-        head = nn.utils.skip_init(nn.Linear, 8, classes)
-        nn.init.ones_(head.weight)
-        nn.init.zeros_(head.bias)
-        return Classifier({"body": body}, head, classes=classes)
+        return Classifier({"body": body}, summing(classes), classes=classes)
 
 
 class Mixing(Generator):

@@ -58,7 +58,8 @@ def test_a_breach_is_named(name):
 
 def test_a_raising_plugin_is_told_the_line():
     report = check("misbehaving.py:Raises", base=HERE)
-    line = 1 + [i for i, text in enumerate((HERE / "misbehaving.py").read_text().splitlines()) if "1 // 0" in text][0]
+    lines = (HERE / "misbehaving.py").read_text().splitlines()
+    line = next(number for number, text in enumerate(lines, 1) if "1 // 0" in text)
     assert f"misbehaving.py, line {line})" in report.failures[0].detail
     assert len(report.failures) == 1  # what needs the hooks is left out, not blamed once more
 
@@ -72,7 +73,7 @@ def test_the_kind_of_a_class_is_found_out(name, kind):
 
 
 def test_a_class_of_no_kind_is_refused():
-    with pytest.raises(PluginError, match="is of no known kind|not a frozen dataclass"):
+    with pytest.raises(PluginError, match="not a frozen dataclass"):
         kind_of("misbehaving.py:Scale", HERE)
 
 
@@ -82,7 +83,7 @@ def test_an_unknown_name_gets_a_suggestion():
 
 
 def test_a_missing_required_setting_is_no_fault_of_the_plugin():
-    with pytest.raises(PluginError, match="--set name="):
+    with pytest.raises(PluginError, match="--set architecture="):
         check("timm")
 
 
@@ -95,8 +96,10 @@ def test_what_needs_an_asset_that_cannot_be_had_is_skipped(monkeypatch, tmp_path
     assert report.ok
 
 
-PLUGIN = '''
+PLUGIN = """
 from dataclasses import dataclass
+from typing import Annotated
+from pydantic import Field
 from unveil.harness.types import Defense
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class Big(Defense):
     batch: int = 64
     flip: bool = True
     lr: float = 5.0
-'''
+"""
 
 
 def test_only_what_decides_the_cost_is_lowered(tmp_path):

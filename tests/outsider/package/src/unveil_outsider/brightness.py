@@ -17,6 +17,4 @@ class Brightness(Metric):
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         made = evidence.reconstructions
         values, who = made.pixels.mean((1, 2, 3)).double().numpy(), made.labels.numpy()
-        return [
-            Measurement("mean", "brightness", Direction.LEAKS, 0.0, 1.0, values, identities=who, samples=len(made))
-        ]
+        return [Measurement("mean", "brightness", Direction.LEAKS, 0.0, 1.0, values, identities=who, samples=len(made))]

@@ -1,0 +1,125 @@
+"""The engine from the outside: what is computed again, what survives, and what a user is told."""
+
+import json
+import re
+
+import pytest
+
+from unveil.harness.rows import Results
+
+
+def computed(done):
+    """Labels of what was computed, and the closing count."""
+    labels = re.findall(r"^\[\d+/\d+\] (.*): [\d.]+ s$", done.stderr, re.MULTILINE)
+    (count,) = re.findall(r"(\d+) computed now", done.stderr)
+    assert len(labels) == int(count)
+    return labels
+
+
+def test_what_was_computed_once_is_never_computed_again(project):
+    first = project.run()
+    assert first.returncode == 0, first.stderr
+    assert len(computed(first)) == 12  # data, judge, and target, attack, pictures and two measures for each defense
+    page = (project.folder / "store/reports/tiny/leaderboard.html").read_text()
+    assert "trouble" in page
+    rows = project.rows()
+
+    assert computed(project.run()) == []
+    assert project.rows() == rows
+
+    project.edit("tiny.toml", "[[attacks]]", '[[defenses]]\nuse = "tl_dmi"\nfreeze = "stage2"\n[[attacks]]')
+    added = computed(project.run())
+    assert added
+    assert all("tl_dmi" in label for label in added)
+
+    project.edit("guess.py", "5 * slope", "6 * slope")
+    redone = computed(project.run())
+    assert redone
+    assert all(label.startswith(("guess on", "pictures of guess", "attack_accuracy of guess")) for label in redone)
+
+    project.edit("guess.py", "One gradient step from grey.", "A comment or a docstring is no change.")
+    assert computed(project.run()) == []
+
+
+@pytest.mark.parametrize("how", ["kill", "interrupt"])
+def test_an_interrupted_run_continues_to_the_same_bytes(project, how):
+    assert project.run("whole").returncode == 0
+    broken = project.run("cut", TROUBLE=str(project.folder / "marker"), TROUBLE_HOW=how)
+    assert broken.returncode == (-9 if how == "kill" else 130)
+    if how == "interrupt":
+        assert "run the same command again" in broken.stderr
+    again = project.run("cut")
+    assert again.returncode == 0
+    assert "target small_resnet with trouble" in computed(again)
+    assert "target small_resnet with none" not in computed(again)
+    assert project.rows("cut") == project.rows("whole")
+
+
+def test_a_broken_plugin_is_a_failed_row_and_the_rest_goes_on(project):
+    project.edit(
+        "tiny.toml",
+        'name = "trouble"',
+        'name = "trouble"\nnan = true\n[[defenses]]\nuse = "trouble.py:Trouble"\nname = "raises"\nfail = true',
+    )
+    done = project.run()
+    assert done.returncode == 1
+    rows = {row["defense"]: row for row in json.loads(project.rows())}
+    assert rows["none"]["status"] == "done"
+    assert rows["trouble"]["status"] == "failed"
+    assert "not a number" in rows["trouble"]["error"] or "nan" in rows["trouble"]["error"]
+    assert rows["raises"]["error"].startswith("ValueError: the plugin is broken (trouble.py, line")
+    assert not rows["raises"]["figures"]
+    assert "the plugin is broken" in done.stdout
+    assert "the plugin is broken" in (project.folder / "store/reports/tiny/leaderboard.html").read_text()
+    project.edit("trouble.py", "if self.fail:", "if False:")
+    project.run()
+    assert {row["defense"]: row["status"] for row in json.loads(project.rows())}["raises"] == "done"  # never cached
+
+
+def test_rows_tell_what_was_spent(project):
+    project.run()
+    results = Results.model_validate_json((project.folder / "store/reports/tiny/results.json").read_text())
+    row = results.rows[0]
+    assert row.budget == {"attack queries": 6, "attack gradients": 6, "prior queries": 0, "prior gradients": 0}
+    assert set(row.keys) == {"data", "target", "attack"}
+    assert all(key in results.provenance for key in row.keys.values())
+    (judge,) = results.judges
+    assert [figure.column for figure in judge.figures] == [
+        "accepts held-out private",
+        "takes a stranger for a private person",
+    ]
+
+
+def test_a_plan_is_estimated_from_what_the_store_knows(project):
+    def steps():
+        return json.loads(project.call("plan", "tiny.toml", "--store", "store", "--json").stdout)
+
+    assert all(step["state"] == "to run" and step["seconds"] is None for step in steps())
+    project.run()
+    assert all(step["state"] == "known" for step in steps())
+    project.edit("tiny.toml", "epochs = 3", "epochs = 4")
+    sources = {step["kind"]: (step["state"], step["source"]) for step in steps()}
+    assert sources["data"] == ("known", "this store")
+    assert sources["target"] == ("to run", "the same settings elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("epochs = 3", "epohcs = 3", "recipe has no setting 'epohcs'; did you mean 'epochs'?"),
+        ("epochs = 3", 'epochs = "three"', "recipe: epochs = 'three'"),
+        ('use = "none"', 'use = "nnoe"', "no defenses plugin is called 'nnoe'; did you mean 'none'?"),
+        ("[[attacks]]", "[[atacks]]", "unknown key 'atacks'; did you mean 'attacks'?"),
+        ('title = "Tiny"', "", "title is missing"),
+        ('use = "plain_cnn"', 'use = "small_resnet"', "the same model as target"),
+        ("pictures = 2", "pictures = ", "not valid TOML"),
+        ('use = "trouble.py:Trouble"', 'use = "missing.py:Trouble"', "missing.py does not exist"),
+    ],
+)
+def test_bad_plans_are_told_in_words_before_anything_runs(project, old, new, told):
+    project.edit("tiny.toml", old, new)
+    done = project.run()
+    assert done.returncode == 2
+    assert told in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+    assert not (project.folder / "store").exists()

@@ -1,0 +1,139 @@
+"""Documentation under test: what it shows must parse, exist and lead somewhere."""
+
+import re
+import shlex
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import typer
+
+from unveil.harness import plugins
+from unveil.harness.cli.app import app
+from unveil.harness.conformance import check
+from unveil.harness.graph import expand
+from unveil.harness.plan import DefensePart, EvaluatorPart, Plan, PlanFile, TargetPart, parse
+from unveil.harness.recipe import Recipe
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+COMMAND = typer.main.get_command(app)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+PLANS = [
+    pytest.param(text, id=f"{page.relative_to(ROOT)}-{number}")
+    for page in PAGES
+    for number, text in enumerate(blocks(page, "toml"))
+    if "data" in tomllib.loads(text)
+]
+
+
+def test_there_is_something_to_test() -> None:
+    names = {page.name for page in PAGES}
+    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "plans.md", "plugins.md"} <= names
+    assert len(PLANS) >= 2
+
+
+@pytest.mark.parametrize("text", PLANS)
+def test_plans_shown_expand(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("private/ann/1.jpg", "private/bob/1.jpg", "public/1.jpg"):  # content is hashed here, not decoded
+        file = tmp_path / "faces" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(name.encode())
+    monkeypatch.chdir(tmp_path)
+    plan = parse(text, "documentation")
+    matrix = expand(PlanFile(plan, text, tmp_path, "documentation"))
+    combinations = len(plan.seeds) * len(plan.data) * len(plan.targets) * len(plan.defenses) * len(plan.attacks)
+    assert len(matrix.cells) == combinations
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_all_toml_is_toml(page: Path) -> None:
+    for text in blocks(page, "toml"):
+        tomllib.loads(text)
+
+
+def shell_lines(page: Path) -> list[list[str]]:
+    lines = [line for text in blocks(page, "sh") for line in text.splitlines()]
+    split = (shlex.split(line, comments=True) for line in lines)
+    return [words[1:] for words in split if words[:1] == ["unveil"]]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_in_blocks_can_be_given(page: Path) -> None:
+    for name, *arguments in shell_lines(page):
+        COMMAND.commands[name].make_context(name, list(arguments))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_in_the_text_exist(page: Path) -> None:
+    known = COMMAND.commands  # type: ignore[attr-defined]
+    for line in re.findall(r"`unveil ([^`\n]+)`", page.read_text(encoding="utf-8")):
+        name, *words = line.split()
+        if name.startswith("--"):
+            assert name in ("--help", "--version"), f"unveil {line}"
+            continue
+        assert name in known, f"unveil {line}"
+        options = {option for param in known[name].params for option in param.opts} | {"--help"}
+        assert {word for word in words if word.startswith("--")} <= options, f"unveil {line}"
+
+
+def test_every_command_is_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    missing = [name for name in COMMAND.commands if f"`unveil {name}" not in text]  # type: ignore[attr-defined]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if not re.match(r"[a-z]+:|#", target):
+            assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+def test_every_key_of_a_plan_is_explained() -> None:
+    text = (ROOT / "docs" / "plans.md").read_text(encoding="utf-8")
+    keys = {name for part in (Plan, TargetPart, EvaluatorPart, DefensePart) for name in part.model_fields}
+    keys |= {field.name for field in fields(Recipe)}
+    missing = sorted(
+        key for key in keys if f"`{key}`" not in text and not re.search(rf"(?m)^\W*{key} = |^\[+{key}\]", text)
+    )
+    assert not missing
+
+
+def test_every_default_of_the_recipe_is_right() -> None:
+    text = (ROOT / "docs" / "plans.md").read_text(encoding="utf-8")
+    wrong = []
+    for keys, values in re.findall(r"(?m)^\| ((?:`\w+`(?:, )?)+) \| ([^|]+) \|", text):
+        names = [key for key in re.findall(r"\w+", keys) if key in {field.name for field in fields(Recipe)}]
+        for name, value in zip(names, values.split(", "), strict=False):
+            told = None if value == "none" else tomllib.loads(f"x = {value.strip('`')}")["x"]
+            default = getattr(Recipe(), name)
+            if told != (list(default) if isinstance(default, tuple) else default):
+                wrong.append(f"{name}: {value}, in truth {default}")
+    assert not wrong
+
+
+def test_every_built_in_plugin_is_named() -> None:
+    text = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    entries = [entry for kind in plugins.KINDS for group in plugins.registered(kind).values() for entry in group]
+    own = [entry.name for entry in entries if entry.target.startswith("unveil.")]
+    assert own
+    assert not [name for name in own if f"`{name}`" not in text]
+
+
+def test_the_defense_in_the_readme_conforms(tmp_path: Path) -> None:
+    (source,) = blocks(ROOT / "README.md", "python")
+    (tmp_path / "confidence.py").write_text(source)
+    report = check("confidence.py:ConfidencePenalty", base=tmp_path)
+    assert report.ok, str(report)
+
+
+def test_no_typographic_punctuation() -> None:
+    for page in PAGES:
+        assert page.read_text(encoding="utf-8").isascii(), page
