@@ -33,7 +33,7 @@ class Folder:
     Without a CSV the folders of the first level below ``private`` are the classes, however deep the pictures lie in
     them; below ``public`` they are the public people, and pictures that lie in no folder are of nobody known. A CSV has
     a header, one line per picture, and paths relative to its own folder; only the pictures it lists are used.
-    Relative paths in settings start at the current folder.
+    Relative paths in settings are looked for beside the plan file, then in the current folder.
 
     Classes are numbered in sorted order. Pictures may differ in size, format and colour; they are turned as their EXIF
     says, laid on white if transparent, cut to the centre square and resized. A picture that cannot be read is an

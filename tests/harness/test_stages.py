@@ -1,0 +1,123 @@
+"""Judges that say "nobody here", attacks that return nonsense, and the rule that a judge is never the target."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from unveil.harness.classifier import Classifier
+from unveil.harness.errors import DataError, JudgeError, UnveilError, WeightsError
+from unveil.harness.stages.attack import checked, victims
+from unveil.harness.stages.bench import fill
+from unveil.harness.stages.evaluator import gather
+from unveil.harness.stages.measure import never_the_target
+from unveil.harness.stages.people import hold_out, known_people, strangers
+from unveil.harness.types import Data, Images, Run
+
+
+def images(labels):
+    labels = torch.tensor(labels)
+    return Images(torch.arange(len(labels)).float().view(-1, 1, 1, 1).expand(-1, 1, 2, 2) / 1000, labels)
+
+
+def numbers(some):
+    return set((some.pixels[:, 0, 0, 0] * 1000).round().int().tolist())
+
+
+PUBLIC = [0] * 6 + [1] * 6 + [2] * 6 + [3] * 6 + [4] * 2 + [-1] * 3
+
+
+def data():
+    train = images([0] * 8 + [1] * 8)
+    return Data(train, images([0, 1]), images([0, 1]), images(PUBLIC), ("a", "b"), "sum", "by construction")
+
+
+def test_known_people_have_enough_pictures():
+    known = known_people(images(PUBLIC), 5)
+    assert known.labels.tolist() == [0] * 6 + [1] * 6 + [2] * 6 + [3] * 6
+    assert known_people(images([7, 7, 9, -1]), 2).labels.tolist() == [0, 0]
+
+
+def test_hold_out_is_stratified_and_loses_nothing():
+    rest, held = hold_out(images([0] * 10 + [1] * 2 + [2] * 20), 0.1, torch.Generator().manual_seed(0))
+    assert torch.bincount(held.labels).tolist() == [1, 1, 2]
+    assert numbers(rest) | numbers(held) == set(range(32))
+    assert not numbers(rest) & numbers(held)
+
+
+def test_strangers_are_whole_people():
+    rest, apart = strangers(images(PUBLIC), 0.3, torch.Generator().manual_seed(0))
+    known = set(apart.labels.tolist()) - {-1}
+    assert not known & set(rest.labels.tolist())
+    assert len(rest) + len(apart) == len(PUBLIC)
+
+
+@pytest.mark.parametrize(("others", "classes"), [("none", 2), ("nobody", 3)])
+def test_a_judge_learns_private_people_first(others, classes):
+    society = gather(data(), others, 5, Run("judge"))
+    assert society.classes == classes
+    assert set(society.train.labels.tolist()) == set(range(classes))
+    assert set(society.validation.labels.tolist()) == set(range(classes))
+    assert not numbers(society.strangers) & numbers(society.train) - set(range(18))
+
+
+def test_each_public_person_can_be_a_class():
+    society = gather(data(), "identities", 5, Run("judge"))
+    assert 3 <= society.classes <= 6
+    assert society.knows == f"2 private people and {society.classes - 2} public people"
+    with pytest.raises(DataError, match="set others = 'nobody'"):
+        gather(data(), "identities", 50, Run("judge"))
+
+
+def small(seed):
+    torch.manual_seed(seed)
+    return Classifier({"body": nn.Sequential(nn.Flatten(), nn.Linear(4, 3))}, nn.Linear(3, 2), classes=2)
+
+
+def test_a_judge_is_never_the_target():
+    target = small(0)
+    never_the_target(small(1), target, "judged")
+    same = copy.deepcopy(target)
+    with pytest.raises(JudgeError, match="the evaluator has the target's weights"):
+        never_the_target(same, target, "judged")
+    same.head = nn.Linear(3, 9)  # another head on the same body is still the target
+    with pytest.raises(JudgeError):
+        never_the_target(same, target, "judged")
+
+
+def test_weights_that_do_not_fit_are_refused():
+    state = small(0).state_dict()
+    fill(small(1), state, "a file")
+    with pytest.raises(WeightsError, match=r"a file does not fit[\s\S]*head.bias"):
+        fill(small(1), {name: t for name, t in state.items() if name != "head.bias"}, "a file")
+    with pytest.raises(WeightsError, match=r"head.weight"):
+        fill(small(1), {**state, "head.weight": torch.zeros(5, 3)}, "a file")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "labels", "told"),
+    [
+        (torch.full((2, 1, 2, 2), float("nan")), [0, 1], "not finite"),
+        (torch.full((2, 1, 2, 2), 2.0), [0, 1], "pixels from 2 to 2"),
+        (torch.zeros(2, 3, 2, 2), [0, 1], "pictures of shape"),
+        (torch.zeros(2, 1, 2, 2), [0, 0], "pictures of 1 people instead of the 2"),
+    ],
+)
+def test_nonsense_is_a_failure_and_no_score(pixels, labels, told):
+    with pytest.raises(UnveilError, match=told):
+        checked(Images(pixels, torch.tensor(labels)), torch.tensor([0, 1]), (1, 2, 2), "attack")
+
+
+def test_reconstructions_are_pictures():
+    fine = checked(
+        Images(torch.full((2, 1, 2, 2), 0.50001), torch.tensor([1, 0])), torch.tensor([0, 1]), (1, 2, 2), "a"
+    )
+    assert torch.equal(fine.pixels, torch.full((2, 1, 2, 2), 128 / 255))
+
+
+def test_victims_are_the_same_for_everybody():
+    assert victims(5, 0, Run("data")).tolist() == [0, 1, 2, 3, 4]
+    drawn = victims(50, 10, Run("data"))
+    assert len(drawn.unique()) == 10
+    assert torch.equal(drawn, victims(50, 10, Run("data")))
