@@ -27,8 +27,9 @@ class History:
     """What happened in training.
 
     Attributes:
-        curves: One value per epoch: ``loss``, ``loss/<term>`` for each term, ``lr`` (of the last step) and, where
-            there are validation pictures, ``validation accuracy`` and ``validation loss``.
+        curves: One value per epoch: ``loss``, ``loss/<term>`` for each term, ``<defense class>/<name>`` for what its
+            ``watch`` names, ``lr`` (of the last step) and, where there are validation pictures,
+            ``validation accuracy`` and ``validation loss``.
         chosen: Epoch whose weights were kept, from 0.
     """
 
@@ -143,7 +144,7 @@ def _epoch(
     epoch: int,
     bar: Bar,
 ) -> dict[str, float]:
-    """One pass over the training pictures: mean of each loss term per picture, and the last learning rate."""
+    """One pass over the training pictures: mean per picture of all that is recorded, and the last learning rate."""
     classifier.train()
     total: dict[str, float] = {}
     batches = source.epoch(epoch)
@@ -157,13 +158,14 @@ def _epoch(
             step = Step(x, y, classifier.run_from(h, source.depth), classifier, epoch, recipe.epochs, own)
             terms = _terms(step, defenses)
         loss = _finite(terms, epoch, number)
+        recorded = _recorded(loss, terms, step, defenses)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         if recipe.grad_clip is not None:
             torch.nn.utils.clip_grad_norm_(list(classifier.trainable()), recipe.grad_clip)
         optimiser.step()
-        for name, term in {"loss": loss, **{f"loss/{name}": term for name, term in terms.items()}}.items():
-            total[name] = total.get(name, 0.0) + float(term.detach()) * len(index) / source.shown
+        for name, value in recorded.items():
+            total[name] = total.get(name, 0.0) + value * len(index) / source.shown
         bar.advance(1, loss=float(loss.detach()))
     return {**total, "lr": rate}
 
@@ -173,6 +175,15 @@ def _terms(step: Step, defenses: Sequence[Defense]) -> Mapping[str, Tensor]:
     for defense in defenses:
         terms = defense.loss(terms, step)
     return terms
+
+
+def _recorded(loss: Tensor, terms: Mapping[str, Tensor], step: Step, defenses: Sequence[Defense]) -> dict[str, float]:
+    """What becomes a training curve."""
+    found = {"loss": float(loss.detach())} | {f"loss/{name}": float(term.detach()) for name, term in terms.items()}
+    for defense in defenses:
+        if isinstance(defense, Defense):  # a class that only looks like one need not have this hook
+            found |= {f"{type(defense).__name__}/{name}": float(value) for name, value in defense.watch(step).items()}
+    return found
 
 
 def _finite(terms: Mapping[str, Tensor], epoch: int, batch: int) -> Tensor:

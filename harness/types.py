@@ -183,6 +183,14 @@ class Defense(Plugin):
         """
         return terms
 
+    def watch(self, step: Step) -> Mapping[str, float]:  # noqa: ARG002
+        """Numbers that are no part of the loss but should be seen in the training curves, by name.
+
+        Their mean over the pictures of an epoch becomes the curve ``<class name>/<name>``. Called once a step, after
+        all ``loss`` hooks and before the weights change.
+        """
+        return {}
+
     def finish(self, classifier: Classifier, run: Run) -> Classifier:  # noqa: ARG002
         """Wraps the trained classifier, for instance its outputs."""
         return classifier

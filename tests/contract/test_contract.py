@@ -13,6 +13,11 @@ from unveil.harness.conformance import check
 SETTINGS = {
     ("models", "timm"): [{"architecture": "resnet10t"}],
     ("defenses", "tl_dmi"): [{}, {"freeze": "stage2"}, {"share": 0.2, "statistics": False}],
+    ("defenses", "bido"): [{}, {"measure": "coco", "stages": ["stage2", "pool"], "sigma": 0.3}],
+    ("defenses", "rolss"): [{}, {"scale": 0.2}],
+    ("defenses", "mid"): [{}, {"beta": 1.0, "size": 3, "noise": "mean"}],
+    ("defenses", "ls"): [{}, {"alpha": 0.2, "schedule": "constant"}],
+    ("defenses", "rounded_scores"): [{}, {"temperature": 2.0, "decimals": 1, "top": 2}],
     ("priors", "wgan_gp"): [{}, {"start": "digiface", "train_generator": False, "flip": True}],
     ("priors", "inversion_gan"): [{}, {"start": "digiface", "train_generator": False, "flip": True}],
     ("attacks", "kedmi"): [{}, {"clamp": True}],

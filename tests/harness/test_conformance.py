@@ -1,5 +1,8 @@
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,3 +141,11 @@ def test_the_command_refuses_an_unknown_kind():
     done = CliRunner().invoke(app, ["check", "gmi", "--kind", "atacks"])
     assert isinstance(done.exception, PluginError)
     assert "did you mean 'attacks'" in str(done.exception)
+
+
+def test_a_narrow_network_survives_two_threads():
+    """A strided 1x1 convolution of few channels once crashed the process in its backward pass."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-m", "unveil", "check", "small_resnet", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)

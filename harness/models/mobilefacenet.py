@@ -1,0 +1,103 @@
+"""A network that was trained to tell faces apart: for judging reconstructions of aligned faces, never for attacking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from unveil.harness.classifier import Classifier
+from unveil.harness.global_rng import seeded
+from unveil.harness.models import weights as files
+from unveil.harness.run import Run
+from unveil.harness.spec import LocalPath
+from unveil.harness.types import Model
+
+SIDE = 112  # of an aligned face
+EMBEDDING = 128
+
+
+def conv(before: int, after: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> Iterator[nn.Module]:
+    """Convolution and batch norm."""
+    pad = 0 if kernel == 7 else kernel // 2  # the last depthwise convolution covers the whole map
+    yield nn.Conv2d(before, after, kernel, stride, pad, groups=groups, bias=False)
+    yield nn.BatchNorm2d(after)
+
+
+class Bottleneck(nn.Module):
+    """Widen, depthwise 3x3, project; adds its input where the shape allows it.
+
+    Args:
+        before: Channels in.
+        wide: Channels between.
+        after: Channels out.
+        stride: Of the depthwise convolution; 2 halves the sides and drops the shortcut.
+    """
+
+    def __init__(self, before: int, wide: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.residual = stride == 1 and before == after
+        self.body = nn.Sequential(
+            *conv(before, wide, 1), nn.PReLU(wide),
+            *conv(wide, wide, 3, stride, groups=wide), nn.PReLU(wide),
+            *conv(wide, after, 1),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, before, H, W)`` to ``(N, after, H / stride, W / stride)``."""
+        out: Tensor = self.body(x)
+        return x + out if self.residual else out
+
+
+def stages() -> dict[str, nn.Module]:
+    """The layers of Chen et al., table 1, in the order of published checkpoints."""
+    stem = nn.Sequential(*conv(3, 64, 3, 2), nn.PReLU(64), *conv(64, 64, groups=64), nn.PReLU(64))
+    made: dict[str, nn.Module] = {"stem": stem, "down1": Bottleneck(64, 128, 64, 2)}
+    made["stage1"] = nn.Sequential(*(Bottleneck(64, 128, 64, 1) for _ in range(4)))
+    made["down2"] = Bottleneck(64, 256, 128, 2)
+    made["stage2"] = nn.Sequential(*(Bottleneck(128, 256, 128, 1) for _ in range(6)))
+    made["down3"] = Bottleneck(128, 512, 128, 2)
+    made["stage3"] = nn.Sequential(*(Bottleneck(128, 256, 128, 1) for _ in range(2)))
+    made["top"] = nn.Sequential(*conv(128, 512, 1), nn.PReLU(512), *conv(512, 512, 7, groups=512))
+    made["embedding"] = nn.Sequential(*conv(512, EMBEDDING, 1), nn.Flatten())
+    return made
+
+
+@dataclass(frozen=True)
+class MobileFaceNet(Model):
+    """A face embedder with a linear head on its 128 features: a judge for aligned colour faces of 112 pixels.
+
+    Stages ``stem``, ``down1``, ``stage1``, ``down2``, ``stage2``, ``down3``, ``stage3``, ``top`` and ``embedding``.
+    Pictures are resized to 112x112 and must be aligned to ArcFace's five points, as its training pictures were.
+
+    Attributes:
+        weights: ``"none"`` (random) or a checkpoint: ``.safetensors``, ``.pt`` or ``.pth``. Tensors are taken in
+            order, whatever their names; a head of the checkpoint is not among them.
+        frozen: Whether only the head trains, so that the judge stays the embedder it was.
+    """
+
+    paper: ClassVar[str] = "Chen et al., MobileFaceNets, CCBR 2018"
+
+    weights: Annotated[LocalPath, Field(min_length=1)] = "none"
+    frozen: bool = True
+
+    def content(self) -> Mapping[str, str]:
+        """Checksum of the checkpoint."""
+        return {} if self.weights == "none" else {"weights": files.checksum(Path(self.weights))}
+
+    def build(self, classes: int, shape: tuple[int, int, int], run: Run) -> Classifier:  # noqa: ARG002
+        """The embedder with a new head; see `harness.types.Model.build`."""
+        with seeded(run, "weights"):
+            body, head = stages(), nn.Linear(EMBEDDING, classes)
+        if self.weights != "none":
+            state = files.read(Path(self.weights))
+            tensors = (value for name, value in state.items() if not name.endswith("num_batches_tracked"))
+            files.load_in_order(nn.ModuleDict(body), tensors, head="head")
+        classifier = Classifier(body, head, classes=classes, mean=(0.5,) * 3, std=(0.5,) * 3, size=SIDE)
+        if self.frozen:
+            classifier.freeze(classifier.stage_names)
+        return classifier

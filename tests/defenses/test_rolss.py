@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unveil.defenses.bido import BiDO
+from unveil.defenses.rolss import Removed, RoLSS, Scaled
+from unveil.defenses.tl_dmi import TLDMI
+from unveil.harness.errors import PluginError
+from unveil.harness.models.small_resnet import SmallResNet
+from unveil.harness.models.timm import Timm
+from unveil.harness.recipe import Recipe
+from unveil.harness.run import Run
+from unveil.harness.training import fit
+from unveil.harness.types import Classifier, Defense, Images, Model
+
+RUN = Run("rolss")
+IMAGES = Images(torch.rand(24, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(24) % 3)
+RECIPE = Recipe(epochs=2, batch=12, select="last", lr=0.01)
+SMALL, BASIC, BOTTLENECK = SmallResNet(width=4, blocks=(1, 1, 2)), Timm("resnet10t"), Timm("resnet26t")
+LAST = {SMALL: "stage3", BASIC: "layer4", BOTTLENECK: "layer4"}
+DEEP = [SMALL, pytest.param(BOTTLENECK, id="Bottleneck")]
+ALL = [SMALL, pytest.param(BASIC, id="BasicBlock"), pytest.param(BOTTLENECK, id="Bottleneck")]
+
+
+def net(model: Model = SMALL) -> Classifier:
+    return model.build(3, IMAGES.shape, RUN).eval()
+
+
+def tilted(classifier: Classifier) -> Classifier:
+    """Batch norms that let something through, which timm's last ones do not at first."""
+    for module in classifier.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.constant_(module.weight, 0.9)
+    return classifier
+
+
+@torch.no_grad()
+def by_hand(block: Any, x: Tensor, scale: float) -> Tensor:
+    """The block with scale times its shortcut, from the parts of the undefended one."""
+    if hasattr(block, "body"):
+        return torch.relu(block.body(x) + scale * block.shortcut(x[:, :, :: block.stride, :: block.stride]))
+    h = block.act1(block.bn1(block.conv1(x)))
+    h = block.bn2(block.conv2(h))
+    if hasattr(block, "conv3"):
+        h = block.bn3(block.conv3(block.act2(h)))
+    return torch.relu(h + scale * (x if block.downsample is None else block.downsample(x)))
+
+
+@pytest.mark.parametrize("model", ALL)
+@pytest.mark.parametrize("scale", [0.0, 0.2])
+def test_body_plus_scaled_shortcut_in_the_last_stage_only(model: Model, scale: float) -> None:
+    plain, defended = tilted(net(model)), RoLSS(scale).prepare(tilted(net(model)), RUN)
+    last = LAST[model]  # type: ignore[index]
+    depth = plain.stage_names.index(last)
+    with torch.no_grad():
+        h = plain.prefix(IMAGES.pixels, depth)
+        assert torch.equal(defended.prefix(IMAGES.pixels, depth), h)
+        expected = h
+        for block in plain.stages[last]:  # type: ignore[attr-defined]
+            expected = by_hand(block, expected, scale)
+        torch.testing.assert_close(defended.stages[last](h), expected)
+        assert not torch.allclose(plain.stages[last](h), expected)
+
+
+@pytest.mark.parametrize("model", DEEP)
+def test_identity_shortcuts_go_too_and_none_is_run(model: Model) -> None:
+    assert sum(isinstance(m, Removed) for m in RoLSS().prepare(net(model), RUN).modules()) == 2
+    assert sum(isinstance(m, Scaled) for m in RoLSS(0.2).prepare(net(model), RUN).modules()) == 2
+
+
+@pytest.mark.parametrize("model", ALL)
+def test_parameters_keep_their_names(model: Model) -> None:
+    plain = net(model).state_dict()
+    scaled, removed = RoLSS(0.2).prepare(net(model), RUN), RoLSS().prepare(net(model), RUN)
+    scaled.load_state_dict(plain)  # strict
+    gone = set(plain) - set(removed.state_dict())
+    assert gone
+    assert gone == {
+        name for name in plain if f".{LAST[model]}." in f".{name}" and ("shortcut" in name or "downsample" in name)
+    }  # type: ignore[index]
+    assert set(removed.state_dict()) < set(plain)
+
+
+@pytest.mark.parametrize("model", ALL)
+def test_a_stage_that_starts_as_the_identity_learns_without_it(model: Model) -> None:
+    classifier = RoLSS().prepare(net(model), RUN).train()
+    F.cross_entropy(classifier.logits(IMAGES.pixels), IMAGES.labels).backward()
+    for name, parameter in classifier.stages[LAST[model]].named_parameters():  # type: ignore[index]
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.any()), name
+
+
+def test_weights_that_were_loaded_stay() -> None:
+    classifier = tilted(net(BASIC))
+    before = classifier.state_dict()
+    after = RoLSS().prepare(classifier, RUN).state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in after)
+
+
+@pytest.mark.parametrize("model", [SMALL, BASIC])
+def test_strength_zero_touches_nothing(model: Model) -> None:
+    zero, classifier = RoLSS(0.2).at_zero(), net(model)
+    modules = list(classifier.modules())
+    assert all(a is b for a, b in zip(zero.prepare(classifier, RUN).modules(), modules, strict=True))
+
+
+STACKS: list[tuple[Defense, ...]] = [
+    (TLDMI("layer2"), RoLSS()),
+    (RoLSS(0.2), TLDMI("layer2")),
+    (TLDMI("layer2"), RoLSS(), BiDO()),
+    (BiDO(), RoLSS(), TLDMI("layer2")),
+]
+
+
+def prepared(model: Model, stack: tuple[Defense, ...]) -> Classifier:
+    classifier = net(model)
+    for defense in stack:
+        classifier = defense.prepare(classifier, RUN)
+    return classifier
+
+
+@pytest.mark.parametrize("stack", STACKS, ids=lambda stack: "+".join(type(d).__name__ for d in stack))
+@pytest.mark.parametrize("model", [SMALL, pytest.param(BASIC, id="resnet10t")])
+def test_stacks_train_and_load(model: Model, stack: tuple[Defense, ...]) -> None:
+    if model is SMALL:
+        stack = tuple(dataclasses.replace(d, freeze="stage1") if isinstance(d, TLDMI) else d for d in stack)
+    classifier = prepared(model, stack)
+    frozen = {name: p.detach().clone() for name, p in classifier.named_parameters() if not p.requires_grad}
+    before = {name: p.detach().clone() for name, p in classifier.named_parameters() if p.requires_grad}
+    curves = fit(classifier, stack, IMAGES, IMAGES, dataclasses.replace(RECIPE, epochs=1), RUN).curves
+    state = classifier.state_dict()
+    assert frozen
+    assert all(torch.equal(state[name], value) for name, value in frozen.items())
+    assert not any(torch.equal(state[name], value) for name, value in before.items())
+    assert ("loss/bido x" in curves) == any(isinstance(d, BiDO) for d in stack)
+    again = prepared(model, stack)
+    again.load_state_dict(state)
+    with torch.no_grad():
+        assert torch.equal(again.eval().logits(IMAGES.pixels), classifier.logits(IMAGES.pixels))
+
+
+def test_mistakes_are_explained() -> None:
+    with pytest.raises(PluginError, match=r"InvertedResidual(.|\n)*timm.models.resnet.BasicBlock"):
+        RoLSS().prepare(Timm("tf_efficientnet_lite0").build(3, IMAGES.shape, RUN), RUN)
+    with pytest.raises(PluginError, match=r"vision_transformer\.Block"):
+        RoLSS(0.2).prepare(Timm("vit_tiny_patch16_224").build(3, IMAGES.shape, RUN), RUN)
+    with pytest.raises(PluginError, match="twice"):
+        RoLSS().prepare(RoLSS(0.2).prepare(net(), RUN), RUN)
+    with pytest.raises(PluginError, match="'stage3', which is frozen"):
+        RoLSS().prepare(TLDMI("stage3").prepare(net(), RUN), RUN)
+    late = TLDMI("stage3").prepare(RoLSS().prepare(net(), RUN), RUN)
+    with pytest.raises(PluginError, match="'stage3', which is frozen"):
+        fit(late, (RoLSS(),), IMAGES, IMAGES, RECIPE, RUN)
