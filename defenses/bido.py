@@ -35,9 +35,10 @@ class BiDO(Defense):
 
     With the published ``sigma = 5`` and the division by the length of a vector, every entry of the Gaussian kernel on
     pixels in [0, 1] is within 2 % of 1. COCO, which is not normalised, is then small, hence the large weights published
-    with it. HSIC is normalised, and counts the directions in which pictures differ by more than its ridge of 1e-5 m
-    (the curve ``directions of x`` says how many they are).
-    A ``sigma`` about as large as two pictures' pixels differ, 0.3 or so, spreads the kernel out.
+    with it. HSIC is normalised: it counts the directions in which pictures differ by more than its ridge of 1e-5 m, and
+    the curve ``directions of x`` says how many of a batch's m - 1 they are. Where all of them count, in X or in Z_j, it
+    says that everything depends on everything and has next to no gradient: ``bido y`` then sits at its lowest value,
+    -lambda_y (people in the batch - 1) a stage. A larger ``sigma`` helps, a smaller one makes it worse.
 
     Attributes:
         lambda_x: Weight of d(X, Z_j), from 0. Published with HSIC: 0.05 or 0.1; with COCO: 1 or 2.
@@ -45,7 +46,7 @@ class BiDO(Defense):
         measure: ``"hsic"`` (normalised) or ``"coco"``.
         stages: Names of the stages whose outputs are the Z_j. Empty takes, of the stages that receive a gradient and
             are not the stem, the last (the features) and up to four before it, evenly spread: all of a ResNet's.
-        sigma: Width of the Gaussian kernels.
+        sigma: Width of the Gaussian kernels, above 0.
     """
 
     paper: ClassVar[str] = (

@@ -197,7 +197,8 @@ class _Builder:
                     "choose another model for the evaluator",
                 )
         own = part.model_dump(include={"seed", "others", "min_pictures"})
-        options = {"recipe": self.recipe(part.recipe), **own}
+        reject = part.reject if part.reject is not None else (1.0 if part.others == "none" else 0.05)
+        options = {"recipe": self.recipe(part.recipe), **own, "reject": reject}
         stream = {"model": model.asked, "seed": part.seed, "data": data.identity}
         return Node("evaluator", f"evaluator {part.label}", {"model": (model,)}, options, {"data": data}, stream)
 

@@ -60,12 +60,16 @@ class EvaluatorPart(Part):
         others: Whom else it knows: ``identities`` (each public person is a class, at least ``min_pictures``
             pictures), ``nobody`` (all public pictures are one class) or ``none`` (closed set, as in most papers).
         min_pictures: Public people with fewer pictures are left out.
+        reject: Share of strangers, measured on some and then checked on others, that may be taken for a private
+            person: sets the confidence below which the judge says "nobody here". Absent: 0.05, and 1 (no such
+            threshold, as in most papers) for ``others = "none"``.
         seed: Seed of its split and training.
         recipe: Changes to the common recipe.
     """
 
     others: Others = "identities"
     min_pictures: Annotated[int, Field(ge=2)] = 5
+    reject: Annotated[float, Field(ge=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 1000
     recipe: dict[str, Any] = Field(default_factory=dict)
 

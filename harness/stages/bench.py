@@ -10,6 +10,7 @@ from torch import Tensor
 from unveil.harness.data.splits import from_tensors
 from unveil.harness.errors import WeightsError
 from unveil.harness.graph import Node
+from unveil.harness.rejection import Reject
 from unveil.harness.store import Artefact, Store
 from unveil.harness.types import Classifier, Data, Generator, Run, Spent
 
@@ -57,6 +58,8 @@ class Bench:
         def load() -> Classifier:
             artefact = self.artefact(node)
             classifier = self.untrained(node, artefact.record["classes"], tuple(artefact.record["shape"]), run)
+            if node.kind == "evaluator" and node.options["reject"] < 1:
+                classifier.outputs = Reject()  # its threshold is among the tensors
             fill(classifier, artefact.tensors, node.label)
             for use in node.uses.get("defenses", ()):
                 classifier = use.make().finish(classifier, run)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from unveil.harness.errors import DataError
 from unveil.harness.graph import Node
 from unveil.harness.intervals import to_figure
+from unveil.harness.rejection import Reject, calibrate
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.fitting import kept, train
 from unveil.harness.stages.people import hold_out, join, known_people, strangers
@@ -18,7 +19,7 @@ from unveil.harness.store import Artefact
 from unveil.harness.training import predict
 from unveil.harness.types import Classifier, Data, Direction, Images, Measurement, Run
 
-APART = 0.2  # share of public people whom no judge sees in training: they measure its floor
+APART = 0.2  # share of public people whom no judge sees in training: half set its threshold, half measure its floor
 VALIDATION = 0.15
 
 
@@ -29,7 +30,8 @@ class Society:
     Attributes:
         train: Private people first (0 to C-1), then others.
         validation: Same people, other pictures.
-        strangers: Public pictures of people who are in neither.
+        strangers: Public pictures of people who are in neither; its floor is measured on them.
+        calibration: Public pictures of yet other people; its threshold is set on them.
         classes: Number of classes.
         knows: The above in words.
     """
@@ -37,6 +39,7 @@ class Society:
     train: Images
     validation: Images
     strangers: Images
+    calibration: Images
     classes: int
     knows: str
 
@@ -44,9 +47,10 @@ class Society:
 def gather(data: Data, others: str, fewest: int, run: Run) -> Society:
     """Draws a split of its own from the private training pictures, and adds other people."""
     own = hold_out(join(data.train, data.validation), VALIDATION, run.generator("private split"))
-    public, apart = strangers(data.public, APART, run.generator("strangers"))
+    public, unknown = strangers(data.public, APART, run.generator("strangers"))
+    apart = strangers(unknown, 0.5, run.generator("calibration"))
     if others == "none":
-        return Society(*own, apart, data.classes, f"{data.classes} private people and nobody else (closed set)")
+        return Society(*own, *apart, data.classes, f"{data.classes} private people and nobody else (closed set)")
     if others == "identities":
         public = known_people(public, fewest)
     else:
@@ -61,7 +65,7 @@ def gather(data: Data, others: str, fewest: int, run: Run) -> Society:
     more = hold_out(Images(public.pixels, public.labels + data.classes), VALIDATION, run.generator("public split"))
     train, validation = (join(mine, theirs) for mine, theirs in zip(own, more, strict=True))
     whom = f"{count} public people" if others == "identities" else f'"nobody here" ({len(public)} public pictures)'
-    return Society(train, validation, apart, data.classes + count, f"{data.classes} private people and {whom}")
+    return Society(train, validation, *apart, data.classes + count, f"{data.classes} private people and {whom}")
 
 
 def trust(classifier: Classifier, data: Data, apart: Images, run: Run) -> list[Measurement]:
@@ -87,5 +91,11 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     society = gather(data, node.options["others"], node.options["min_pictures"], run)
     classifier = bench.untrained(node, society.classes, data.train.shape, run)
     facts = train(node, classifier, (), society.train, society.validation, run)
+    knows = society.knows
+    if node.options["reject"] < 1:
+        unknown = predict(classifier, society.calibration, device=run.device)
+        tau = calibrate(unknown, data.classes, node.options["reject"])
+        classifier.outputs = Reject(tau)
+        knows += f'; says "nobody here" below a confidence of {tau:.2f}'
     figures = [to_figure("trust", None, m).plain() for m in trust(classifier, data, society.strangers, run)]
-    return kept(classifier, data.train.shape, {"knows": society.knows, "figures": figures, **facts})
+    return kept(classifier, data.train.shape, {"knows": knows, "figures": figures, **facts})

@@ -8,6 +8,7 @@ from torch import nn
 
 from unveil.harness.classifier import Classifier
 from unveil.harness.errors import DataError, JudgeError, UnveilError, WeightsError
+from unveil.harness.rejection import Reject, calibrate
 from unveil.harness.stages.attack import checked, victims
 from unveil.harness.stages.bench import fill
 from unveil.harness.stages.evaluator import gather
@@ -68,6 +69,19 @@ def test_each_public_person_can_be_a_class():
     assert society.knows == f"2 private people and {society.classes - 2} public people"
     with pytest.raises(DataError, match="set others = 'nobody'"):
         gather(data(), "identities", 50, Run("judge"))
+
+
+def test_nobody_here_is_a_threshold_on_confidence():
+    logits = torch.randn(200, 6, generator=torch.Generator().manual_seed(0)) * 3
+    for share in (0.0, 0.05, 0.2):
+        tau = calibrate(logits, 2, share)
+        verdict = Reject(tau)(logits).argmax(1)
+        best, who = logits.softmax(1).max(1)
+        assert torch.equal(verdict, torch.where(best > tau, who, torch.tensor(6)))
+        taken = (verdict < 2).sum()
+        assert taken <= share * 200
+        assert taken >= share * 200 - 1  # the lowest such threshold
+    assert calibrate(logits, 2, 1.0) == 0.0
 
 
 def small(seed):
