@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from unveil.harness.graph import Matrix, Node
+from unveil.harness.plan import PRESETS
 from unveil.harness.store import Store
 
 
@@ -34,8 +35,14 @@ class Step:
 
 def estimate(matrix: Matrix, store: Store) -> list[Step]:
     """Every step of a plan, in order."""
-    past = history(store)
-    return [_step(node, store, past) for node in matrix.nodes()]
+    past, elsewhere = history(store), reference()
+    return [_step(node, store, past, elsewhere) for node in matrix.nodes()]
+
+
+def reference() -> list[dict[str, Any]]:
+    """What the steps of the presets took on two cores, for stores that know nothing yet."""
+    timings: list[dict[str, Any]] = json.loads((PRESETS / "timings.json").read_text(encoding="utf-8"))
+    return timings
 
 
 def history(store: Store) -> list[dict[str, Any]]:
@@ -44,20 +51,22 @@ def history(store: Store) -> list[dict[str, Any]]:
     return [json.loads(store.fs.cat_file(path))["provenance"] for path in sorted(found)]
 
 
-def _step(node: Node, store: Store, past: list[dict[str, Any]]) -> Step:
+def _step(node: Node, store: Store, past: list[dict[str, Any]], elsewhere: list[dict[str, Any]]) -> Step:
     if store.has(node.key):
         seconds = float(store.provenance(node.key)["seconds"])
         return Step(node.kind, node.label, "known", seconds, "this store", node.key)
     asked = {role: [use.asked for use in uses] for role, uses in node.uses.items()}
-    alike = [p for p in past if p["kind"] == node.kind and _names(p["uses"]) == _names(asked)]
-    nearest = {
-        "the same step, other code": [p for p in alike if p["identity"] == node.identity],
-        "the same settings elsewhere": [p for p in alike if p["uses"] == asked],
-        "the same plugin, other settings": alike,
-    }
-    for source, found in nearest.items():
-        if found:
-            return Step(node.kind, node.label, "to run", median(p["seconds"] for p in found), source, node.key)
+    for place, known in (("", past), (", two cores elsewhere", elsewhere)):
+        alike = [p for p in known if p["kind"] == node.kind and _names(p["uses"]) == _names(asked)]
+        nearest = {
+            "the same step, other code": [p for p in alike if p["identity"] == node.identity],
+            "the same settings": [p for p in alike if p["uses"] == asked],
+            "the same plugin, other settings": alike,
+        }
+        for source, found in nearest.items():
+            if found:
+                seconds = median(p["seconds"] for p in found)
+                return Step(node.kind, node.label, "to run", seconds, source + place, node.key)
     return Step(node.kind, node.label, "to run", None, "", node.key)
 
 

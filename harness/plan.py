@@ -95,6 +95,8 @@ class DefensePart(BaseModel):
     @model_validator(mode="after")
     def _settings_belong(self) -> DefensePart:
         if isinstance(self.use, list):
+            if len(set(self.use)) < len(self.use) or not self.use:
+                raise ValueError(f"a stack names each defense once, not {self.use}")
             for name, settings in (self.model_extra or {}).items():
                 if name not in self.use or not isinstance(settings, dict):
                     raise ValueError(f"in a stack {name!r} must be a table of settings of one of {', '.join(self.use)}")

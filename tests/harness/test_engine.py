@@ -94,13 +94,15 @@ def test_a_plan_is_estimated_from_what_the_store_knows(project):
     def steps():
         return json.loads(project.call("plan", "tiny.toml", "--store", "store", "--json").stdout)
 
-    assert all(step["state"] == "to run" and step["seconds"] is None for step in steps())
+    cold = {step["kind"]: (step["state"], step["source"]) for step in steps()}
+    assert cold["evaluator"] == ("to run", "the same plugin, other settings, two cores elsewhere")
+    assert cold["attack"] == ("to run", "")  # nobody ever ran this plugin
     project.run()
     assert all(step["state"] == "known" for step in steps())
     project.edit("tiny.toml", "epochs = 3", "epochs = 4")
     sources = {step["kind"]: (step["state"], step["source"]) for step in steps()}
     assert sources["data"] == ("known", "this store")
-    assert sources["target"] == ("to run", "the same settings elsewhere")
+    assert sources["target"] == ("to run", "the same settings")
 
 
 @pytest.mark.parametrize(
