@@ -47,8 +47,8 @@ class Society:
 def gather(data: Data, others: str, fewest: int, run: Run) -> Society:
     """Draws a split of its own from the private training pictures, and adds other people."""
     own = hold_out(join(data.train, data.validation), VALIDATION, run.generator("private split"))
-    public, unknown = strangers(data.public, APART, run.generator("strangers"))
-    apart = strangers(unknown, 0.5, run.generator("calibration"))
+    public, unknown = strangers(data.public, APART, 2, run.generator("strangers"))
+    apart = strangers(unknown, 0.5, 1, run.generator("calibration"))
     if others == "none":
         return Society(*own, *apart, data.classes, f"{data.classes} private people and nobody else (closed set)")
     if others == "identities":

@@ -35,8 +35,8 @@ def hold_out(images: Images, share: float, generator: torch.Generator) -> tuple[
     return images[~held], images[held]
 
 
-def strangers(images: Images, share: float, generator: torch.Generator) -> tuple[Images, Images]:
-    """Splits off a share of the people with all their pictures; unknown people are one each.
+def strangers(images: Images, share: float, least: int, generator: torch.Generator) -> tuple[Images, Images]:
+    """Splits off a share of the people, and at least so many, with all their pictures; unknown people are one each.
 
     Returns:
         (pictures of the other people, pictures of the people held out).
@@ -44,7 +44,7 @@ def strangers(images: Images, share: float, generator: torch.Generator) -> tuple
     unknown = images.labels < 0
     own = torch.where(unknown, images.labels.max() + 1 + torch.arange(len(images)), images.labels)
     people = own.unique()
-    count = max(1, round(share * len(people)))
+    count = max(least, round(share * len(people)))
     apart: Tensor = people[torch.randperm(len(people), generator=generator)[:count]]
     held = torch.isin(own, apart)
     return images[~held], images[held]

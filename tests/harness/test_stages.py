@@ -48,16 +48,21 @@ def test_hold_out_is_stratified_and_loses_nothing():
 
 
 def test_strangers_are_whole_people():
-    rest, apart = strangers(images(PUBLIC), 0.3, torch.Generator().manual_seed(0))
+    rest, apart = strangers(images(PUBLIC), 0.3, 1, torch.Generator().manual_seed(0))
     known = set(apart.labels.tolist()) - {-1}
     assert not known & set(rest.labels.tolist())
     assert len(rest) + len(apart) == len(PUBLIC)
+    _, two = strangers(images([0, 0, 1, 1, 2, 2, 2]), 0.1, 2, torch.Generator().manual_seed(0))
+    assert len(two.labels.unique()) == 2
 
 
 @pytest.mark.parametrize(("others", "classes"), [("none", 2), ("nobody", 3)])
 def test_a_judge_learns_private_people_first(others, classes):
     society = gather(data(), others, 5, Run("judge"))
     assert society.classes == classes
+    assert len(society.strangers)
+    assert len(society.calibration)
+    assert not numbers(society.strangers) & numbers(society.calibration)
     assert set(society.train.labels.tolist()) == set(range(classes))
     assert set(society.validation.labels.tolist()) == set(range(classes))
     assert not numbers(society.strangers) & numbers(society.train) - set(range(18))
