@@ -1,0 +1,76 @@
+"""The examples and presets are plans that can run, and the example on real faces does run, on drawn ones."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from unveil.harness.assets import path
+from unveil.harness.errors import AssetError
+from unveil.harness.graph import expand
+from unveil.harness.plan import PlanFile, parse, presets, read
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "real_faces.toml"
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_expand(name: str) -> None:
+    matrix = expand(read(name))
+    assert len(matrix.cells) == 6
+    assert {cell.attack for cell in matrix.cells} >= {"gmi", "kedmi", "random_latents"}
+
+
+def faces(folder: Path, people: int, pictures: int, first: int) -> list[dict[str, str]]:
+    """Coloured squares as JPEGs of some sizes, and the CSV lines that name them."""
+    lines = []
+    for person in range(first, first + people):
+        own = torch.Generator().manual_seed(person)
+        colour = torch.rand(3, 1, 1, generator=own)
+        for number in range(pictures):
+            side = 40 + 8 * (number % 3)
+            pixels = (colour + 0.1 * torch.rand(3, side, side, generator=own)).clamp(0, 1) * 255
+            file = folder / f"{person:03d}" / f"{number}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.byte().permute(1, 2, 0).numpy()).save(file)
+            lines.append({"file": f"{folder.name}/{person:03d}/{number}.jpg", "identity": f"person {person}"})
+    return lines
+
+
+def table(file: Path, lines: list[dict[str, str]]) -> None:
+    with file.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+@pytest.mark.slow
+def test_the_example_on_real_faces_runs(project, tmp_path: Path) -> None:
+    """The plan as it is, but for its sizes."""
+    try:
+        for name in ("digiface", "efficientnet-lite0", "efficientnet-lite2"):
+            path(name)
+    except AssetError as error:
+        pytest.skip(str(error))
+    root = tmp_path / "faces"
+    root.mkdir()
+    table(root / "private.csv", faces(root / "private", 3, 20, 0))
+    table(root / "public-lfw-rest.csv", faces(root / "public-lfw-rest", 12, 6, 100))
+    small = re.sub(r"epochs = \d+", "epochs = 1", EXAMPLE.read_text())
+    small = re.sub(r"steps = \d+", "steps = 2", small)
+    small = re.sub(r"width = \d+, ", "width = 4, batch = 4, ", small)
+    (project.folder / "tiny.toml").write_text(small)
+    done = project.run()
+    assert done.returncode == 0, done.stderr
+    assert {row["status"] for row in json.loads(project.rows())} == {"done"}
+    page = (project.folder / "store/reports/tiny/leaderboard.html").read_text()
+    assert "data:image/png" not in page  # people in a folder are real until somebody says otherwise
+
+
+def test_the_example_on_real_faces_is_a_plan() -> None:
+    text = EXAMPLE.read_text()
+    plan = parse(text, EXAMPLE.name)
+    assert PlanFile(plan, text, EXAMPLE.parent, "real_faces").plan.defenses[1].label == "tl_dmi"
