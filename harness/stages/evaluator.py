@@ -14,7 +14,7 @@ from unveil.harness.intervals import to_figure
 from unveil.harness.rejection import Reject, calibrate
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.fitting import kept, train
-from unveil.harness.stages.people import hold_out, join, known_people, strangers
+from unveil.harness.stages.people import hold_out, join, known_people, strangers, who
 from unveil.harness.store import Artefact
 from unveil.harness.training import predict
 from unveil.harness.types import Classifier, Data, Direction, Images, Measurement, Run
@@ -73,11 +73,10 @@ def trust(classifier: Classifier, data: Data, apart: Images, run: Run) -> list[M
     verdict = predict(classifier, data.test, device=run.device).argmax(1)
     right = (verdict == data.test.labels).double()
     taken = (predict(classifier, apart, device=run.device).argmax(1) < data.classes).double()
-    person = torch.where(apart.labels < 0, apart.labels.max() + 1 + torch.arange(len(apart)), apart.labels)
     people = data.test.labels.numpy()
     return [
         _share("accepts held-out private", Direction.USEFUL, right, people),
-        _share("takes a stranger for a private person", Direction.LEAKS, taken, person.numpy()),
+        _share("takes a stranger for a private person", Direction.LEAKS, taken, who(apart).numpy()),
     ]
 
 

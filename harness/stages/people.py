@@ -35,14 +35,18 @@ def hold_out(images: Images, share: float, generator: torch.Generator) -> tuple[
     return images[~held], images[held]
 
 
+def who(images: Images) -> Tensor:
+    """A number per person ``(N,)``; everybody whom nobody knows is a person of their own."""
+    return torch.where(images.labels < 0, images.labels.max() + 1 + torch.arange(len(images)), images.labels)
+
+
 def strangers(images: Images, share: float, least: int, generator: torch.Generator) -> tuple[Images, Images]:
     """Splits off a share of the people, and at least so many, with all their pictures; unknown people are one each.
 
     Returns:
         (pictures of the other people, pictures of the people held out).
     """
-    unknown = images.labels < 0
-    own = torch.where(unknown, images.labels.max() + 1 + torch.arange(len(images)), images.labels)
+    own = who(images)
     people = own.unique()
     count = max(least, round(share * len(people)))
     apart: Tensor = people[torch.randperm(len(people), generator=generator)[:count]]
