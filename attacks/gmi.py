@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unveil.attacks.losses import IdentityLoss
-from unveil.attacks.search import Key, Objective, State, labels_of, prior_of, search, show
+from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
+from unveil.attacks.search import Descent, Key, Objective, State, labels_of, prior_of, search, show
 from unveil.harness.types import Access, Images, Ingredients, Run, Spec, View
 
 
@@ -71,8 +71,15 @@ class GMI:
             state["z"], state["v"] = self.move(z.detach(), state["v"], g)
             return identity
 
-        last = search(view, run, "gmi", keys, self.steps, self.batch, start, step)
+        def pictures(state: State) -> Tensor:
+            return prior.synthesize(state["z"])
+
+        last = search(view, run, "gmi", keys, self.steps, self.batch, Descent(start, step, pictures))
         return show(prior, last["z"], keys, run)
+
+    def identity_loss(self, o: Tensor, y: Tensor) -> Tensor:
+        """What it descends; see `harness.types.Guided`."""
+        return IDENTITY_LOSSES[self.identity](o, y)
 
     def move(self, z: Tensor, v: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
         """One update of latents z and velocity v by gradient g; the first one moves z by ``-(1 + μ) η g``."""

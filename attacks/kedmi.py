@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unveil.attacks.losses import IdentityLoss
-from unveil.attacks.search import Key, Objective, State, labels_of, prior_of, search, show
+from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
+from unveil.attacks.search import Descent, Key, Objective, State, labels_of, prior_of, search, show
 from unveil.harness.types import Access, Images, Ingredients, Run, Spec, View, draw_normal
 
 BLOCK = 64  # steps whose noise is drawn at once; part of the numbers, so not a setting
@@ -71,10 +71,17 @@ class KEDMI:
             state["p"], state["m"], state["s"] = adam(p.detach(), g, state["m"], state["s"], t, self.lr)
             return identity
 
-        fitted = search(view, run, "kedmi", keys, self.steps, self.batch, start, step)["p"]
+        def pictures(state: State) -> Tensor:
+            return prior.synthesize(self.draw(state["p"], torch.zeros_like(state["p"][:, 0])))
+
+        fitted = search(view, run, "kedmi", keys, self.steps, self.batch, Descent(start, step, pictures))["p"]
         shown = [(y, s) for (y,) in keys for s in range(self.draws)]
         e = draw_normal(run.generators("draw", shown), (prior.latent,))
         return show(prior, self.draw(fitted.repeat_interleave(self.draws, 0), e), shown, run)
+
+    def identity_loss(self, o: Tensor, y: Tensor) -> Tensor:
+        """What it descends; see `harness.types.Guided`."""
+        return IDENTITY_LOSSES[self.identity](o, y)
 
     def draw(self, p: Tensor, e: Tensor) -> Tensor:
         """Latents ``z = μ + exp(ℓ/2) ε``: parameters ``(N, 2, latent)`` and noise to ``(N, latent)``."""

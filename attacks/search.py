@@ -14,6 +14,7 @@ from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.harness.errors import UnveilError
 from unveil.harness.types import Generator, Images, Ingredients, Run, View
 
+WAYPOINTS = 6  # steps of a search at which its pictures are kept
 State = dict[str, Tensor]
 Key = tuple[int, ...]
 
@@ -58,6 +59,21 @@ class Objective:
         return self.weight * identity - realism.float(), identity.detach()
 
 
+@dataclass(frozen=True)
+class Descent:
+    """What an attack does to some samples at a time.
+
+    Attributes:
+        start: Their first state: tensors whose first axis is the sample.
+        step: Changes their state by step t; gives their identity losses ``(N,)``.
+        pictures: What a state looks like: pixels ``(N, C, H, W)`` in [0, 1].
+    """
+
+    start: Callable[[Sequence[Key]], State]
+    step: Callable[[Sequence[Key], State, int], Tensor]
+    pictures: Callable[[State], Tensor]
+
+
 def search(
     view: View,
     run: Run,
@@ -65,8 +81,7 @@ def search(
     keys: Sequence[Key],
     steps: int,
     batch: int,
-    start: Callable[[Sequence[Key]], State],
-    step: Callable[[Sequence[Key], State, int], Tensor],
+    descent: Descent,
 ) -> State:
     """Takes all samples through their steps, so many at a time, with progress and checkpoints.
 
@@ -77,8 +92,8 @@ def search(
         keys: One per sample, the first number its label.
         steps: Steps for each sample.
         batch: Samples searched at the same time; bounds memory.
-        start: The first state of some samples: tensors whose first axis is the sample.
-        step: Changes the state of some samples by step t; gives their identity losses.
+        descent: How a sample starts and steps. Pictures of the first sample of each label are kept at ``WAYPOINTS``
+            evenly spaced steps, as the run's ``path pixels`` and ``path labels``.
 
     Returns:
         The last state of all samples, on the CPU.
@@ -86,24 +101,41 @@ def search(
     parts = [keys[i : i + batch] for i in range(0, len(keys), batch)]
     done: list[State] = []
     now: State = {}
+    path: list[State] = []
 
     def state() -> dict[str, Any]:
-        return {"done": done, "now": now, "queries": view.spent.queries, "gradients": view.spent.gradients}
+        spent = {"queries": view.spent.queries, "gradients": view.spent.gradients}
+        return {"done": done, "now": now, "path": path, **spent}
 
     def restore(saved: Mapping[str, Any]) -> None:
         done.extend(saved["done"])
+        path.extend(saved["path"])
         now.update({key: value.to(run.device) for key, value in saved["now"].items()})
         view.spent.queries, view.spent.gradients = saved["queries"], saved["gradients"]
 
+    firsts = set({key[0]: key for key in reversed(keys)}.values())
+    marks = {round(k * (steps - 1) / (WAYPOINTS - 1)) for k in range(WAYPOINTS)}
     for i, bar in resumable_steps(run, name, steps * len(parts), state, restore):
         part, t = divmod(i, steps)
         if t == 0:
-            now.update(start(parts[part]))
-        identity = step(parts[part], now, t)
+            now.update(descent.start(parts[part]))
+        if t in marks and firsts.intersection(parts[part]):
+            path.append(_waypoint(descent.pictures, now, parts[part], firsts))
+        identity = descent.step(parts[part], now, t)
         bar.advance(1, identity_loss=identity.mean().item())
         if t == steps - 1:
             done.append({key: value.cpu() for key, value in now.items()})
+    if path:
+        for kept in ("pixels", "labels"):
+            run.keep(f"path {kept}", torch.cat([one[kept] for one in path]))
     return {key: torch.cat([one[key] for one in done]) for key in done[0]}
+
+
+@torch.no_grad()
+def _waypoint(pictures: Callable[[State], Tensor], now: State, keys: Sequence[Key], firsts: set[Key]) -> State:
+    index = [i for i, key in enumerate(keys) if key in firsts]
+    x = pictures({key: value[index] for key, value in now.items()})
+    return {"pixels": (x.clamp(0, 1) * 255).round().byte().cpu(), "labels": torch.tensor([keys[i][0] for i in index])}
 
 
 def labels_of(keys: Sequence[Key], run: Run) -> Tensor:

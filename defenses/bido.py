@@ -96,6 +96,12 @@ class BiDO(Defense):
             return {}
         return {"directions of x": float(directions(gaussian(step.x, self.sigma)))}
 
+    def ladder(self, classifier: Classifier) -> Sequence[BiDO]:  # noqa: ARG002
+        """Both weights times a half to eight."""
+        return [
+            dataclasses.replace(self, lambda_x=k * self.lambda_x, lambda_y=k * self.lambda_y) for k in (0.5, 1, 2, 4, 8)
+        ]
+
     def at_zero(self) -> BiDO:
         """The same with both weights zero, which computes nothing."""
         return dataclasses.replace(self, lambda_x=0.0, lambda_y=0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.harness.errors import PluginError, TrainingError
-from unveil.harness.types import Defense, Step, Terms
+from unveil.harness.types import Classifier, Defense, Step, Terms
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,7 @@ class LS(Defense):
     Takes the place of the cross-entropy, under the same name ``ce``; the curve ``LS/alpha`` shows the alpha of each
     epoch. With negative alpha the loss has no lower bound.
 
-    A recipe that keeps the best epoch on validation may choose one from before the smoothing set in, where this is no
-    defense yet: compare the chosen epoch with ``LS/alpha``, or set ``select = "last"``.
+    A recipe that keeps the best epoch on validation chooses among those with the full alpha.
 
     Attributes:
         alpha: Below 1; 0 is no defense. The paper's defense is negative.
@@ -37,6 +36,8 @@ class LS(Defense):
         "Struppek et al., Be Careful What You Smooth For: Label Smoothing Can Be a Privacy Shield but Also a Catalyst "
         "for Model Inversion Attacks, ICLR 2024, arXiv:2310.06549"
     )
+
+    per_sample: ClassVar[bool] = True
 
     alpha: Annotated[float, Field(lt=1, allow_inf_nan=False)] = -0.05
     schedule: Literal["published", "constant"] = "published"
@@ -61,6 +62,14 @@ class LS(Defense):
                 "take an alpha nearer to 0 or schedule = 'published', or in the recipe lower lr or set grad_clip",
             )
         return {**terms, "ce": ce}
+
+    def selectable(self, epoch: int, epochs: int) -> bool:
+        """Once alpha is what was asked for."""
+        return self.alpha_in(epoch, epochs) == self.alpha
+
+    def ladder(self, classifier: Classifier) -> Sequence[LS]:  # noqa: ARG002
+        """Alpha from -0.01 to -0.4."""
+        return [dataclasses.replace(self, alpha=alpha) for alpha in (-0.01, -0.025, -0.05, -0.1, -0.2, -0.4)]
 
     def watch(self, step: Step) -> Mapping[str, float]:
         """The alpha of the epoch."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -54,6 +55,8 @@ class MID(Defense):
         "AAAI 2021, arXiv:2009.05241"
     )
 
+    per_sample: ClassVar[bool] = True
+
     beta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.003
     size: Annotated[int, Field(ge=1)] | None = None
     noise: Literal["sample", "mean"] = "sample"
@@ -91,6 +94,10 @@ class MID(Defense):
                 "drop the defense that replaces the head after mid",
             )
         return {**terms, "kl": self.beta * divergence(*bottleneck.encode(step.forward.features))}
+
+    def ladder(self, classifier: Classifier) -> Sequence[MID]:  # noqa: ARG002
+        """Beta from 0.001 to 0.1."""
+        return [dataclasses.replace(self, beta=beta) for beta in (0.001, 0.003, 0.01, 0.03, 0.1)]
 
     def at_zero(self) -> MID:
         """The same with beta = 0, which is no bottleneck."""

@@ -66,6 +66,8 @@ class RoLSS(Defense):
         "Koh et al., On the Vulnerability of Skip Connections to Model Inversion Attacks, ECCV 2024, arXiv:2409.01696"
     )
 
+    per_sample: ClassVar[bool] = True
+
     scale: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     def prepare(self, classifier: Classifier, run: Run) -> Classifier:  # noqa: ARG002
@@ -95,6 +97,10 @@ class RoLSS(Defense):
         if self.scale < 1 and step.epoch == 0:
             _trainable(step.classifier)
         return terms
+
+    def ladder(self, classifier: Classifier) -> Sequence[RoLSS]:  # noqa: ARG002
+        """Shortcuts scaled by a half, by the published 0.2, and removed."""
+        return [dataclasses.replace(self, scale=scale) for scale in (0.5, 0.2, 0.0)]
 
     def at_zero(self) -> RoLSS:
         """The same with all shortcuts as they are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -23,7 +24,8 @@ class TLDMI(Defense):
 
     Attributes:
         freeze: Name of the last frozen stage: it and all before it are frozen. A list freezes exactly the stages
-            it names. Empty freezes nothing, which is strength zero.
+            it names. ``"auto"`` trains with every depth and picks the deepest that validation utility allows (the
+            paper sweeps; how it selects is not stated). Empty freezes nothing, which is strength zero.
         share: Instead of a name: the longest row of first stages with at most this share of the stages' parameters.
         statistics: Also keep batch-norm statistics of frozen stages; False lets them drift towards the private data,
             as the published code does.
@@ -33,12 +35,12 @@ class TLDMI(Defense):
         "Ho et al., Model Inversion Robustness: Can Transfer Learning Help?, CVPR 2024, arXiv:2405.05588"
     )
 
-    freeze: str | tuple[str, ...] = ""
+    freeze: str | tuple[str, ...] = "auto"
     share: Annotated[float, Field(ge=0, le=1)] | None = None
     statistics: bool = True
 
     def __post_init__(self) -> None:
-        if self.freeze and self.share is not None:
+        if self.freeze not in ("", "auto") and self.share is not None:
             raise PluginError(
                 f"tl_dmi with both freeze = {self.freeze!r} and share = {self.share}", "one of them", "drop the other"
             )
@@ -62,6 +64,15 @@ class TLDMI(Defense):
             raise PluginError("tl_dmi leaves nothing to train", "at least a head that trains", "freeze fewer stages")
         return classifier
 
+    @property
+    def open(self) -> bool:
+        """Whether the depth is to be picked by a sweep."""
+        return self.freeze == "auto" and self.share is None
+
+    def ladder(self, classifier: Classifier) -> Sequence[TLDMI]:
+        """One stage more at a time; never all, which would leave only the head."""
+        return [dataclasses.replace(self, freeze=name, share=None) for name in classifier.stage_names[:-1]]
+
     def at_zero(self) -> TLDMI:
         """The same with nothing frozen."""
         return dataclasses.replace(self, freeze="", share=None)
@@ -72,6 +83,8 @@ class TLDMI(Defense):
             return names[: _depth(classifier, self.share)]
         if not isinstance(self.freeze, str):
             return self.freeze
+        if self.open:
+            raise PluginError("tl_dmi with freeze = 'auto' before the depth was picked", "a depth", "name a stage")
         if self.freeze not in names:
             return (self.freeze,) if self.freeze else ()
         return names[: names.index(self.freeze) + 1]

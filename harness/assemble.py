@@ -41,6 +41,8 @@ def row(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> Row:
     record = store.record(target.key) if outcomes[target.key].good else None
     return Row(
         **_names(cell),
+        family=cell.family,
+        strength=cell.strength,
         status=_status(bad),
         error=bad[0].error if bad else None,
         figures=tuple(figures),
@@ -77,7 +79,7 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str]:
     }
     if record["chosen"] is not None:
         facts["epoch chosen on validation"] = str(record["chosen"])
-    return facts
+    return {**facts, **record["facts"]}
 
 
 def _frozen_noise(record: Mapping[str, Any], target: Node) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ from unveil.harness.plan import DefensePart, EvaluatorPart, Part, Plan, PlanFile
 from unveil.harness.spec import Spec
 from unveil.harness.store import SCHEMA
 
+COST = 0.02  # share of validation accuracy that a strength picked without instruction may cost
+
 
 @dataclass(frozen=True)
 class Use:
@@ -28,6 +30,10 @@ class Use:
     def make(self) -> Any:
         """The plugin."""
         return plugins.make(self.kind, self.spec, Path(self.base))
+
+    def having(self, settings: Mapping[str, Any]) -> Use:
+        """The same plugin with other settings."""
+        return Use(self.kind, Spec(self.spec.use, dict(settings)), self.base)
 
     @functools.cached_property
     def asked(self) -> dict[str, Any]:
@@ -114,6 +120,8 @@ class Cell:
         data: Names as in the plan, and so on for the next four.
         measures: One node per metric, and per judge where the metric needs one.
         notes: Departures from the common recipe.
+        family: What the defense is a strength of: its own name, or that of the sweep.
+        strength: The swept setting and its value; empty without a sweep.
     """
 
     data: str
@@ -124,6 +132,8 @@ class Cell:
     nodes: Mapping[str, Node]
     measures: tuple[Node, ...]
     notes: tuple[str, ...] = ()
+    family: str = ""
+    strength: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,6 +158,11 @@ class _Builder:
         self.plan: Plan = file.plan
         self.base = str(file.base)
         self.made: dict[tuple[str, Spec], Use] = {}
+        self.families = {
+            part.label: (sweep.label, part.label.removeprefix(sweep.label).strip())
+            for sweep in self.plan.defenses
+            for part in sweep.variants
+        }
 
     def use(self, kind: str, spec: Spec) -> Use:
         """The same object for the same plugin, so that files are hashed once."""
@@ -184,8 +199,33 @@ class _Builder:
         options = {"recipe": self.recipe(defense.recipe), "seed": seed}
         parents = {"data": data, **self.weights(part, data)}
         stream = {"model": model.asked, "seed": seed, "data": data.identity}
+        parents |= self.strengths(
+            Node("strength", "", {"model": (model,), "defenses": stack}, options, parents, stream), defense
+        )
         label = f"target {part.label} with {defense.label}{_seed(seed)}"
         return Node("target", label, {"model": (model,), "defenses": stack}, options, parents, stream)
+
+    def strengths(self, all_: Node, part: DefensePart) -> dict[str, Node]:
+        """A node for each defense of a stack whose strength is to be picked; it knows those before it.
+
+        Args:
+            all_: A node for the whole stack, to be cut.
+            part: What the plan says of it.
+        """
+        found: dict[str, Node] = {}
+        stack = all_.uses["defenses"]
+        for i, use in enumerate(stack):
+            tuned = part.tune is not None and i == len(stack) - 1
+            if not (tuned or use.make().open):
+                continue
+            options: dict[str, Any] = {**all_.options, "cost": COST if part.tune is None else part.tune}
+            if tuned and part.sweep:
+                options["sweep"] = dict([part.swept[1:]])
+            label = f"strength of {'+'.join(one.spec.use.rpartition(':')[2] for one in stack[: i + 1])}"
+            uses = {**all_.uses, "defenses": stack[: i + 1]}
+            label += _seed(options["seed"])
+            found[f"strength {i}"] = Node("strength", label, uses, options, {**all_.parents, **found}, all_.stream)
+        return found
 
     def evaluator(self, part: EvaluatorPart, data: Node) -> Node:
         model = self.use("models", part.spec)
@@ -249,6 +289,7 @@ class _Builder:
 
     def cell(self, names: tuple[Part, TargetPart, DefensePart, Part, int], judges: Mapping[str, Node]) -> Cell:
         part, model, defense, attack, seed = names
+        family, strength = self.families[defense.label]
         data = self.data(part)
         target = self.target(model, defense, data, seed)
         nodes = {"data": data, "target": target, **self.attack(attack, data, target, seed)}
@@ -259,7 +300,7 @@ class _Builder:
                 "picture", f"pictures of {nodes['attack'].label}", {}, {"people": self.plan.pictures}, parents
             )
         labels = (part.label, model.label, defense.label, attack.label)
-        return Cell(*labels, seed, nodes, measures, self.notes(defense))
+        return Cell(*labels, seed, nodes, measures, self.notes(defense), family, strength)
 
 
 def _seed(seed: int) -> str:
@@ -287,7 +328,8 @@ def expand(file: PlanFile) -> Matrix:
         for seed in plan.seeds
         for part in plan.data
         for model in plan.targets
-        for defense in plan.defenses
+        for sweep in plan.defenses
+        for defense in sweep.variants
         for attack in plan.attacks
     )
     return Matrix(cells, judges)

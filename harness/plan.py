@@ -84,6 +84,11 @@ class DefensePart(BaseModel):
         use: Name or names.
         name: Name in tables.
         recipe: Changes to the common recipe; the row says so.
+        sweep: One setting and its values, weakest first: ``{ beta = [0.003, 0.03] }``, in a stack
+            ``{ mid = { beta = [...] } }``. Each value is a row of its own, and together they are a curve.
+        tune: Instead of rows, pick one strength by training each: the strongest that costs at most this share of
+            validation accuracy. Strengths are those of ``sweep``, else the ladder of the last defense named. What a
+            defense leaves open by itself (``freeze = "auto"``) is picked with the same allowance, 0.02 if absent.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
@@ -91,6 +96,55 @@ class DefensePart(BaseModel):
     use: str | list[str]
     name: str = ""
     recipe: dict[str, Any] = Field(default_factory=dict)
+    sweep: dict[str, Any] = Field(default_factory=dict)
+    tune: Annotated[float, Field(ge=0, lt=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_setting_is_swept(self) -> DefensePart:
+        if self.sweep:
+            use, setting, values = self.swept
+            if use not in self.names:
+                raise ValueError(f"sweep names {use!r}, which is not in the stack {', '.join(self.names)}")
+            if not setting or not isinstance(values, list) or not values:
+                raise ValueError("sweep is one setting with a list of values, such as { beta = [0.003, 0.03] }")
+            if self.tune is not None and use != self.names[-1]:
+                raise ValueError(
+                    f"tune picks a strength of {self.names[-1]!r}, the last defense, but sweep has {use!r}"
+                )
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        """The defenses in order, by name."""
+        return [self.use] if isinstance(self.use, str) else self.use
+
+    @property
+    def swept(self) -> tuple[str, str, Any]:
+        """Defense, setting and values of the sweep; empty if there is none, or more than one setting."""
+        if isinstance(self.use, str):
+            use, inner = self.use, self.sweep
+        else:
+            use, inner = next(iter(self.sweep.items())) if len(self.sweep) == 1 else ("", {})
+        if not isinstance(inner, dict) or len(inner) != 1:
+            return use, "", None
+        return use, *next(iter(inner.items()))
+
+    @property
+    def variants(self) -> list[DefensePart]:
+        """One part per row: itself, or one for each value of the sweep."""
+        if not self.sweep or self.tune is not None:
+            return [self]
+        use, setting, values = self.swept
+        return [self._with(use, setting, value) for value in values]
+
+    def _with(self, use: str, setting: str, value: Any) -> DefensePart:
+        given = self.model_dump(exclude={"sweep"})
+        inner = given if isinstance(self.use, str) else given.setdefault(use, {})
+        if setting in inner:
+            raise ValueError(f"{setting!r} is both set and swept")
+        inner[setting] = value
+        shown = ",".join(map(str, value)) if isinstance(value, list) else value
+        return DefensePart.model_validate({**given, "name": f"{self.label} {setting}={shown}"})
 
     @model_validator(mode="after")
     def _settings_belong(self) -> DefensePart:
@@ -151,7 +205,7 @@ class Plan(_Strict):
             kind: getattr(self, kind) for kind in ("data", "targets", "evaluators", "defenses", "attacks", "metrics")
         }
         for kind, parts in groups.items():
-            labels = [part.label for part in parts]
+            labels = [part.label for one in parts for part in getattr(one, "variants", [one])]
             for label in labels:
                 if labels.count(label) > 1:
                     raise ValueError(f"two entries of {kind} are called {label!r}; give one of them another `name`")

@@ -32,11 +32,14 @@ KINDS = ("datasets", "models", "defenses", "priors", "attacks", "metrics")
 OFFERS = {
     "datasets": ("load",),
     "models": ("build",),
-    "defenses": ("prepare", "augment", "loss", "finish"),
+    "defenses": (
+        "prepare", "learner", "begin", "selectable", "augment", "loss", "watch", "finish", "at_zero", "open", "ladder",
+        "per_sample",
+    ),
     "priors": ("needs_view", "build", "fit"),
     "attacks": ("access", "needs", "reconstruct"),
     "metrics": ("about", "needs_evaluator", "measure"),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -43,13 +43,12 @@ class Source:
         repeats = self.depth > 0 and self.shown > 0 and not self._fresh and not self.augmenting
         self._kept = self._compute() if repeats else None
 
-    def epoch(self, epoch: int) -> list[Tensor]:
-        """Starts an epoch; gives the indices of the pictures in each of its batches."""
+    def epoch(self, epoch: int) -> None:
+        """Starts an epoch: draws or picks the version of each picture that it shows."""
         if self._fresh:
             self._changes = self.recipe.draw(self.shown, self.run.generator("fresh", epoch))
         elif self._changes is not None:
             self._rows = self.recipe.pick_views(self.shown, epoch, self.run) * self.shown + torch.arange(self.shown)
-        return self.recipe.batches(self.images.labels, epoch, self.run)
 
     def batch(self, index: Tensor, run: Run) -> tuple[Tensor, Tensor, Tensor]:
         """Augmented pixels ``(n, C, H, W)``, labels ``(n,)``, and the output of the frozen prefix.

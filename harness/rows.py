@@ -80,6 +80,8 @@ class Row(_Cell):
         defense: Name of the defense or stack.
         attack: Name of the attack.
         seed: Seed of the cell.
+        family: What the defense is one strength of: the name of its sweep, or its own.
+        strength: The swept setting and its value, such as ``beta=0.03``; empty without a sweep.
         status: ``done``, ``failed`` (something raised) or ``blocked`` (something it needs failed).
         error: What was raised, where.
         figures: All numbers: the attack's and the target's (utility).
@@ -89,6 +91,8 @@ class Row(_Cell):
         keys: Artefact key per role: data, target, prior, attack.
     """
 
+    family: str = ""
+    strength: str = ""
     status: Status
     error: str | None = None
     figures: tuple[Figure, ...] = ()

@@ -57,6 +57,7 @@ class Run:
         mixed_precision: Whether matrix work may use bfloat16 on devices that are faster at it.
         scratch: Folder for checkpoints of this node's own long loops; None switches checkpoints off.
         shown: Where progress goes.
+        kept: Tensors that a node keeps beside its result, by name; see ``keep``.
     """
 
     identity: str
@@ -64,6 +65,11 @@ class Run:
     mixed_precision: bool = False
     scratch: Path | None = None
     shown: Progress = field(default_factory=Silent)
+    kept: dict[str, Tensor] = field(default_factory=dict)
+
+    def keep(self, name: str, value: Tensor) -> None:
+        """Stores a tensor beside the node's result, for metrics and for the curious; a second one replaces it."""
+        self.kept[name] = value.detach().cpu()
 
     def seed(self, *names: str | int) -> int:
         """A 63-bit seed derived from the identity and the names."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from unveil.harness.classifier import Classifier, Forward
 from unveil.harness.errors import DataError, TrainingError
 from unveil.harness.global_rng import seeded
+from unveil.harness.learner import Learner
 from unveil.harness.prefix import Source
 from unveil.harness.recipe import Recipe
 from unveil.harness.run import Bar, Run
@@ -31,10 +32,12 @@ class History:
             ``watch`` names, ``lr`` (of the last step) and, where there are validation pictures,
             ``validation accuracy`` and ``validation loss``.
         chosen: Epoch whose weights were kept, from 0.
+        facts: What a reader must know of the training, from a defense that learns in a way of its own.
     """
 
     curves: Mapping[str, list[float]]
     chosen: int
+    facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass
@@ -57,9 +60,9 @@ def fit(
 ) -> History:
     """Trains in place; checkpoints after every epoch, and continues bit for bit where it was interrupted.
 
-    The hooks ``augment`` and ``loss`` of the defenses are called here, with a ``Run`` of their own for each step;
-    ``prepare`` and ``finish`` are the caller's. What the defenses froze is computed without gradients, and only once
-    per picture and version where nothing changes it.
+    The hooks ``learner``, ``begin``, ``augment``, ``loss``, ``watch`` and ``selectable`` of the defenses are called
+    here; ``prepare`` and ``finish`` are the caller's. Each step has a ``Run`` of its own. What the defenses froze is
+    computed without gradients, and only once per picture and version where nothing changes it.
 
     Args:
         classifier: Ends in evaluation mode with the selected epoch's weights.
@@ -75,26 +78,31 @@ def fit(
     """
     _check(classifier, train, validation, recipe)
     classifier.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = recipe.make_optimiser(list(classifier.trainable()))
-    state = _resume(classifier, optimiser, run)
+    learner = Learner(classifier, train.labels, recipe, run)
+    for defense in defenses:
+        learner = defense.learner(learner, defenses)
+    state = _resume(classifier, learner, run)
     source = Source(classifier, defenses, train, recipe, run)
     judge = Source(classifier, (), validation, dataclasses.replace(recipe, flip=False, shift=0, brightness=0.0), run)
-    batches = len(recipe.batches(train.labels, 0, run))
     with (
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
-        run.progress("train", recipe.epochs * batches) as bar,
+        run.progress("train", recipe.epochs * len(learner.batches(0))) as bar,
     ):
-        bar.advance(state.epoch * batches)
+        bar.advance(state.epoch * len(learner.batches(0)))
         while state.epoch < recipe.epochs:
+            for defense in defenses:
+                defense.begin(classifier, state.epoch, recipe.epochs)
             with seeded(run, "epoch", state.epoch):  # dropout and its like draw from the global generator
-                values = _epoch(classifier, optimiser, defenses, source, recipe, run, state.epoch, bar)
+                values = _epoch(learner, defenses, source, state.epoch, bar)
             values |= _validate(classifier, judge) if len(validation) else {}
-            _note(state, values, classifier, recipe)
-            _save(state, classifier, optimiser, run)
-    if state.best:
+            _note(state, values, learner, defenses)
+            _save(state, learner)
+    learner.close()
+    if recipe.select == "best":
+        _require_chosen(state, recipe)
         classifier.load_state_dict(state.best)
     classifier.eval()
-    return History(state.curves, state.chosen)
+    return History(state.curves, state.chosen, learner.facts())
 
 
 def predict(classifier: Classifier, images: Images, batch: int = 256, device: torch.device | None = None) -> Tensor:
@@ -134,24 +142,21 @@ def _check(classifier: Classifier, train: Images, validation: Images, recipe: Re
         raise TrainingError("nothing to train: every parameter is frozen", "at least a head that trains")
 
 
-def _epoch(
-    classifier: Classifier,
-    optimiser: torch.optim.Optimizer,
-    defenses: Sequence[Defense],
-    source: Source,
-    recipe: Recipe,
-    run: Run,
-    epoch: int,
-    bar: Bar,
-) -> dict[str, float]:
+def _epoch(learner: Learner, defenses: Sequence[Defense], source: Source, epoch: int, bar: Bar) -> dict[str, float]:
     """One pass over the training pictures: mean per picture of all that is recorded, and the last learning rate."""
+    classifier, recipe, run = learner.classifier, learner.recipe, learner.run
     classifier.train()
     total: dict[str, float] = {}
-    batches = source.epoch(epoch)
+    source.epoch(epoch)
+    batches = learner.batches(epoch)
+    shown = sum(len(index) for index in batches)
     for number, index in enumerate(batches):
         rate = recipe.rate(epoch + number / len(batches), len(batches))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+        learner.rate(rate)
+        if not len(index):
+            learner.learn(None)
+            bar.advance(1)
+            continue
         own = dataclasses.replace(run, identity=f"{run.identity}/{epoch}/{number}", scratch=None)
         x, y, h = source.batch(index, own)
         with run.autocast():
@@ -159,13 +164,9 @@ def _epoch(
             terms = _terms(step, defenses)
         loss = _finite(terms, epoch, number)
         recorded = _recorded(loss, terms, step, defenses)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if recipe.grad_clip is not None:
-            torch.nn.utils.clip_grad_norm_(list(classifier.trainable()), recipe.grad_clip)
-        optimiser.step()
+        learner.learn(loss)
         for name, value in recorded.items():
-            total[name] = total.get(name, 0.0) + value * len(index) / source.shown
+            total[name] = total.get(name, 0.0) + value * len(index) / shown
         bar.advance(1, loss=float(loss.detach()))
     return {**total, "lr": rate}
 
@@ -181,8 +182,7 @@ def _recorded(loss: Tensor, terms: Mapping[str, Tensor], step: Step, defenses: S
     """What becomes a training curve."""
     found = {"loss": float(loss.detach())} | {f"loss/{name}": float(term.detach()) for name, term in terms.items()}
     for defense in defenses:
-        if isinstance(defense, Defense):  # a class that only looks like one need not have this hook
-            found |= {f"{type(defense).__name__}/{name}": float(value) for name, value in defense.watch(step).items()}
+        found |= {f"{type(defense).__name__}/{name}": float(value) for name, value in defense.watch(step).items()}
     return found
 
 
@@ -210,31 +210,43 @@ def _validate(classifier: Classifier, judge: Source) -> dict[str, float]:
     return {"validation accuracy": accuracy(logits, labels), "validation loss": loss}
 
 
-def _note(state: _State, values: Mapping[str, float], classifier: Classifier, recipe: Recipe) -> None:
+def _note(state: _State, values: Mapping[str, float], learner: Learner, defenses: Sequence[Defense]) -> None:
     """Records an epoch, and keeps its weights if they are the best so far."""
+    classifier, recipe = learner.classifier, learner.recipe
     for name, value in values.items():
         state.curves.setdefault(name, []).append(value)
     if recipe.select == "last":
         state.chosen = state.epoch
-    elif state.chosen < 0 or _merit(state, state.epoch) > _merit(state, state.chosen):
+    elif all(defense.selectable(state.epoch, recipe.epochs) for defense in defenses) and (
+        state.chosen < 0 or _merit(state, state.epoch) > _merit(state, state.chosen)
+    ):
         state.chosen = state.epoch
         state.best = {name: value.detach().clone() for name, value in classifier.state_dict().items()}
     state.epoch += 1
+
+
+def _require_chosen(state: _State, recipe: Recipe) -> None:
+    if state.chosen < 0:
+        raise TrainingError(
+            f"no epoch of {recipe.epochs} may be kept: a defense was never fully at work",
+            "an epoch in which all defenses act",
+            "train for more epochs",
+        )
 
 
 def _merit(state: _State, epoch: int) -> tuple[float, float]:
     return state.curves["validation accuracy"][epoch], -state.curves["validation loss"][epoch]
 
 
-def _save(state: _State, classifier: Classifier, optimiser: torch.optim.Optimizer, run: Run) -> None:
+def _save(state: _State, learner: Learner) -> None:
     saved: dict[str, Any] = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
-    run.save(CHECKPOINT, {**saved, "model": classifier.state_dict(), "optimiser": optimiser.state_dict()})
+    learner.run.save(CHECKPOINT, {**saved, "model": learner.classifier.state_dict(), "learner": learner.state()})
 
 
-def _resume(classifier: Classifier, optimiser: torch.optim.Optimizer, run: Run) -> _State:
+def _resume(classifier: Classifier, learner: Learner, run: Run) -> _State:
     saved = run.load(CHECKPOINT)
     if saved is None:
         return _State()
     classifier.load_state_dict(saved.pop("model"))
-    optimiser.load_state_dict(saved.pop("optimiser"))
+    learner.restore(saved.pop("learner"))
     return _State(**saved)

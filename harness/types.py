@@ -7,10 +7,10 @@ so that another file under the same name is another identity.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Protocol, Self, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,88 +18,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unveil.harness.classifier import Classifier, Forward
+from unveil.harness.defense import Defense, Plugin, Step, Terms
 from unveil.harness.errors import UnveilError
+from unveil.harness.images import Data, Images
 from unveil.harness.run import Run, draw_normal
 from unveil.harness.spec import Spec
 from unveil.harness.view import Access, Spent, View
 
 __all__ = [
     "Access", "Attack", "Classifier", "Data", "Dataset", "Defense", "Direction", "Evidence", "Forward", "Generator",
-    "Images", "Ingredients", "Measurement", "Metric", "Model", "Prior", "Run", "Spec", "Spent", "Step", "Terms",
-    "UnveilError", "View", "draw_normal",
+    "Guided", "Images", "Ingredients", "Measurement", "Metric", "Model", "Plugin", "Prior", "Run", "Spec", "Spent",
+    "Step", "Terms", "UnveilError", "View", "draw_normal",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Images:
-    """Pictures and whose they are.
-
-    Attributes:
-        pixels: ``(N, C, H, W)`` float32 in [0, 1].
-        labels: ``(N,)`` int64; -1 where nobody knows.
-    """
-
-    pixels: Tensor
-    labels: Tensor
-
-    def __post_init__(self) -> None:
-        if self.pixels.ndim != 4 or len(self.labels) != len(self.pixels):
-            raise UnveilError(
-                f"images of shape {tuple(self.pixels.shape)} with {len(self.labels)} labels",
-                "pixels (N, C, H, W) and one label each",
-            )
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: Tensor | slice) -> Images:
-        return Images(self.pixels[index], self.labels[index])
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape ``(C, H, W)`` of one picture."""
-        c, h, w = self.pixels.shape[1:]
-        return c, h, w
-
-
-@dataclass(frozen=True)
-class Data:
-    """A private data set in three splits, and public pictures of other people.
-
-    Attributes:
-        train: Private pictures that targets learn from.
-        validation: Private pictures that models are selected on.
-        test: Private pictures nobody trains or selects on.
-        public: What an attacker may have. Labels number the public people where they are known, else -1.
-        names: Name of each private class.
-        checksum: Hash of all pixels and labels.
-        disjoint: How it is known that no private person is among the public ones.
-        publishable: Whether pictures from this data set, and reconstructions of them, may be shown on a page.
-    """
-
-    train: Images
-    validation: Images
-    test: Images
-    public: Images
-    names: tuple[str, ...]
-    checksum: str
-    disjoint: str
-    publishable: bool = False
-
-    @property
-    def classes(self) -> int:
-        """Number of private people."""
-        return len(self.names)
-
-
-class Plugin(Protocol):
-    """Anything a plan can name: a frozen dataclass whose fields are its settings."""
-
-    paper: ClassVar[str] = ""
-
-    def content(self) -> Mapping[str, str]:
-        """Checksums of everything read from outside the package, by name; they enter the identity."""
-        return {}
 
 
 @runtime_checkable
@@ -126,78 +56,6 @@ class Model(Plugin, Protocol):
             WeightsError: If pretrained weights are missing or do not fit.
         """
         ...
-
-
-Terms = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a defense sees of one training step.
-
-    Attributes:
-        x: Pixels ``(N, C, H, W)`` in [0, 1] after augmentation.
-        y: Labels ``(N,)``.
-        forward: The pass through the classifier; stages of a frozen prefix are absent.
-        classifier: The classifier in training.
-        epoch: Current epoch, from 0.
-        epochs: Number of epochs.
-        run: Source of randomness.
-    """
-
-    x: Tensor
-    y: Tensor
-    forward: Forward
-    classifier: Classifier
-    epoch: int
-    epochs: int
-    run: Run
-
-
-class Defense(Plugin):
-    """Where a defense can act in a classifier's life. Doing nothing is the default of each hook.
-
-    Defenses stack: hooks are applied in the order in which a plan names them.
-    """
-
-    def prepare(self, classifier: Classifier, run: Run) -> Classifier:  # noqa: ARG002
-        """Changes weights, architecture or what is trainable, before training.
-
-        Also called before a trained checkpoint is loaded, so the same settings must give the same structure.
-        """
-        return classifier
-
-    def augment(self, images: Images, run: Run) -> Images:  # noqa: ARG002
-        """Changes a training batch."""
-        return images
-
-    def loss(self, terms: Terms, step: Step) -> Terms:  # noqa: ARG002
-        """Changes the training loss, which is the sum of the terms.
-
-        Args:
-            terms: So far; starts as ``{"ce": mean cross-entropy}``.
-            step: The forward pass.
-
-        Returns:
-            The new terms, each a scalar.
-        """
-        return terms
-
-    def watch(self, step: Step) -> Mapping[str, float]:  # noqa: ARG002
-        """Numbers that are no part of the loss but should be seen in the training curves, by name.
-
-        Their mean over the pictures of an epoch becomes the curve ``<class name>/<name>``. Called once a step, after
-        all ``loss`` hooks and before the weights change.
-        """
-        return {}
-
-    def finish(self, classifier: Classifier, run: Run) -> Classifier:  # noqa: ARG002
-        """Wraps the trained classifier, for instance its outputs."""
-        return classifier
-
-    def at_zero(self) -> Self | None:
-        """The same defense at strength zero, which must equal no defense; None if it has no strength."""
-        return None
 
 
 class Generator(nn.Module):
@@ -293,12 +151,22 @@ class Attack(Plugin, Protocol):
         ...
 
 
+@runtime_checkable
+class Guided(Protocol):
+    """An attack that descends an identity loss, so that one can ask which weights of the target that loss looks at."""
+
+    def identity_loss(self, o: Tensor, y: Tensor) -> Tensor:
+        """Logits ``(N, C)`` of the target and labels ``(N,)`` to the loss of each sample ``(N,)``, unweighted."""
+        ...
+
+
 class Direction(StrEnum):
     """What a higher value means."""
 
     LEAKS = "higher leaks more"
     PROTECTS = "higher leaks less"
     USEFUL = "higher is more useful"
+    DESCRIBES = "neither better nor worse"
 
 
 @dataclass(frozen=True)
@@ -344,6 +212,8 @@ class Evidence:
         target: The defended classifier.
         evaluator: The judge, where the metric needs one; never the target.
         reconstructions: What the attack returned, where the metric is about an attack.
+        path: Pictures along the attack's search, one sample per person at several steps; None if it left none.
+        identity_loss: What the attack descends (see ``Guided``); None if nothing.
         run: Randomness, device, progress.
     """
 
@@ -352,6 +222,8 @@ class Evidence:
     evaluator: Classifier | None
     reconstructions: Images | None
     run: Run
+    path: Images | None = None
+    identity_loss: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
 @runtime_checkable

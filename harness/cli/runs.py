@@ -74,7 +74,7 @@ def _compute(matrix: Matrix, store: Store, device: str) -> dict[str, Outcome]:
 
     nodes = matrix.nodes()
     with Screen() as screen:
-        heard = _Teller(screen, len(nodes))
+        heard = _Teller(screen, len(nodes), store)
         where = _device(device)
         around = Surroundings(store.url, where, mixed_precision=where != "cpu", shown=screen)
         try:
@@ -91,8 +91,8 @@ def _compute(matrix: Matrix, store: Store, device: str) -> dict[str, Outcome]:
 class _Teller:
     """Says what starts and how it ended."""
 
-    def __init__(self, screen: Screen, total: int) -> None:
-        self.screen, self.total, self.ended = screen, total, 0
+    def __init__(self, screen: Screen, total: int, store: Store) -> None:
+        self.screen, self.total, self.store, self.ended = screen, total, store, 0
 
     def __call__(self, node: Node, outcome: Outcome | None) -> None:
         if outcome is None:
@@ -101,6 +101,8 @@ class _Teller:
         self.ended += 1
         if outcome.status == "done":
             self.screen.say(f"[{self.ended}/{self.total}] {node.label}: {outcome.seconds:.1f} s")
+            if node.kind == "strength":
+                self.screen.say(f"    validation accuracy: {self.store.record(node.key)['said']}")
         elif outcome.status in ("failed", "unscored"):  # what is blocked by it need not repeat its error
             how = f"{outcome.status.upper()}: {outcome.error}"
             self.screen.say(f"[{self.ended}/{self.total}] {node.label}: {how}", "red")

@@ -59,7 +59,15 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
         "prior gradients": prior.gradients,
     }
     pixels = (images.pixels * 255).round().to(torch.uint8)
-    return Artefact({"budget": spent}, {"pixels": pixels, "labels": images.labels})
+    kept = {f"kept {name}": value for name, value in run.kept.items()}
+    return Artefact({"budget": spent}, {"pixels": pixels, "labels": images.labels, **kept})
+
+
+def path(artefact: Artefact) -> Images | None:
+    """Pictures along the attack's search, where it left some; see `attacks.search`."""
+    if "kept path pixels" not in artefact.tensors:
+        return None
+    return Images(artefact.tensors["kept path pixels"].float() / 255, artefact.tensors["kept path labels"])
 
 
 def reconstructions(artefact: Artefact) -> Images:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from torch import Tensor
@@ -12,7 +12,7 @@ from unveil.harness.errors import WeightsError
 from unveil.harness.graph import Node
 from unveil.harness.rejection import Reject
 from unveil.harness.store import Artefact, Store
-from unveil.harness.types import Classifier, Data, Generator, Run, Spent
+from unveil.harness.types import Classifier, Data, Defense, Generator, Run, Spent
 
 T = TypeVar("T")
 KEPT = 6  # things in memory at once: data, target, prior, evaluator and a little more
@@ -61,21 +61,44 @@ class Bench:
             if node.kind == "evaluator" and node.options["reject"] < 1:
                 classifier.outputs = Reject()  # its threshold is among the tensors
             fill(classifier, artefact.tensors, node.label)
-            for use in node.uses.get("defenses", ()):
-                classifier = use.make().finish(classifier, run)
+            for defense in self.defenses(node):
+                classifier = defense.finish(classifier, run)
             return classifier.to(run.device).eval().requires_grad_(False)
 
         return self._keep(node.key, load)
 
-    def untrained(self, node: Node, classes: int, shape: tuple[int, int, int], run: Run) -> Classifier:
-        """The architecture of a target, evaluator or pretraining node, defenses prepared."""
+    def untrained(
+        self,
+        node: Node,
+        classes: int,
+        shape: tuple[int, int, int],
+        run: Run,
+        prepared: Sequence[Defense] | None = None,
+    ) -> Classifier:
+        """The architecture of a target, evaluator or pretraining node, defenses prepared.
+
+        Args:
+            node: Whose model and initial weights.
+            classes: Number of classes.
+            shape: Of a picture, ``(C, H, W)``.
+            run: Randomness.
+            prepared: Defenses to prepare instead of the node's own.
+        """
         classifier: Classifier = node.uses["model"][0].make().build(classes, shape, run)
         if "weights" in node.parents:
             body = {name: t for name, t in self.artefact(node.parents["weights"]).tensors.items() if not _head(name)}
             fill(classifier, body, node.parents["weights"].label, head=False)
-        for use in node.uses.get("defenses", ()):
-            classifier = use.make().prepare(classifier, run)
+        for defense in self.defenses(node) if prepared is None else prepared:
+            classifier = defense.prepare(classifier, run)
         return classifier
+
+    def defenses(self, node: Node) -> list[Defense]:
+        """The stack of a node, with the strengths that were picked for it."""
+        found: list[Defense] = []
+        for i, use in enumerate(node.uses.get("defenses", ())):
+            picked = node.parents.get(f"strength {i}")
+            found.append((use if picked is None else use.having(self.artefact(picked).record["settings"])).make())
+        return found
 
     def generator(self, node: Node, run: Run) -> tuple[Generator, Spent]:
         """A trained prior in evaluation mode, and what its training asked of the target."""

@@ -20,11 +20,11 @@ def train(
     """Trains with the node's recipe.
 
     Returns:
-        What the record says of the training: curves and the epoch that was chosen.
+        What the record says of the training: curves, the epoch that was chosen, and facts for the row.
     """
     recipe = plugins.validated(Recipe, "recipe", node.options["recipe"], Path())
     history = fit(classifier, defenses, train, validation, recipe, run)
-    return {"curves": dict(history.curves), "chosen": history.chosen}
+    return {"curves": dict(history.curves), "chosen": history.chosen, "facts": dict(history.facts)}
 
 
 def kept(classifier: Classifier, shape: tuple[int, int, int], facts: Mapping[str, Any]) -> Artefact:

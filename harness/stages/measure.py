@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from unveil.harness.errors import JudgeError
 from unveil.harness.graph import Node
 from unveil.harness.intervals import to_figure
-from unveil.harness.stages.attack import reconstructions
+from unveil.harness.stages.attack import path, reconstructions
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact
-from unveil.harness.types import Classifier, Evidence, Metric, Run
+from unveil.harness.types import Classifier, Evidence, Guided, Metric, Run
 
 
 def never_the_target(evaluator: Classifier, target: Classifier, label: str) -> None:
@@ -29,6 +31,15 @@ def never_the_target(evaluator: Classifier, target: Classifier, label: str) -> N
         )
 
 
+def attacked(node: Node, bench: Bench) -> dict[str, Any]:
+    """What the evidence says of the attack, where there is one."""
+    if "attack" not in node.parents:
+        return {"reconstructions": None}
+    artefact, attack = bench.artefact(node.parents["attack"]), node.parents["attack"].uses["attack"][0].make()
+    loss = attack.identity_loss if isinstance(attack, Guided) else None
+    return {"reconstructions": reconstructions(artefact), "path": path(artefact), "identity_loss": loss}
+
+
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     """Figures of one metric."""
     metric: Metric = node.uses["metric"][0].make()
@@ -37,8 +48,8 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     if "evaluator" in node.parents:
         evaluator = bench.classifier(node.parents["evaluator"], run)
         never_the_target(evaluator, target, node.label)
-    attacked = reconstructions(bench.artefact(node.parents["attack"])) if "attack" in node.parents else None
-    evidence = Evidence(bench.data(node.parents["data"]), target, evaluator, attacked, run)
-    found = metric.measure(evidence)
+    found = metric.measure(
+        Evidence(bench.data(node.parents["data"]), target, evaluator, **attacked(node, bench), run=run)
+    )
     figures = [to_figure(node.options["name"], node.options["judge"] or None, m).plain() for m in found]
     return Artefact({"figures": figures})

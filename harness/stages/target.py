@@ -14,6 +14,7 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     data = bench.data(node.parents["data"])
     classifier = bench.untrained(node, data.classes, data.train.shape, run)
     frozen, trainable = classifier.count()
-    defenses = [use.make() for use in node.uses["defenses"]]
-    facts = train(node, classifier, defenses, data.train, data.validation, run)
+    facts = train(node, classifier, bench.defenses(node), data.train, data.validation, run)
+    picked = {name: bench.artefact(one).record["said"] for name, one in node.parents.items() if one.kind == "strength"}
+    facts["facts"] = {**facts["facts"], **{f"{name} picked on validation": said for name, said in picked.items()}}
     return kept(classifier, data.train.shape, {"frozen": frozen, "trainable": trainable, **facts})

@@ -103,7 +103,7 @@ def test_an_entry_without_its_class_is_told_what_there_is(registered):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("Melting", "not a frozen dataclass"), ("Nothing", "lacks prepare, augment, loss, finish")]
+    ("name", "message"), [("Melting", "not a frozen dataclass"), ("Nothing", "lacks prepare, learner, begin")]
 )
 def test_a_class_that_is_no_plugin_is_refused(name, message):
     with pytest.raises(PluginError, match=message):
@@ -205,14 +205,13 @@ def test_a_plugin_that_reads_nothing_need_not_say_so(tmp_path):
         @dataclass(frozen=True)
         class Bare:
             "Inherits nothing."
-            def prepare(self, classifier, run): return classifier
-            def augment(self, images, run): return images
-            def loss(self, terms, step): return terms
-            def finish(self, classifier, run): return classifier
+            access = "labels"
+            def needs(self): return None
+            def reconstruct(self, view, ingredients, labels, run): raise NotImplementedError
         """,
     )
     spec = Spec("bare.py:Bare")
-    assert plugins.asked(spec, plugins.make("defenses", spec, tmp_path)) == {"use": "bare.py:Bare", "settings": {}}
+    assert plugins.asked(spec, plugins.make("attacks", spec, tmp_path)) == {"use": "bare.py:Bare", "settings": {}}
 
 
 def test_what_a_list_says_is_read_without_importing():

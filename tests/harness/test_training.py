@@ -160,7 +160,8 @@ def test_an_augmenting_defense_sees_every_batch_even_behind_a_frozen_prefix() ->
     source = Source(
         net, (_Darken(),), TRAIN, dataclasses.replace(RECIPE, flip=False, shift=0, brightness=0.0), Run("r")
     )
-    index = source.epoch(0)[0]
+    source.epoch(0)
+    index = RECIPE.batches(TRAIN.labels, 0, Run("r"))[0]
     x, _, h = source.batch(index, Run("step"))
     share = torch.rand(len(index), 1, 1, 1, generator=Run("step").generator("darken"))
     torch.testing.assert_close(x, TRAIN.pixels[index] * share)
