@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from unveil.harness.rows import Figure, Judge, Picture, Results, Row
+from unveil.harness.rungs import told
 
 if TYPE_CHECKING:
     from unveil.harness.execute import Outcome
@@ -39,16 +40,18 @@ def row(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> Row:
     figures = [figure for node in cell.measures for figure in _figures(node, outcomes[node.key], store)]
     attack, target = cell.nodes["attack"], cell.nodes["target"]
     record = store.record(target.key) if outcomes[target.key].good else None
+    asked = store.record(attack.key) if outcomes[attack.key].good else {}
     return Row(
         **_names(cell),
         family=cell.family,
         strength=cell.strength,
+        role=cell.role,
         status=_status(bad),
         error=bad[0].error if bad else None,
         figures=tuple(figures),
-        budget=store.record(attack.key)["budget"] if outcomes[attack.key].good else {},
-        facts=_facts(record) if record else {},
-        notes=cell.notes + (_frozen_noise(record, target) if record else ()),
+        budget=asked.get("budget", {}),
+        facts={**_facts(record), **_picked(target, store)} if record else {},
+        notes=(*cell.notes, *(_frozen_noise(record, target) if record else ()), *asked.get("notes", ())),
         keys={role: node.key for role, node in wanted.items()},
     )
 
@@ -80,6 +83,13 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str]:
     if record["chosen"] is not None:
         facts["epoch chosen on validation"] = str(record["chosen"])
     return {**facts, **record["facts"]}
+
+
+def _picked(target: Node, store: Store) -> dict[str, str]:
+    """What was tried for each strength that was picked."""
+    nodes = [node for node in target.parents.values() if node.kind == "strength"]
+    name = "{} picked on validation".format
+    return {name(node.parents["ladder"].uses["defenses"][-1].spec.use): told(node, store) for node in nodes}
 
 
 def _frozen_noise(record: Mapping[str, Any], target: Node) -> tuple[str, ...]:

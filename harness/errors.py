@@ -51,6 +51,10 @@ class AccessError(UnveilError):
     """An attack that asked the target for more than its threat model allows."""
 
 
+class BudgetSpentError(UnveilError):
+    """An attack that asked the target for more than the plan lets it spend."""
+
+
 class JudgeError(UnveilError):
     """An evaluator that must not judge, for instance because it is the target."""
 

@@ -11,6 +11,8 @@ from unveil.harness.graph import Matrix, Node
 from unveil.harness.plan import PRESETS
 from unveil.harness.store import Store
 
+RUNGS = 5  # of a defense's own ladder, which is not known before the model is built
+
 
 @dataclass(frozen=True)
 class Step:
@@ -55,6 +57,8 @@ def _step(node: Node, store: Store, past: list[dict[str, Any]], elsewhere: list[
     if store.has(node.key):
         seconds = float(store.provenance(node.key)["seconds"])
         return Step(node.kind, node.label, "known", seconds, "this store", node.key)
+    if node.kind == "strength":
+        return Step(node.kind, node.label, "to run", 0.0, "a look at its ladder", node.key)
     asked = {role: [use.asked for use in uses] for role, uses in node.uses.items()}
     for place, known in (("", past), (", two cores elsewhere", elsewhere)):
         alike = [p for p in known if p["kind"] == node.kind and _names(p["uses"]) == _names(asked)]
@@ -67,7 +71,18 @@ def _step(node: Node, store: Store, past: list[dict[str, Any]], elsewhere: list[
             if found:
                 seconds = median(p["seconds"] for p in found)
                 return Step(node.kind, node.label, "to run", seconds, source + place, node.key)
+        if node.kind == "ladder" and (one := _target_like(node, asked, known)) is not None:
+            count = 1 + (max(map(len, node.options["values"].values()), default=0) or RUNGS)
+            source = f"{count} targets of the same model"
+            return Step(node.kind, node.label, "to run", count * one, source + place, node.key)
     return Step(node.kind, node.label, "to run", None, "", node.key)
+
+
+def _target_like(node: Node, asked: dict[str, Any], known: list[dict[str, Any]]) -> float | None:
+    """Seconds of a target that is the same model, under whatever defense and preferably the same recipe."""
+    model = [p for p in known if p["kind"] == "target" and p["uses"]["model"] == asked["model"]]
+    exact = [p for p in model if p.get("options", {}).get("recipe") == node.options["recipe"]]
+    return median(p["seconds"] for p in exact or model) if model else None
 
 
 def _names(uses: dict[str, list[dict[str, Any]]]) -> dict[str, list[str]]:

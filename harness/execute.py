@@ -29,12 +29,14 @@ class Surroundings:
         device: ``cpu``, ``cuda`` or ``cuda:1``.
         mixed_precision: Whether bfloat16 may be used on devices that are faster at it.
         shown: Where progress goes.
+        isolated: Whether a target of which an attack sees only scores or labels is kept in another process.
     """
 
     store: str
     device: str = "cpu"
     mixed_precision: bool = False
     shown: Progress = field(default_factory=Silent)
+    isolated: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def compute(node: Node, around: Surroundings) -> Outcome:
         around.mixed_precision,
         bench.store.scratch(node.key),
         around.shown,
+        isolated=around.isolated,
     )
     start = time.monotonic()
     try:

@@ -10,9 +10,9 @@ from typing import Any
 
 from unveil.harness import plugins
 from unveil.harness.canonical import digest
-from unveil.harness.errors import JudgeError
+from unveil.harness.errors import JudgeError, PluginError
 from unveil.harness.fingerprint import fingerprint
-from unveil.harness.plan import DefensePart, EvaluatorPart, Part, Plan, PlanFile, TargetPart
+from unveil.harness.plan import AttackPart, DefensePart, EvaluatorPart, Part, Plan, PlanFile, TargetPart
 from unveil.harness.spec import Spec
 from unveil.harness.store import SCHEMA
 
@@ -122,6 +122,7 @@ class Cell:
         notes: Departures from the common recipe.
         family: What the defense is a strength of: its own name, or that of the sweep.
         strength: The swept setting and its value; empty without a sweep.
+        role: What the attack is a control for; empty for a real one.
     """
 
     data: str
@@ -134,6 +135,7 @@ class Cell:
     notes: tuple[str, ...] = ()
     family: str = ""
     strength: str = ""
+    role: str = ""
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ class _Builder:
         parents = {"data": data, **self.weights(part, data)}
         stream = {"model": model.asked, "seed": seed, "data": data.identity}
         parents |= self.strengths(
-            Node("strength", "", {"model": (model,), "defenses": stack}, options, parents, stream), defense
+            Node("ladder", "", {"model": (model,), "defenses": stack}, options, parents, stream), defense
         )
         label = f"target {part.label} with {defense.label}{_seed(seed)}"
         return Node("target", label, {"model": (model,), "defenses": stack}, options, parents, stream)
@@ -208,9 +210,14 @@ class _Builder:
     def strengths(self, all_: Node, part: DefensePart) -> dict[str, Node]:
         """A node for each defense of a stack whose strength is to be picked; it knows those before it.
 
+        Its parent is the ladder, which trains every rung and knows no cost: another cost trains nothing again.
+
         Args:
-            all_: A node for the whole stack, to be cut.
+            all_: A ladder for the whole stack, to be cut.
             part: What the plan says of it.
+
+        Raises:
+            PluginError: If there is nothing to pick from.
         """
         found: dict[str, Node] = {}
         stack = all_.uses["defenses"]
@@ -218,13 +225,14 @@ class _Builder:
             tuned = part.tune is not None and i == len(stack) - 1
             if not (tuned or use.make().open):
                 continue
-            options: dict[str, Any] = {**all_.options, "cost": COST if part.tune is None else part.tune}
-            if tuned and part.sweep:
-                options["sweep"] = dict([part.swept[1:]])
-            label = f"strength of {'+'.join(one.spec.use.rpartition(':')[2] for one in stack[: i + 1])}"
+            values = _values(use, part) if tuned and part.sweep else {}
+            _require_ladder(use, values)
+            name = f"{'+'.join(one.spec.use.rpartition(':')[2] for one in stack[: i + 1])}{_seed(all_.options['seed'])}"
             uses = {**all_.uses, "defenses": stack[: i + 1]}
-            label += _seed(options["seed"])
-            found[f"strength {i}"] = Node("strength", label, uses, options, {**all_.parents, **found}, all_.stream)
+            options = {**all_.options, "values": values}
+            ladder = Node("ladder", f"ladder of {name}", uses, options, {**all_.parents, **found}, all_.stream)
+            cost = {"cost": COST if part.tune is None else part.tune}
+            found[f"strength {i}"] = Node("strength", f"strength of {name}", {}, cost, {"ladder": ladder})
         return found
 
     def evaluator(self, part: EvaluatorPart, data: Node) -> Node:
@@ -242,15 +250,17 @@ class _Builder:
         stream = {"model": model.asked, "seed": part.seed, "data": data.identity}
         return Node("evaluator", f"evaluator {part.label}", {"model": (model,)}, options, {"data": data}, stream)
 
-    def attack(self, part: Part, data: Node, target: Node, seed: int) -> dict[str, Node]:
+    def attack(self, part: AttackPart, data: Node, target: Node, seed: int) -> dict[str, Node]:
         """The attack's node, and its prior's if it has one."""
         use = self.use("attacks", part.spec)
         stream = {"attack": use.asked, "seed": seed, "data": data.identity}
         parents = {"data": data, "target": target}
         prior: dict[str, Node] = {}
-        if (spec := use.make().needs()) is not None:
+        role = plugins.role(use.make())
+        if role != plugins.CEILING and (spec := use.make().needs()) is not None:
             prior = {"prior": self.prior(spec, data, target, seed)}
-        options = {"seed": seed, "identities": self.plan.identities}
+        prior |= self.students(use.make(), data, target, seed)
+        options = {"seed": seed, "identities": self.plan.identities, "role": role, **part.limits}
         label = f"{part.label} on {target.label.removeprefix('target ')}"
         return {**prior, "attack": Node("attack", label, {"attack": (use,)}, options, {**parents, **prior}, stream)}
 
@@ -262,6 +272,19 @@ class _Builder:
             label = f"prior {spec.use} for {target.label.removeprefix('target ')}"
         stream = {"prior": use.asked, "seed": seed, "data": data.identity}
         return Node("prior", label, {"prior": (use,)}, {"seed": seed}, parents, stream)
+
+    def students(self, attack: Any, data: Node, target: Node, seed: int) -> dict[str, Node]:
+        """A node for each surrogate that an attack wants: equal wishes of several attacks are one node."""
+        found: dict[str, Node] = {}
+        for i, wish in enumerate(getattr(attack, "surrogates", tuple)()):  # most attacks want none
+            how = plugins.dump(wish.distillation)
+            model = self.use("models", wish.model)
+            stream = {"model": model.asked, "distillation": how, "seed": seed, "data": data.identity}
+            options = {"distillation": how, "access": attack.access.value, "seed": seed}
+            label = f"student {i + 1} ({wish.model.use}) of {target.label.removeprefix('target ')}"
+            parents = {"data": data, "target": target}
+            found[f"student {i}"] = Node("student", label, {"model": (model,)}, options, parents, stream)
+        return found
 
     def measures(self, data: Node, target: Node, attack: Node, judges: Mapping[str, Node]) -> tuple[Node, ...]:
         found: list[Node] = []
@@ -287,7 +310,7 @@ class _Builder:
         changed = [f"{name} {own[name]} instead of {common[name]}" for name in own if own[name] != common[name]]
         return (f"own recipe: {', '.join(changed)}",) if changed else ()
 
-    def cell(self, names: tuple[Part, TargetPart, DefensePart, Part, int], judges: Mapping[str, Node]) -> Cell:
+    def cell(self, names: tuple[Part, TargetPart, DefensePart, AttackPart, int], judges: Mapping[str, Node]) -> Cell:
         part, model, defense, attack, seed = names
         family, strength = self.families[defense.label]
         data = self.data(part)
@@ -300,7 +323,48 @@ class _Builder:
                 "picture", f"pictures of {nodes['attack'].label}", {}, {"people": self.plan.pictures}, parents
             )
         labels = (part.label, model.label, defense.label, attack.label)
-        return Cell(*labels, seed, nodes, measures, self.notes(defense), family, strength)
+        role = nodes["attack"].options["role"]
+        return Cell(*labels, seed, nodes, measures, self.notes(defense), family, strength, role)
+
+
+def targets(file: PlanFile, part: DefensePart) -> dict[tuple[str, str], Node]:
+    """A target under a defense for each data set and model of a plan, by their names, with the plan's first seed.
+
+    Args:
+        file: Gives data sets, models, recipe and seed; its own defenses are left alone.
+        part: The defense.
+    """
+    build, plan = _Builder(file), file.plan
+    return {
+        (data.label, model.label): build.target(model, part, build.data(data), plan.seeds[0])
+        for data in plan.data
+        for model in plan.targets
+    }
+
+
+def _values(use: Use, part: DefensePart) -> dict[str, list[Any]]:
+    """The swept setting and its values as a hash can have them, each tried out on the plugin."""
+    _, setting, values = part.swept
+    made = [use.having({**use.spec.settings, setting: value}).make() for value in values]
+    return {setting: [plugins.dump(one)[setting] for one in made]}
+
+
+def _require_ladder(use: Use, values: Mapping[str, Any]) -> None:
+    from unveil.harness.defense import Defense  # noqa: PLC0415 (imports torch)
+
+    made = use.make()
+    if made.at_zero() is None:
+        raise PluginError(
+            f"{use.spec.use} declares no strength zero (at_zero returns None), which a cost is counted from",
+            "a defense with `at_zero`",
+            "set its strength by hand, or trace a curve with sweep and without tune",
+        )
+    if not values and type(made).ladder is Defense.ladder:
+        raise PluginError(
+            f"{use.spec.use} has no ladder of strengths to pick from",
+            "a defense with `ladder`, or the values in the plan",
+            "give them: sweep = { setting = [weakest, ..., strongest] }",
+        )
 
 
 def _seed(seed: int) -> str:

@@ -51,6 +51,25 @@ class TargetPart(Part):
     pretrain: dict[str, Any] | None = None
 
 
+class AttackPart(Part):
+    """An attack, or a control.
+
+    Attributes:
+        max_queries: Images that the attack may show the target, per attacked identity: together, so many times the
+            identities. What a prior or a surrogate asked before the attack is not among them. Absent: no limit.
+        max_gradients: As ``max_queries``, for images that a backward pass goes through.
+    """
+
+    max_queries: Annotated[int, Field(ge=1)] | None = None
+    max_gradients: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits that there are."""
+        given = {"max_queries": self.max_queries, "max_gradients": self.max_gradients}
+        return {name: value for name, value in given.items() if value is not None}
+
+
 class EvaluatorPart(Part):
     """A judge: another architecture with its own seed and split.
 
@@ -107,6 +126,11 @@ class DefensePart(BaseModel):
                 raise ValueError(f"sweep names {use!r}, which is not in the stack {', '.join(self.names)}")
             if not setting or not isinstance(values, list) or not values:
                 raise ValueError("sweep is one setting with a list of values, such as { beta = [0.003, 0.03] }")
+            if isinstance(self.use, str) and setting in DefensePart.model_fields:
+                raise ValueError(f"sweep has {setting!r}, which is no setting of {use}")
+            own = (self.model_extra or {}) if isinstance(self.use, str) else (self.model_extra or {}).get(use, {})
+            if setting in own:
+                raise ValueError(f"{setting!r} is both set and swept")
             if self.tune is not None and use != self.names[-1]:
                 raise ValueError(
                     f"tune picks a strength of {self.names[-1]!r}, the last defense, but sweep has {use!r}"
@@ -140,8 +164,6 @@ class DefensePart(BaseModel):
     def _with(self, use: str, setting: str, value: Any) -> DefensePart:
         given = self.model_dump(exclude={"sweep"})
         inner = given if isinstance(self.use, str) else given.setdefault(use, {})
-        if setting in inner:
-            raise ValueError(f"{setting!r} is both set and swept")
         inner[setting] = value
         shown = ",".join(map(str, value)) if isinstance(value, list) else value
         return DefensePart.model_validate({**given, "name": f"{self.label} {setting}={shown}"})
@@ -170,6 +192,12 @@ class DefensePart(BaseModel):
         return self.name or "+".join(spec.use.rpartition(":")[2] for spec in self.stack)
 
 
+def _labels(part: Any) -> list[str]:
+    """What an entry is called, and each row of its sweep."""
+    rows = [one.label for one in getattr(part, "variants", [part])]
+    return rows if rows == [part.label] else [part.label, *rows]
+
+
 class Plan(_Strict):
     """What to run.
 
@@ -196,7 +224,7 @@ class Plan(_Strict):
     targets: Annotated[list[TargetPart], Field(min_length=1)]
     evaluators: Annotated[list[EvaluatorPart], Field(min_length=1)]
     defenses: Annotated[list[DefensePart], Field(min_length=1)]
-    attacks: Annotated[list[Part], Field(min_length=1)]
+    attacks: Annotated[list[AttackPart], Field(min_length=1)]
     metrics: Annotated[list[Part], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -205,7 +233,7 @@ class Plan(_Strict):
             kind: getattr(self, kind) for kind in ("data", "targets", "evaluators", "defenses", "attacks", "metrics")
         }
         for kind, parts in groups.items():
-            labels = [part.label for one in parts for part in getattr(one, "variants", [one])]
+            labels = [label for part in parts for label in _labels(part)]
             for label in labels:
                 if labels.count(label) > 1:
                     raise ValueError(f"two entries of {kind} are called {label!r}; give one of them another `name`")

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+import math
 import sys
 import typing
 from collections.abc import Iterable, Mapping
@@ -40,6 +41,12 @@ OFFERS = {
     "attacks": ("access", "needs", "reconstruct"),
     "metrics": ("about", "needs_evaluator", "measure"),
 }  # fmt: skip
+
+
+ROLES = ("floor", "ceiling", "gullibility")
+"""What a control can be for; see `unveil.harness.types.Control`."""
+
+CEILING = "ceiling"
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,8 @@ def load(kind: str, use: str, base: Path) -> type:
         entry = find(kind, use)
         module, _, name = entry.target.partition(":")
         cls = _attribute(_import(module, use, entry.origin), name, use)
-    missing = [offer for offer in OFFERS[kind] if not hasattr(cls, offer)]
+    offers = ("show",) if kind == "attacks" and role(cls) == CEILING else OFFERS[kind]
+    missing = [offer for offer in offers if not hasattr(cls, offer)]
     params = getattr(cls, "__dataclass_params__", None)
     if params is None or not params.frozen:
         raise PluginError(f"{use!r} is not a frozen dataclass", "@dataclass(frozen=True)", "decorate the class so")
@@ -130,6 +138,18 @@ def load(kind: str, use: str, base: Path) -> type:
             f"{use!r} lacks {', '.join(missing)}", f"a class of kind {kind}", "see docs/plugins.md, or `unveil new`"
         )
     return cls
+
+
+def role(attack: Any) -> str:
+    """What an attack, or its class, is a control for; empty for a real one.
+
+    Raises:
+        PluginError: If it claims to be a control of a kind that there is not.
+    """
+    found = getattr(attack, "role", "")
+    if found not in ("", *ROLES):
+        raise PluginError(f"an attack has the role {found!r}", f"one of {', '.join(ROLES)}, or none", "correct it")
+    return str(found)
 
 
 def _import(module: str, use: str, origin: str) -> ModuleType:
@@ -232,16 +252,48 @@ def _prepared(value: Any, hint: Any, base: Path) -> Any:
     if Spec in parts and isinstance(value, Mapping) and "use" in value and "settings" not in value:
         rest = {name: setting for name, setting in value.items() if name != "use"}
         return {"use": value["use"], "settings": rest}
+    if (kinds := _leaves(hint)) >= {float} and str not in kinds:
+        value = _numbers(value)
+    if typing.get_origin(hint) is tuple and typing.get_args(hint)[1:] == (...,) and isinstance(value, list | tuple):
+        return [_prepared(item, typing.get_args(hint)[0], base) for item in value]
     marks = [mark for part in parts for mark in getattr(part, "__metadata__", ())]
     if LOCAL_PATH in marks and isinstance(value, str) and value and (base / value).exists():
         return str((base / value).resolve())
     return value
 
 
+ENDLESS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
+"""How numbers that JSON has no word for are written in a dump; a setting that holds numbers and no text reads them."""
+
+
+def _leaves(hint: Any) -> set[Any]:
+    """The plain types in a type, such as float in ``tuple[Annotated[float, ...], ...] | None``."""
+    inner = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Annotated:
+        return _leaves(inner[0])
+    return {leaf for part in inner for leaf in _leaves(part)} if inner else {hint}
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_numbers(one) for one in value]
+    return ENDLESS.get(value, value) if isinstance(value, str) else value
+
+
 def dump(plugin: Any) -> dict[str, Any]:
-    """All settings of a plugin, defaults included, as JSON-able values."""
-    dumped: dict[str, Any] = TypeAdapter(type(plugin)).dump_python(plugin, mode="json")
+    """All settings of a plugin, defaults included, as JSON-able values from which ``make`` makes it again."""
+    dumped: dict[str, Any] = _told(TypeAdapter(type(plugin)).dump_python(plugin, mode="json"))
     return dumped
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _told(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_told(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 def asked(spec: Spec, plugin: Any) -> dict[str, Any]:

@@ -82,10 +82,13 @@ class Row(_Cell):
         seed: Seed of the cell.
         family: What the defense is one strength of: the name of its sweep, or its own.
         strength: The swept setting and its value, such as ``beta=0.03``; empty without a sweep.
+        role: What the attack is a control for (``floor``, ``ceiling``, ``gullibility``); empty for a real one. Controls
+            are never ranked nor averaged with attacks.
         status: ``done``, ``failed`` (something raised) or ``blocked`` (something it needs failed).
         error: What was raised, where.
         figures: All numbers: the attack's and the target's (utility).
-        budget: Queries and gradients, by who spent them: ``attack queries``, ``attack gradients``, ``prior queries``.
+        budget: Queries and gradients, by who spent them: ``attack queries``, ``attack gradients``, ``prior queries``,
+            ``surrogate queries`` and so on; where the plan has limits, also ``attack queries allowed``.
         facts: Short text facts about the cell, such as frozen and trainable parameters.
         notes: Departures from the common recipe, and warnings.
         keys: Artefact key per role: data, target, prior, attack.
@@ -93,6 +96,7 @@ class Row(_Cell):
 
     family: str = ""
     strength: str = ""
+    role: str = ""
     status: Status
     error: str | None = None
     figures: tuple[Figure, ...] = ()

@@ -58,6 +58,8 @@ class Run:
         scratch: Folder for checkpoints of this node's own long loops; None switches checkpoints off.
         shown: Where progress goes.
         kept: Tensors that a node keeps beside its result, by name; see ``keep``.
+        notes: What a reader of the result must know; see ``note``.
+        isolated: Whether a target of which an attack sees only scores or labels is kept in another process.
     """
 
     identity: str
@@ -66,10 +68,16 @@ class Run:
     scratch: Path | None = None
     shown: Progress = field(default_factory=Silent)
     kept: dict[str, Tensor] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    isolated: bool = False
 
     def keep(self, name: str, value: Tensor) -> None:
         """Stores a tensor beside the node's result, for metrics and for the curious; a second one replaces it."""
-        self.kept[name] = value.detach().cpu()
+        self.kept[name] = value.detach().cpu().clone()  # safetensors takes no tensor that shares memory
+
+    def note(self, text: str) -> None:
+        """Says something beside the node's result that a reader must know: an attack's notes stand in its rows."""
+        self.notes.append(text)
 
     def seed(self, *names: str | int) -> int:
         """A 63-bit seed derived from the identity and the names."""

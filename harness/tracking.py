@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -18,6 +19,7 @@ from unveil.harness.rows import Picture, Results, Row
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
     from unveil.harness.store import Store
 
@@ -52,14 +54,21 @@ class Logged:
     fresh: bool
 
 
-def log(results: Results, page: str, store: Store, uri: str) -> Logged:
-    """One parent run per matrix, one nested run per cell and one per target and prior.
+def log(
+    results: Results,
+    page: str,
+    store: Store,
+    uri: str,
+    charts: Mapping[tuple[str, str, str, str, int], str] = MappingProxyType({}),
+) -> Logged:
+    """One parent run per matrix, one nested run per cell and one per target, prior and student.
 
     Args:
         results: What to log.
         page: The rendered leaderboard, without pictures of real people.
         store: Where training curves are read from.
         uri: MLflow tracking URI.
+        charts: SVG of the Fisher information by layer, by `Row.cell`.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -77,8 +86,9 @@ def log(results: Results, page: str, store: Store, uri: str) -> Logged:
         client.log_text(parent, json.dumps(rows, indent=1), "rows.json")
         client.log_dict(parent, results.provenance, "provenance.json")
         for row in results.rows:
-            tracker.cell(parent, row)
-        trained = [row.keys[role] for row in results.rows for role in ("target", "prior") if role in row.keys]
+            tracker.cell(parent, row, charts.get(row.cell))
+        roles = ("target", "prior", "student")
+        trained = [key for row in results.rows for role, key in row.keys.items() if role.startswith(roles)]
         for key in dict.fromkeys(key for key in trained if key in results.provenance):
             tracker.curves(parent, key, store.record(key)["curves"])
     return Logged(parent, fresh=True)
@@ -129,8 +139,8 @@ class Tracker:
             raise
         self.client.set_terminated(run, end)
 
-    def cell(self, parent: str, row: Row) -> None:
-        """A nested run for one cell; a failed cell is a failed run with its error."""
+    def cell(self, parent: str, row: Row, chart: str | None) -> None:
+        """A nested run for one cell, with its chart if any; a failed cell is a failed run with its error."""
         from mlflow.entities import Metric, Param  # noqa: PLC0415 (see log)
 
         tags = {"mlflow.parentRunId": parent, "unveil.status": row.status, "unveil.error": row.error or ""}
@@ -142,16 +152,21 @@ class Tracker:
             values |= {figure.name + end: value for end, value in ends.items() if value is not None}
         end = "FINISHED" if row.status == "done" else "FAILED"
         with self.run(f"{row.defense} x {row.attack}, seed {row.seed}", tags, end) as run:
-            self.client.log_batch(
-                run,
-                metrics=[Metric(_name(name), value, 0, 0) for name, value in values.items()],
-                params=[Param(_name(name), str(value)[:MOST]) for name, value in list(params.items())[:100]],
-            )
+            told = [Param(_name(name), str(value)[:MOST]) for name, value in list(params.items())[:100]]
+            self.client.log_batch(run, params=told)
+            self.points(run, [Metric(_name(name), value, 0, 0) for name, value in values.items()])
             self.client.log_dict(run, row.plain(), "row.json")
             behind = {key: self.provenance[key] for key in row.keys.values() if key in self.provenance}
             self.client.log_dict(run, behind, "provenance.json")
+            if chart is not None:
+                self.client.log_text(run, chart, "fisher.svg")
             if row.cell in self.pictures:
                 self.picture(run, self.pictures[row.cell])
+
+    def points(self, run: str, points: Sequence[Metric]) -> None:
+        """Values, as many as MLflow takes at once."""
+        for start in range(0, len(points), 1000):
+            self.client.log_batch(run, metrics=points[start : start + 1000])
 
     def settings(self, row: Row) -> dict[str, str]:
         """All settings of the plugins behind a row, as ``role.plugin.setting``."""
@@ -169,7 +184,7 @@ class Tracker:
         self.client.log_image(run, image, artifact_file="reconstructions.png")
 
     def curves(self, parent: str, key: str, curves: Mapping[str, Sequence[float | None]]) -> None:
-        """A nested run with the training curves of a target or a prior."""
+        """A nested run with the training curves of a target, a prior or a student."""
         from mlflow.entities import Metric  # noqa: PLC0415 (see log)
 
         points = [
@@ -180,6 +195,5 @@ class Tracker:
         ]
         behind = self.provenance[key]
         with self.run(behind["label"], {"mlflow.parentRunId": parent, "unveil.status": "done"}) as run:
-            for start in range(0, len(points), 1000):  # as many as MLflow takes at once
-                self.client.log_batch(run, metrics=points[start : start + 1000])
+            self.points(run, points)
             self.client.log_dict(run, behind, "provenance.json")

@@ -81,6 +81,7 @@ def fit(
     learner = Learner(classifier, train.labels, recipe, run)
     for defense in defenses:
         learner = defense.learner(learner, defenses)
+    run = learner.run
     state = _resume(classifier, learner, run)
     source = Source(classifier, defenses, train, recipe, run)
     judge = Source(classifier, (), validation, dataclasses.replace(recipe, flip=False, shift=0, brightness=0.0), run)

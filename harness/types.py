@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 
 from unveil.harness.classifier import Classifier, Forward
@@ -23,12 +24,13 @@ from unveil.harness.errors import UnveilError
 from unveil.harness.images import Data, Images
 from unveil.harness.run import Run, draw_normal
 from unveil.harness.spec import Spec
-from unveil.harness.view import Access, Spent, View
+from unveil.harness.view import Access, Budget, Spent, View
 
 __all__ = [
-    "Access", "Attack", "Classifier", "Data", "Dataset", "Defense", "Direction", "Evidence", "Forward", "Generator",
-    "Guided", "Images", "Ingredients", "Measurement", "Metric", "Model", "Plugin", "Prior", "Run", "Spec", "Spent",
-    "Step", "Terms", "UnveilError", "View", "draw_normal",
+    "Access", "Attack", "Budget", "Ceiling", "Classifier", "ConditionalGenerator", "Control", "Data", "Dataset",
+    "Defense", "Direction", "Distillation", "Distilling", "Evidence", "Forward", "Generator", "Guided", "Images",
+    "Ingredients", "Measurement", "Metric", "Model", "Plugin", "Prior", "Run", "Spec", "Spent", "Step", "Surrogate",
+    "Terms", "UnveilError", "View", "draw_normal",
 ]  # fmt: skip
 
 
@@ -80,6 +82,18 @@ class Generator(nn.Module):
         raise NotImplementedError
 
 
+class ConditionalGenerator(Generator):
+    """A trained prior that is told whom to show.
+
+    Attacks that know nothing of classes can search it, too: ``synthesize`` must show nobody in particular, and
+    ``realism`` judge a picture whoever it shows.
+    """
+
+    def synthesize_as(self, z: Tensor, y: Tensor) -> Tensor:
+        """Latents ``(N, latent)`` and the target's classes ``(N,)`` to pixels ``(N, C, H, W)`` in [0, 1]."""
+        raise NotImplementedError
+
+
 @runtime_checkable
 class Prior(Plugin, Protocol):
     """A recipe for a generator, trained on public pictures.
@@ -116,10 +130,12 @@ class Ingredients:
     Attributes:
         prior: The trained generator, where the attack names one.
         public: Public pictures.
+        surrogates: The attacker's own models, distilled from the target, in the order of `Distilling.surrogates`.
     """
 
     prior: Generator | None
     public: Images
+    surrogates: Sequence[Classifier] = ()
 
 
 @runtime_checkable
@@ -148,6 +164,80 @@ class Attack(Plugin, Protocol):
         Returns:
             All reconstructions, successes and failures, each labelled with the class it is meant to show.
         """
+        ...
+
+
+@runtime_checkable
+class Control(Protocol):
+    """An attack that other attacks are compared with. It stands apart on the page: never ranked, never averaged.
+
+    Attributes:
+        role: ``"floor"`` (what luck scores), ``"gullibility"`` (how easily a judge is fooled) or ``"ceiling"``.
+    """
+
+    role: ClassVar[str]
+
+
+@runtime_checkable
+class Ceiling(Control, Protocol):
+    """The control that no attack can beat. It alone sees private pictures, and sees no target."""
+
+    def show(self, data: Data, labels: Tensor, run: Run) -> Images:
+        """Pictures of people the target was trained on, as good as can be.
+
+        Args:
+            data: Everything, private pictures included.
+            labels: Classes to show ``(K,)``, without repetition.
+            run: Randomness.
+
+        Returns:
+            Pictures of every label.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """How a model learns the target's answers by SGD; the defaults are LOMMA's.
+
+    Attributes:
+        epochs: Passes over the public pictures.
+        batch: Pictures in a batch; the incomplete last one is dropped.
+        lr: Learning rate.
+        momentum: Momentum.
+        weight_decay: L2 penalty.
+        halve_every: Epochs after which the learning rate is halved, again and again.
+        temperature: Both sides' logits are divided by this.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 20
+    batch: Annotated[int, Field(ge=2)] = 64
+    lr: Annotated[float, Field(gt=0)] = 0.01
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    halve_every: Annotated[int, Field(ge=1)] = 20
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A model that is distilled from the target on public pictures, through the attack's access, before it begins.
+
+    Attributes:
+        model: Architecture and initial weights.
+        distillation: How it learns.
+    """
+
+    model: Spec
+    distillation: Distillation = Distillation()
+
+
+@runtime_checkable
+class Distilling(Protocol):
+    """An attack that wants surrogates of the target; most do not, and need not say so."""
+
+    def surrogates(self) -> Sequence[Surrogate]:
+        """What to distil. Equal ones are distilled once for each target, whichever attacks share them."""
         ...
 
 

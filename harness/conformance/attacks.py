@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from unveil.harness import plugins
 from unveil.harness.conformance import priors, tiny, watch
 from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.shrink import shrunk
@@ -17,7 +18,7 @@ from unveil.harness.errors import AccessError
 from unveil.harness.run import Run
 from unveil.harness.spec import Spec
 from unveil.harness.stages.attack import checked
-from unveil.harness.types import Attack, Generator, Images, Ingredients
+from unveil.harness.types import Attack, Ceiling, Classifier, Distilling, Generator, Images, Ingredients, Surrogate
 from unveil.harness.view import Access, View
 
 if TYPE_CHECKING:
@@ -48,6 +49,16 @@ class AttackTrial(Trial):
         return learnt.generator
 
     @cached_property
+    def surrogates(self) -> list[Classifier]:
+        """As many as it wants, small and unlearned: what they know is the harness's business."""
+        wishes = self.plugin.surrogates() if isinstance(self.plugin, Distilling) else ()
+        if not all(isinstance(wish, Surrogate) for wish in wishes):
+            raise BreachError(
+                "surrogates() returned something else", "Surrogates, such as Surrogate(Spec('plain_cnn'))"
+            )
+        return [tiny.untrained(f"student {i}").eval().requires_grad_(False) for i in range(len(wishes))]
+
+    @cached_property
     def public(self) -> Images:
         """Public pictures, as large as those of the prior."""
         prior = self.prior
@@ -59,6 +70,8 @@ class AttackTrial(Trial):
         tensors = {f"the target's {name}": tensor for name, tensor in self.target.state_dict().items()}
         if self.prior is not None:
             tensors |= {f"the prior's {name}": tensor for name, tensor in self.prior.state_dict().items()}
+        for i, student in enumerate(self.surrogates):
+            tensors |= {f"surrogate {i}'s {name}": tensor for name, tensor in student.state_dict().items()}
         return {"public pixels": self.public.pixels, "labels": self.labels, **tensors}
 
     def act(self, run: Run) -> Tensors:
@@ -70,7 +83,7 @@ class AttackTrial(Trial):
         """Attacks some people and refuses what the harness would refuse."""
         view = View(self.target, self.plugin.access, self.public.shape)
         try:
-            images = self.plugin.reconstruct(view, Ingredients(self.prior, self.public), labels, run)
+            images = self.plugin.reconstruct(view, Ingredients(self.prior, self.public, self.surrogates), labels, run)
         except AccessError as error:
             raise BreachError(
                 error.what,
@@ -85,8 +98,25 @@ class AttackTrial(Trial):
         return images
 
 
+class CeilingTrial(AttackTrial):
+    """A control that is shown private pictures: it needs no prior and meets no target."""
+
+    prior: None = None
+    plugin: Ceiling  # type: ignore[assignment]
+
+    def inputs(self) -> Tensors:
+        """The private pictures."""
+        return {"labels": self.labels}
+
+    def attack(self, labels: Tensor, run: Run) -> Images:
+        """Shows some people."""
+        return checked(self.plugin.show(tiny.data(), labels, run), labels, tiny.SHAPE, "the ceiling")
+
+
 def declares_its_access(trial: AttackTrial) -> None:
     """``access`` is one of the three threat models."""
+    if isinstance(trial, CeilingTrial):
+        return
     if not isinstance(trial.plugin.access, Access):
         raise BreachError(f"access is {trial.plugin.access!r}", "Access.WHITE_BOX, Access.SCORES or Access.LABELS")
 
@@ -122,4 +152,5 @@ CHECKS = (
 
 def trial(subject: Subject) -> AttackTrial:
     """An attack on trial."""
-    return AttackTrial(subject.plugin, subject.base)
+    made = CeilingTrial if plugins.role(subject.plugin) == plugins.CEILING else AttackTrial
+    return made(subject.plugin, subject.base)

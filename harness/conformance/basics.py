@@ -91,8 +91,8 @@ def has_an_identity(subject: Subject) -> None:
     except (TypeError, ValueError) as error:
         raise BreachError(
             f"its settings or content() cannot be hashed: {error}",
-            "finite numbers, text, lists and tables in settings; name to checksum in content()",
-            "use None for 'no limit' instead of infinity",
+            "numbers, text, lists and tables in settings; name to checksum in content()",
+            "give a checksum as text",
         ) from error
     if not isinstance(asked["settings"], Mapping):
         raise BreachError("its settings are no table", "a dataclass with fields")

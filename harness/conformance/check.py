@@ -56,7 +56,8 @@ def check(
         raise
     except PluginError as error:
         return Report(kind, use, _origin(kind, use), "", (Finding("can be loaded", False, str(error)),))
-    subject = Subject(kind, spec, base, shrunk(kind, spec, base))
+    plugin = shrunk(kind, spec, base)
+    subject = Subject(kind, spec, base, defenses.settled(plugin) if kind == "defenses" else plugin)
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         findings = [Finding("can be loaded", True), *_findings(subject)]

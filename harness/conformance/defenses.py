@@ -110,6 +110,12 @@ class DefenseTrial(Trial):
         return Trained(classifier, finished, frozen, history.curves["loss"], answers(finished, self.data.test))
 
 
+def settled(plugin: Defense) -> Defense:
+    """The defense itself; what it leaves open is taken from the middle of its ladder, which a run would pick from."""
+    ladder = plugin.ladder(tiny.untrained("defended")) if plugin.open else ()
+    return ladder[len(ladder) // 2] if ladder else plugin
+
+
 def prepared(defenses: Sequence[Defense], run: Run) -> Classifier:
     """An untrained target, the same for every defense and run."""
     classifier = tiny.untrained("defended")
@@ -241,6 +247,22 @@ def training_can_be_repeated(trial: DefenseTrial) -> None:
     watch.inputs_are_left_alone(trial)
 
 
+def its_ladder_can_be_climbed(trial: DefenseTrial) -> None:
+    """Every rung is the same defense with other settings, leaves nothing open and can be prepared."""
+    ladder = trial.plugin.ladder(tiny.untrained("defended"))
+    if not ladder:
+        raise NotApplicableError("it has no ladder of strengths")
+    if trial.plugin.at_zero() is None:
+        raise BreachError("it has a ladder and no strength zero", "what a cost is counted from", "define at_zero")
+    for rung in ladder:
+        if type(rung) is not type(trial.plugin) or rung.open:
+            raise BreachError(f"its ladder has {rung}", "the same defense, settled", "use dataclasses.replace")
+        prepared((rung,), Run("conformance ladder"))
+    repeated = [rung for i, rung in enumerate(ladder) if rung in ladder[:i]]
+    if repeated:
+        raise BreachError(f"its ladder has {repeated[0]} twice", "rising strengths", "drop one of them")
+
+
 CHECKS = (
     hooks_can_be_called,
     augment_keeps_pictures_pictures,
@@ -249,6 +271,7 @@ CHECKS = (
     trains_a_target,
     what_it_freezes_stays_frozen,
     strength_zero_is_no_defense,
+    its_ladder_can_be_climbed,
     training_can_be_repeated,
     checkpoints_can_be_loaded,
 )

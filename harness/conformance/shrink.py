@@ -14,6 +14,7 @@ from unveil.harness.spec import Spec
 SMALL: Mapping[str, int] = {
     "steps": 3, "iterations": 3, "epochs": 2, "rounds": 2, "generations": 2, "every": 1,
     "restarts": 2, "draws": 2, "samples": 2, "candidates": 2, "population": 4, "queries": 50,
+    "pool": 8, "presamples": 16, "keep": 1, "views": 2,
     "batch": 8, "width": 4, "pictures": 6, "private": 4, "public": 4,
 }  # fmt: skip
 """Whole-number settings whose name ends in one of these words are lowered to that much, if the plugin allows it."""
@@ -23,22 +24,26 @@ def shrunk(kind: str, spec: Spec, base: Path) -> Any:
     """The plugin with the settings that decide its cost lowered; settings that ``spec`` gives are kept.
 
     The rule: a whole number whose name ends in a word of ``SMALL`` (``steps`` as well as ``critic_steps``) becomes at
-    most the number there. One that the plugin refuses stays as it was.
+    most the number there. One that the plugin refuses is tried again after the others, and stays as it was if the
+    plugin still refuses it.
 
     Raises:
         PluginError: If the plugin cannot be made at all.
     """
-    settings = dict(spec.settings)
+    settings: dict[str, Any] = dict(spec.settings)
+    before: dict[str, Any] | None = None
     plugin = plugins.make(kind, spec, base)
-    for field in dataclasses.fields(plugin):
-        value, small = getattr(plugin, field.name), SMALL.get(field.name.split("_")[-1])
-        if field.name in spec.settings or type(value) is not int or small is None or value <= small:
-            continue
-        try:
-            plugin = plugins.make(kind, Spec(spec.use, {**settings, field.name: small}), base)
-            settings[field.name] = small
-        except PluginError:  # below what the setting allows
-            continue
+    while settings != before:  # one setting may have to wait for another: no more kept than there are candidates
+        before = dict(settings)
+        for field in dataclasses.fields(plugin):
+            value, small = getattr(plugin, field.name), SMALL.get(field.name.split("_")[-1])
+            if field.name in spec.settings or type(value) is not int or small is None or value <= small:
+                continue
+            try:
+                plugin = plugins.make(kind, Spec(spec.use, {**settings, field.name: small}), base)
+                settings[field.name] = small
+            except PluginError:  # below what the setting allows
+                continue
     return plugin
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
 from unveil.harness.errors import UnveilError
 from unveil.harness.graph import Node
+from unveil.harness.isolation import Held, held_apart
+from unveil.harness.plugins import CEILING
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact
-from unveil.harness.types import Attack, Images, Ingredients, Run, Spent, View
+from unveil.harness.types import Access, Attack, Budget, Ceiling, Images, Ingredients, Run, Spent, View
+
+LIMITED = ("queries", "gradients")
 
 
 def victims(classes: int, count: int, run: Run) -> Tensor:
@@ -42,25 +49,67 @@ def checked(images: Images, labels: Tensor, shape: tuple[int, int, int], name: s
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     """Reconstructions of the attacked people, and what they cost."""
-    data = bench.data(node.parents["data"])
+    images, budget = (_show if node.options["role"] == CEILING else _attack)(node, bench, run)
+    pixels = (images.pixels * 255).round().to(torch.uint8)
+    kept = {f"kept {name}": value for name, value in run.kept.items()}
+    return Artefact({"budget": budget, "notes": run.notes}, {"pixels": pixels, "labels": images.labels, **kept})
+
+
+def _attacked(node: Node, bench: Bench) -> Tensor:
+    source = node.parents["data"]
+    who = Run(source.identity + str(node.options["seed"]))
+    return victims(bench.data(source).classes, node.options["identities"], who)
+
+
+def _show(node: Node, bench: Bench, run: Run) -> tuple[Images, dict[str, int]]:
+    ceiling: Ceiling = node.uses["attack"][0].make()
+    data, labels = bench.data(node.parents["data"]), _attacked(node, bench)
+    return checked(ceiling.show(data, labels, run), labels, data.train.shape, node.label), {}
+
+
+def _attack(node: Node, bench: Bench, run: Run) -> tuple[Images, dict[str, int]]:
+    # No name for the private pictures: where the target is isolated they are not in the attack's process either.
+    public, labels = bench.data(node.parents["data"]).public, _attacked(node, bench)
     attack: Attack = node.uses["attack"][0].make()
-    view = View(bench.classifier(node.parents["target"], run), attack.access, data.train.shape)
+    limits = Budget(node.options.get("max_queries"), node.options.get("max_gradients"), len(labels))
     generator, prior = None, Spent()
     if "prior" in node.parents:
         generator, prior = bench.generator(node.parents["prior"], run)
-    who = Run(node.parents["data"].identity + str(node.options["seed"]))
-    labels = victims(data.classes, node.options["identities"], who)
-    images = attack.reconstruct(view, Ingredients(generator, data.public), labels, run)
-    images = checked(images, labels, data.train.shape, node.label)
-    spent = {
-        "attack queries": view.spent.queries,
-        "attack gradients": view.spent.gradients,
+    surrogates, learnt_from = bench.surrogates(node, run)
+    with target_seen(node, attack.access, public.shape, limits, bench, run) as view:
+        images = attack.reconstruct(view, Ingredients(generator, public, surrogates), labels, run)
+        spent = view.spent
+    if spent.refused:
+        run.note(f"stopped at its budget of {_told(limits)} per identity")
+    return checked(images, labels, public.shape, node.label), {
+        "attack queries": spent.queries,
+        "attack gradients": spent.gradients,
+        **{f"attack {name} allowed": most for name in LIMITED if (most := limits.total(name)) is not None},
         "prior queries": prior.queries,
         "prior gradients": prior.gradients,
+        "surrogate queries": learnt_from,
     }
-    pixels = (images.pixels * 255).round().to(torch.uint8)
-    kept = {f"kept {name}": value for name, value in run.kept.items()}
-    return Artefact({"budget": spent}, {"pixels": pixels, "labels": images.labels, **kept})
+
+
+def _told(limits: Budget) -> str:
+    each = {name: getattr(limits, name) for name in LIMITED}
+    return " and ".join(f"{most:,} {name}" for name, most in each.items() if most is not None)
+
+
+@contextmanager
+def target_seen(
+    node: Node, access: Access, shape: tuple[int, int, int], limits: Budget, bench: Bench, run: Run
+) -> Iterator[View]:
+    """An attack's view of its target. Where it needs no gradient, nothing of the target stays in this process."""
+    target = node.parents["target"]
+    if access is Access.WHITE_BOX or not run.isolated:
+        yield View(bench.classifier(target, run), access, shape, limits)
+        return
+    bench.forget()
+    threads = torch.get_num_threads()
+    held = Held(bench.store.url, target, access, shape, limits, run.identity, str(run.device), threads)
+    with held_apart(held, bench.store.record(target.key)["classes"]) as desk:
+        yield View.at(desk)
 
 
 def path(artefact: Artefact) -> Images | None:

@@ -15,7 +15,7 @@ from unveil.harness.store import Artefact, Store
 from unveil.harness.types import Classifier, Data, Defense, Generator, Run, Spent
 
 T = TypeVar("T")
-KEPT = 6  # things in memory at once: data, target, prior, evaluator and a little more
+KEPT = 9  # things in memory at once: data, target, prior, students, evaluator and a little more
 
 
 class Bench:
@@ -38,6 +38,10 @@ class Bench:
                 del self._kept[next(iter(self._kept))]
             self._kept[key] = value
         return self._kept[key]  # type: ignore[return-value]
+
+    def forget(self) -> None:
+        """Lets go of everything that was loaded."""
+        self._kept.clear()
 
     def artefact(self, node: Node) -> Artefact:
         """What the node computed."""
@@ -75,7 +79,7 @@ class Bench:
         run: Run,
         prepared: Sequence[Defense] | None = None,
     ) -> Classifier:
-        """The architecture of a target, evaluator or pretraining node, defenses prepared.
+        """The architecture of a target, evaluator, student or pretraining node, defenses prepared.
 
         Args:
             node: Whose model and initial weights.
@@ -97,7 +101,8 @@ class Bench:
         found: list[Defense] = []
         for i, use in enumerate(node.uses.get("defenses", ())):
             picked = node.parents.get(f"strength {i}")
-            found.append((use if picked is None else use.having(self.artefact(picked).record["settings"])).make())
+            changed = {} if picked is None else self.artefact(picked).record["settings"]
+            found.append(use.having({**use.spec.settings, **changed}).make())
         return found
 
     def generator(self, node: Node, run: Run) -> tuple[Generator, Spent]:
@@ -112,6 +117,12 @@ class Bench:
             return generator, Spent(record["queries"], record["gradients"])
 
         return self._keep(node.key, load)
+
+    def surrogates(self, node: Node, run: Run) -> tuple[list[Classifier], int]:
+        """The students of an attack's node, in order, and how many answers of the target they learnt from."""
+        students = [parent for parent in node.parents.values() if parent.kind == "student"]
+        queries = sum(int(self.store.record(student.key)["queries"]) for student in students)
+        return [self.classifier(student, run) for student in students], queries
 
 
 def _head(name: str) -> bool:

@@ -15,6 +15,4 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     classifier = bench.untrained(node, data.classes, data.train.shape, run)
     frozen, trainable = classifier.count()
     facts = train(node, classifier, bench.defenses(node), data.train, data.validation, run)
-    picked = {name: bench.artefact(one).record["said"] for name, one in node.parents.items() if one.kind == "strength"}
-    facts["facts"] = {**facts["facts"], **{f"{name} picked on validation": said for name, said in picked.items()}}
     return kept(classifier, data.train.shape, {"frozen": frozen, "trainable": trainable, **facts})

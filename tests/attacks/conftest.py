@@ -33,6 +33,25 @@ class LinearPrior(Generator):
         return -((x - 0.5) / self.scale).square().flatten(1).sum(1)
 
 
+class StylePrior(Generator):
+    """Styles are the leaky latents, in three equal rows; pixels are .5 + .1 times the mean row. Invertible."""
+
+    shape = (1, 4, 4)
+    latent, num_ws, w_dim = 16, 3, 16
+
+    def map(self, z: Tensor, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        w = nn.functional.leaky_relu(z, 0.2)[:, None].repeat(1, self.num_ws, 1)
+        w[:, :cutoff] *= psi
+        return w
+
+    def synthesize_w(self, w: Tensor) -> Tensor:
+        assert w.shape[1:] == (self.num_ws, self.w_dim)
+        return 0.5 + 0.1 * w.mean(1).view(-1, *self.shape)
+
+    def synthesize(self, z: Tensor) -> Tensor:
+        return self.synthesize_w(self.map(z))
+
+
 def linear_target(shape: tuple[int, int, int] = SHAPE, classes: int = 3) -> Classifier:
     length = shape[0] * shape[1] * shape[2]
     with seeded(Run("0")):
@@ -57,6 +76,16 @@ def view(target: Classifier) -> View:
 @pytest.fixture
 def ingredients() -> Ingredients:
     return Ingredients(LinearPrior(), Images(torch.zeros(1, *SHAPE), torch.tensor([-1])))
+
+
+@pytest.fixture
+def style_target() -> Classifier:
+    return linear_target(StylePrior.shape)
+
+
+@pytest.fixture
+def styled() -> Ingredients:
+    return Ingredients(StylePrior(), Images(torch.zeros(1, *StylePrior.shape), torch.tensor([-1])))
 
 
 @pytest.fixture

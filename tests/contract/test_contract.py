@@ -1,26 +1,36 @@
 """Whatever is registered, by this package or another one, is tried out here: being registered is being tested."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
+from unveil.attacks.priors.style_critic import StyleCritic
+from unveil.attacks.priors.style_layers import Layout
+from unveil.attacks.priors.style_networks import StyleGAN2
 from unveil.harness import plugins
 from unveil.harness.conformance import check
+from unveil.harness.global_rng import seeded
+from unveil.harness.run import Run
 
 # Settings for what has none by default, or shows what it does only with them.
 SETTINGS = {
     ("models", "timm"): [{"architecture": "resnet10t"}],
     ("defenses", "tl_dmi"): [{}, {"freeze": "stage2"}, {"share": 0.2, "statistics": False}],
     ("defenses", "bido"): [{}, {"measure": "coco", "stages": ["stage2", "pool"], "sigma": 0.3}],
-    ("defenses", "rolss"): [{}, {"scale": 0.2}],
+    ("defenses", "rolss"): [{}, {"scale": 0.2}, {"keep_epochs": 1}],
+    ("defenses", "dp_sgd"): [{}, {"epsilon": "accounted", "noise_multiplier": 0.5, "delta": 0.01, "accountant": "prv"}],
     ("defenses", "mid"): [{}, {"beta": 1.0, "size": 3, "noise": "mean"}],
     ("defenses", "ls"): [{}, {"alpha": 0.2, "schedule": "constant"}],
     ("defenses", "rounded_scores"): [{}, {"temperature": 2.0, "decimals": 1, "top": 2}],
     ("priors", "wgan_gp"): [{}, {"start": "digiface", "train_generator": False, "flip": True}],
     ("priors", "inversion_gan"): [{}, {"start": "digiface", "train_generator": False, "flip": True}],
+    ("priors", "style_gan"): [{}, {"augment": 0.6, "flip": True, "noise": False}],
     ("attacks", "kedmi"): [{}, {"clamp": True}],
+    ("attacks", "lomma"): [{}, {"base": "kedmi"}, {"variant": "aug"}],
 }
 SLOW = {("metrics", "fid"): [{"minimum": 8}]}
 
@@ -47,6 +57,21 @@ def folder(tmp_path):
     return {"private": str(tmp_path / "private"), "public": str(tmp_path / "public")}
 
 
+@pytest.fixture
+def style_file(tmp_path):
+    """A converted StyleGAN2, small and untrained."""
+    sizes = {"resolution": 64, "z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 256, "channel_max": 8}
+    with seeded(Run("style file")):
+        parts = {"generator": StyleGAN2(Layout(**sizes)), "critic": StyleCritic(Layout(**sizes))}
+    tensors = {f"{part}.{key}": value for part, net in parts.items() for key, value in net.state_dict().items()}
+    path = tmp_path / "style.safetensors"
+    save_file(tensors, path, dict.fromkeys(parts, json.dumps(sizes)))
+    return {"file": str(path), "trained_on": "random numbers"}
+
+
+FILES = {("datasets", "folder"): "folder", ("priors", "stylegan2_ada"): "style_file"}
+
+
 def conforms(kind, name, settings):
     report = check(name, kind, settings, Path.cwd())
     assert report.ok, str(report)
@@ -57,8 +82,8 @@ def conforms(kind, name, settings):
 
 @pytest.mark.parametrize(("kind", "name", "settings"), list(cases(SETTINGS)))
 def test_it_conforms(kind, name, settings, request):
-    if (kind, name) == ("datasets", "folder"):
-        settings = request.getfixturevalue("folder")
+    if (kind, name) in FILES:
+        settings = request.getfixturevalue(FILES[kind, name])
     conforms(kind, name, settings)
 
 

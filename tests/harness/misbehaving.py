@@ -52,13 +52,10 @@ class Unequal(Defense):
 
 @dataclass(frozen=True)
 class Endless(Defense):
-    """Has a setting that cannot be hashed.
+    """Has content that cannot be hashed."""
 
-    Attributes:
-        limit: Of something.
-    """
-
-    limit: float = float("inf")
+    def content(self):
+        return {"limit": float("inf")}
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,8 @@ def test_rows_tell_what_was_spent(project):
     project.run()
     results = Results.model_validate_json((project.folder / "store/reports/tiny/results.json").read_text())
     row = results.rows[0]
-    assert row.budget == {"attack queries": 6, "attack gradients": 6, "prior queries": 0, "prior gradients": 0}
+    assert row.budget == {"attack queries": 6, "attack gradients": 6, "prior queries": 0, "prior gradients": 0,
+                           "surrogate queries": 0}  # fmt: skip
     assert set(row.keys) == {"data", "target", "attack"}
     assert all(key in results.provenance for key in row.keys.values())
     (judge,) = results.judges

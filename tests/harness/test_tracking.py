@@ -49,7 +49,8 @@ def test_everything_is_logged_once(store, results, tmp_path):
     from mlflow import MlflowClient  # noqa: PLC0415 (takes seconds)
 
     uri = tracking.default_uri(store)
-    first = tracking.log(results, "<html>", store, uri)
+    charts = {results.rows[0].cell: "<svg/>"}
+    first = tracking.log(results, "<html>", store, uri, charts)
     again = tracking.log(results, "<html>", store, uri)
     assert first.fresh
     assert again == tracking.Logged(first.run, fresh=False)
@@ -70,7 +71,8 @@ def test_everything_is_logged_once(store, results, tmp_path):
     assert [(point.step, point.value) for point in curve] == [(0, 2.0), (1, 1.0)]
     files = {name: {f.path for f in client.list_artifacts(run.info.run_id)} for name, run in runs.items()}
     assert files["Tiny"] == {"plan.toml", "leaderboard.html", "rows.json", "provenance.json"}
-    assert "reconstructions.png" in files["none x gmi, seed 0"]
+    assert {"reconstructions.png", "fisher.svg"} <= files["none x gmi, seed 0"]
+    assert "fisher.svg" not in files["real x gmi, seed 0"]
     assert "reconstructions.png" not in files["real x gmi, seed 0"]  # a real person's picture is not sent anywhere
 
 

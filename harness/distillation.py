@@ -1,0 +1,117 @@
+"""Teaches a model of the attacker's own to answer as the target does: surrogates, on public pictures only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim import SGD
+
+from unveil.harness.classifier import Classifier
+from unveil.harness.errors import DataError, TrainingError
+from unveil.harness.global_rng import seeded
+from unveil.harness.types import Access, Distillation, Images, Run, View
+
+CHECKPOINT = "student"
+CHUNK = 256  # pictures per pass
+
+
+def kl(p: Tensor, o: Tensor, temperature: float) -> Tensor:
+    """``KL(p ‖ softmax(o / τ)) / τ²``, the mean over pictures (LOMMA; Hinton et al. would multiply by τ²).
+
+    Args:
+        p: The teacher's softened scores ``(N, C)``.
+        o: The student's logits ``(N, C)``.
+        temperature: τ.
+    """
+    return F.kl_div((o / temperature).log_softmax(1), p, reduction="batchmean") / temperature**2
+
+
+@torch.no_grad()
+def answers(view: View, public: Images, temperature: float, run: Run) -> Tensor:
+    """What the view tells of all public pictures, each asked about once, as softened scores ``(N, C)`` on the CPU.
+
+    White-box access and scores give ``softmax(T(x) / τ)``, labels give all to the most likely class.
+    """
+    parts = torch.split(public.pixels, CHUNK)
+    return torch.cat([_ask(view, x.to(run.device), temperature).cpu() for x in parts])
+
+
+def _ask(view: View, x: Tensor, temperature: float) -> Tensor:
+    if view.access is Access.LABELS:
+        return F.one_hot(view.labels(x), view.classes).float()
+    o = view.logits(x).float() if view.access is Access.WHITE_BOX else view.scores(x).float().log()
+    return (o / temperature).softmax(1)
+
+
+def distil(student: Classifier, p: Tensor, public: Images, how: Distillation, run: Run) -> list[float]:
+    """Trains in place; checkpoints after every epoch, and continues bit for bit where it was interrupted.
+
+    Args:
+        student: Ends in evaluation mode with the last epoch's weights.
+        p: What ``answers`` gave.
+        public: The pictures it was asked about; they are not augmented.
+        how: All settings.
+        run: Randomness, device, progress, checkpoints.
+
+    Returns:
+        The mean loss of each epoch.
+
+    Raises:
+        DataError: If there are too few public pictures.
+        TrainingError: If the loss stops being a number.
+    """
+    if len(public) < 2:  # batch statistics of one picture are none
+        raise DataError(f"{len(public)} public pictures to distil the target on", "two or more", "check the split")
+    student.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = SGD(list(student.trainable()), how.lr, how.momentum, weight_decay=how.weight_decay)
+    losses = _resume(student, optimiser, run)
+    size = min(how.batch, len(public))
+    with (
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        run.progress("distil", how.epochs * (len(public) // size)) as bar,
+    ):
+        bar.advance(len(losses) * (len(public) // size))
+        for epoch in range(len(losses), how.epochs):
+            order = torch.randperm(len(public), generator=run.generator("order", epoch))
+            batches = [part for part in torch.split(order, size) if len(part) == size]
+            values: list[float] = []
+            with seeded(run, "epoch", epoch):  # dropout and its like draw from the global generator
+                for index in batches:
+                    values.append(_step(student.train(), optimiser, p[index], public.pixels[index], how, epoch, run))
+                    bar.advance(1, loss=values[-1])
+            losses.append(_mean(values, epoch))
+            run.save(CHECKPOINT, {"losses": losses, "model": student.state_dict(), "optimiser": optimiser.state_dict()})
+    student.eval()
+    return losses
+
+
+def _step(student: Classifier, optimiser: SGD, p: Tensor, x: Tensor, how: Distillation, epoch: int, run: Run) -> float:
+    for group in optimiser.param_groups:
+        group["lr"] = how.lr * 0.5 ** (epoch // how.halve_every)
+    with run.autocast():
+        o = student.logits(x.to(run.device, memory_format=torch.channels_last))
+    loss = kl(p.to(run.device), o.float(), how.temperature)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+
+def _mean(values: Sequence[float], epoch: int) -> float:
+    mean = sum(values) / len(values)
+    if not math.isfinite(mean):
+        raise TrainingError(f"distillation became {mean} in epoch {epoch}", "a finite loss", "lower its learning rate")
+    return mean
+
+
+def _resume(student: Classifier, optimiser: SGD, run: Run) -> list[float]:
+    saved = run.load(CHECKPOINT)
+    if saved is None:
+        return []
+    student.load_state_dict(saved["model"])
+    optimiser.load_state_dict(saved["optimiser"])
+    return list(saved["losses"])

@@ -1,0 +1,91 @@
+"""Trains a target with each strength of a defense, and sees how much of the validation pictures it recognises."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from unveil.harness import plugins
+from unveil.harness.canonical import digest
+from unveil.harness.errors import DataError, PluginError, TrainingError
+from unveil.harness.graph import Node
+from unveil.harness.recipe import Recipe
+from unveil.harness.stages.bench import Bench
+from unveil.harness.store import Artefact
+from unveil.harness.training import fit, predict
+from unveil.harness.types import Classifier, Data, Defense, Images, Run
+
+
+def compute(node: Node, bench: Bench, run: Run) -> Artefact:
+    """Everything that was tried, weakest first. An interrupted ladder goes on with the rung it was at."""
+    data = bench.data(node.parents["data"])
+    if not len(data.validation):
+        raise DataError("no validation pictures to pick a strength on", "some", "give the validation split a share")
+    defense = bench.defenses(node)[-1]
+    tried: list[dict[str, Any]] = (run.load("tried") or {"tried": []})["tried"]
+    for i, (name, rung) in enumerate(rungs(node, defense, bench, data, run)):
+        if i < len(tried):
+            continue
+        tried.append({"name": name, "settings": changes(defense, rung), **_try(node, rung, i, bench, data, run)})
+        run.save("tried", {"tried": tried})
+    return Artefact({"tried": tried})
+
+
+def rungs(node: Node, defense: Defense, bench: Bench, data: Data, run: Run) -> list[tuple[str, Defense]]:
+    """What is tried, named: strength zero, then the plan's values or the defense's own ladder.
+
+    Raises:
+        PluginError: If there is nothing to try.
+    """
+    use = node.uses["defenses"][-1]
+    if node.options["values"]:
+        ((setting, values),) = node.options["values"].items()
+        ladder = [use.having({**use.spec.settings, setting: value}).make() for value in values]
+    else:
+        before = bench.defenses(node)[:-1]
+        ladder = list(defense.ladder(bench.untrained(node, data.classes, data.train.shape, run, before)))
+    zero = defense.at_zero()
+    if not ladder or zero is None:
+        raise PluginError(
+            f"{use.spec.use} has no rung above strength zero for this model",
+            "a ladder with at least one",
+            "give the values: sweep = { setting = [weakest, ..., strongest] }",
+        )
+    return [("strength zero", zero), *((_name(changes(defense, rung)), rung) for rung in ladder)]
+
+
+def changes(defense: Defense, rung: Defense) -> dict[str, Any]:
+    """The settings in which a rung differs from the defense as asked for."""
+    before, after = plugins.dump(defense), plugins.dump(rung)
+    return {name: value for name, value in after.items() if before[name] != value}
+
+
+def _name(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in settings.items()) or "as it is"
+
+
+def _try(node: Node, rung: Defense, number: int, bench: Bench, data: Data, run: Run) -> dict[str, Any]:
+    """Trains a rung exactly as the target would be, from the same random numbers."""
+    identity = digest({"kind": "target", "stream": dict(node.stream)})
+    own = dataclasses.replace(run, identity=identity, scratch=run.scratch and run.scratch / str(number))
+    stack = [*bench.defenses(node)[:-1], rung]
+    recipe = plugins.validated(Recipe, "recipe", node.options["recipe"], Path())
+    try:
+        classifier = bench.untrained(node, data.classes, data.train.shape, own, stack)
+        frozen, trainable = classifier.count()
+        fit(classifier, stack, data.train, data.validation, recipe, own)
+        for defense in stack:
+            classifier = defense.finish(classifier, own)
+    except (PluginError, TrainingError) as error:  # this strength cannot be had; anything else is a bug
+        return {"error": str(error)}
+    people = _recognised(classifier.to(run.device), data.validation, run)
+    return {"people": people, "frozen": frozen, "trainable": trainable}
+
+
+def _recognised(classifier: Classifier, images: Images, run: Run) -> dict[str, list[int]]:
+    """Recognised pictures and all pictures, by class."""
+    right = predict(classifier, images, device=run.device).argmax(1) == images.labels
+    people = sorted(set(images.labels.tolist()))
+    mine = {person: images.labels == person for person in people}
+    return {str(person): [int(right[own].sum()), int(own.sum())] for person, own in mine.items()}

@@ -1,0 +1,196 @@
+"""Attacks that see scores or labels only, from the command line: what they can get at, and what they may spend."""
+
+import dataclasses
+import gc
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from unveil.harness.errors import AccessError, BudgetSpentError, UnveilError
+from unveil.harness.graph import Node, Use, expand
+from unveil.harness.isolation import Held, held_apart
+from unveil.harness.plan import read
+from unveil.harness.run import Run
+from unveil.harness.spec import Spec
+from unveil.harness.store import Artefact, Store
+from unveil.harness.view import Access, Budget, Spent, View
+
+SPY = '''
+"""Guesses by scores, and looks around while at it."""
+import gc
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+import torch
+from torch.nn.modules.module import register_module_forward_hook
+from torch.overrides import TorchFunctionMode
+from unveil.harness.classifier import Classifier
+from unveil.harness.types import Access, Data, Images, draw_normal
+
+
+class Listening(TorchFunctionMode):
+    def __init__(self):
+        self.heard = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.heard += [a for a in args if isinstance(a, torch.nn.Parameter)]
+        return func(*args, **(kwargs or {}))
+
+
+def looked_around(view, x):
+    """Targets and private pictures found in this process, by any of the ways there are."""
+    found, hooked = [], []
+    handle = register_module_forward_hook(lambda module, args, out: hooked.append(module))
+    with Listening() as listening:
+        scores = view.scores(x)
+    handle.remove()
+    frame = sys._getframe()
+    while frame is not None:
+        found += [type(v).__name__ for v in frame.f_locals.values() if isinstance(v, Classifier | Data)]
+        frame = frame.f_back
+    gc.collect()
+    found += [type(o).__name__ for o in gc.get_objects() if isinstance(o, Classifier | Data)]
+    return scores, [*found, *listening.heard, *hooked]
+
+
+@dataclass(frozen=True)
+class Spy:
+    """The best of a few random pictures by score."""
+
+    tries: int = 4
+    access: ClassVar[Access] = Access.SCORES
+
+    def needs(self):
+        return None
+
+    def reconstruct(self, view, ingredients, labels, run):
+        pictures = []
+        for y in labels.tolist():
+            e = draw_normal(run.generators("x", [(y, i) for i in range(self.tries)]), view.shape)
+            x = (0.5 + 0.2 * e).clamp(0, 1)
+            scores, found = looked_around(view, x)
+            if "FOUND" in os.environ:
+                Path(os.environ["FOUND"]).write_text(str(len(found)))
+            run.keep(f"scores {y}", scores)
+            pictures.append(x[scores[:, y].argmax()])
+        return Images(torch.stack(pictures), labels)
+'''
+
+
+@pytest.fixture
+def spying(project):
+    (project.folder / "spy.py").write_text(SPY)
+    project.edit("tiny.toml", 'use = "guess.py:Guess"\nname = "guess"', 'use = "spy.py:Spy"')
+    project.edit("tiny.toml", '[[defenses]]\nuse = "trouble.py:Trouble"\nname = "trouble"\n', "")
+    return project
+
+
+def test_the_target_is_elsewhere_and_answers_the_same_bits(spying):
+    """The spy, which does find a target that is in its process, finds none; and the numbers are the same."""
+    inside = spying.call("run", "tiny.toml", "--store", "inside", "--mlflow", "off", "--in-process", FOUND="inside.txt")
+    apart = spying.run("apart", FOUND="apart.txt")
+    assert (inside.returncode, apart.returncode) == (0, 0), inside.stderr + apart.stderr
+    assert int((spying.folder / "inside.txt").read_text()) > 10
+    assert int((spying.folder / "apart.txt").read_text()) == 0
+    assert spying.rows("inside") == spying.rows("apart")
+    (row,) = json.loads(spying.rows("apart"))
+    assert row["budget"]["attack queries"] == 12
+
+
+@pytest.mark.slow
+def test_a_budget_ends_an_attack_that_does_not_stop(spying):
+    free = attack_node(spying)
+    spying.edit("tiny.toml", 'use = "spy.py:Spy"', 'use = "spy.py:Spy"\nmax_queries = 3')
+    limited = attack_node(spying)
+    assert free.identity != limited.identity
+    assert free.randomness == limited.randomness
+    done = spying.run()
+    (row,) = json.loads(spying.rows())
+    assert row["status"] == "failed"
+    told = "8 queries of the target are spent, 4 more were asked for, and the budget is 9 (3 for each of 3 identities)"
+    assert told in row["error"]
+    assert "raise max_queries in the plan" in done.stdout
+    spying.edit("tiny.toml", "max_queries = 3", "max_queries = 4")
+    assert spying.run().returncode == 0
+    (row,) = json.loads(spying.rows())
+    assert (row["budget"]["attack queries"], row["budget"]["attack queries allowed"]) == (12, 12)
+    assert not row["notes"]
+
+
+UNLIMITED = Budget()
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A store with an untrained target, its node, and the target itself."""
+    use = Use("models", Spec("small_resnet", {"width": 4}), str(Path.cwd()))
+    node = Node("target", "target", {"model": (use,)})
+    store = Store(str(tmp_path_factory.mktemp("store")))
+    classifier = use.make().build(5, (3, 16, 16), Run("weights"))
+    store.save(node.key, Artefact({"classes": 5, "shape": [3, 16, 16]}, classifier.state_dict()))
+    return store, node, classifier
+
+
+def held(stored, access, budget=UNLIMITED):
+    store, node, _ = stored
+    return Held(store.url, node, access, (3, 16, 16), budget, "attack", "cpu", torch.get_num_threads())
+
+
+def test_every_part_of_a_view_works_across_the_pipe(stored):
+    budget = Budget(queries=4, identities=2)
+    here = View(stored[2], Access.SCORES, (3, 16, 16), budget)
+    x = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)).to(memory_format=torch.channels_last)
+    with held_apart(held(stored, Access.SCORES, budget), 5) as desk:
+        view = View.at(desk)
+        assert (view.access, view.shape, view.classes, view.budget) == (Access.SCORES, (3, 16, 16), 5, budget)
+        assert torch.equal(view.scores(x), here.scores(x))
+        assert torch.equal(view.scores(x.contiguous()), here.scores(x))
+        assert view.spent == Spent(6)
+        for ask in (view.labels, view.logits, view.features_and_logits):
+            with pytest.raises(AccessError, match="declares scores access"):
+                ask(x)
+        with pytest.raises(
+            BudgetSpentError, match=r"6 queries .* 3 more .* budget is 8 \(4 for each of 2 identities\)"
+        ):
+            view.scores(x)
+        view.ration(1, 8, view.spent)
+        view.scores(x[:1])
+        view.resume(Spent(8))
+        assert view.spent == Spent(8, refused=True)
+        assert not [one for one in gc.get_referents(desk, *vars(desk).values()) if isinstance(one, torch.nn.Module)]
+        process = desk._process
+        assert process.is_alive()
+    assert not process.is_alive()
+
+
+def test_whatever_is_written_into_the_pipe_gets_no_more(stored):
+    """The access, the counts and the budget are kept on the other side."""
+    with held_apart(held(stored, Access.LABELS, Budget(2)), 5) as desk:
+        desk.access = Access.WHITE_BOX
+        x = torch.rand(1, 3, 16, 16)
+        for part in ("scores", "logits", "features"):
+            with pytest.raises(AccessError, match="declares labels access"):
+                desk.ask(part, x)
+        desk.ration(100, 1, Spent(-50))
+        with pytest.raises(UnveilError, match="the target raised"):
+            desk._call({"nonsense": 1})
+        desk.ask("labels", x)
+        desk.ask("labels", x)
+        desk.resume(Spent(0))
+        with pytest.raises(BudgetSpentError):
+            desk.ask("labels", x)
+
+
+def test_a_target_that_cannot_be_loaded_says_why(stored):
+    nobody = dataclasses.replace(held(stored, Access.LABELS), target=Node("target", "another", options={"other": 1}))
+    with held_apart(nobody, 5) as desk, pytest.raises(UnveilError, match="missing or damaged"):
+        desk.ask("labels", torch.rand(1, 3, 16, 16))
+
+
+def attack_node(project):
+    (cell,) = expand(read(str(project.folder / "tiny.toml"))).cells
+    return cell.nodes["attack"]
