@@ -26,6 +26,9 @@ SHORTCUTS = {
 class Scaled(nn.Sequential):
     """A shortcut times a factor; its parameters keep their names.
 
+    Attributes:
+        keeping: Whether the shortcut is for now as it was; False until somebody sets it.
+
     Args:
         shortcut: What to scale: the modules of a shortcut, none for the identity.
         scale: The factor.
@@ -33,12 +36,14 @@ class Scaled(nn.Sequential):
 
     def __init__(self, shortcut: nn.Module | None, scale: float) -> None:
         super().__init__(*(shortcut if isinstance(shortcut, nn.Sequential) else ()))
-        self.scale = scale
+        self.scale, self.keeping = scale, False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Like the shortcut's."""
-        out: Tensor = self.scale * super().forward(x)  # type: ignore[no-untyped-call]
-        return out
+        """Like the shortcut's; a zero without axes if nothing is left of it."""
+        if not (self.keeping or self.scale):
+            return x.new_zeros(())
+        out: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return out if self.keeping else self.scale * out
 
 
 class Removed(nn.Module):
@@ -51,15 +56,21 @@ class Removed(nn.Module):
 
 @dataclass(frozen=True)
 class RoLSS(Defense):
-    """Removes the residual shortcuts of the last stage, or scales them down (SSF).
+    """Removes the residual shortcuts of the last stage, or scales them down (SSF), at once or after some epochs (TTS).
 
     Identity shortcuts and those with a convolution alike, of the small residual network and of timm's ResNets (with
-    ResNeXt, SE-ResNet and their like). A removed shortcut takes its parameters along. A block whose last batch norm
-    starts at zero, which is timm's way of starting as the identity, would never learn without it: it starts at one.
+    ResNeXt, SE-ResNet and their like). A removed shortcut takes its parameters along; in two-stage training they stay
+    in the checkpoint, and nothing asks for them after the first stage. A block whose last batch norm starts at zero,
+    which is timm's way of starting as the identity, would never learn without its shortcut: it starts at one, unless
+    the shortcut is there in the first epochs.
+
+    A recipe that keeps the best epoch on validation chooses among those after ``keep_epochs``.
 
     Attributes:
         scale: What the shortcuts are multiplied with: 0 removes them (RoLSS), 0.2 is the published factor of SSF, 1
             leaves them as they are, which is strength zero.
+        keep_epochs: Epochs, from the first, in which the shortcuts are as they were, fewer than the recipe's. The
+            published two-stage training (TTS) has 5 of 100.
     """
 
     paper: ClassVar[str] = (
@@ -69,6 +80,7 @@ class RoLSS(Defense):
     per_sample: ClassVar[bool] = True
 
     scale: Annotated[float, Field(ge=0, le=1)] = 0.0
+    keep_epochs: Annotated[int, Field(ge=0)] = 0
 
     def prepare(self, classifier: Classifier, run: Run) -> Classifier:  # noqa: ARG002
         """Replaces the shortcuts.
@@ -82,11 +94,34 @@ class RoLSS(Defense):
             shortcut = getattr(block, attribute)
             if isinstance(shortcut, Scaled | Removed):
                 raise PluginError("rolss twice in one stack", "once", "keep the one with the scale you want")
-            setattr(block, attribute, Scaled(shortcut, self.scale) if self.scale > 0 else Removed())
-            if self.scale == 0:
+            gone = self.scale == 0 and not self.keep_epochs
+            setattr(block, attribute, Removed() if gone else Scaled(shortcut, self.scale))
+            if gone:
                 _wake(block)
         classifier.train(classifier.training)
         return classifier
+
+    def begin(self, classifier: Classifier, epoch: int, epochs: int) -> None:
+        """Switches the shortcuts on in the first stage of training, and off after it.
+
+        Raises:
+            PluginError: If there is no epoch after the first stage.
+        """
+        if self.scale == 1 or not self.keep_epochs:
+            return
+        if self.keep_epochs >= epochs:
+            raise PluginError(
+                f"rolss with keep_epochs = {self.keep_epochs} in {epochs} epochs: the shortcuts would never go",
+                f"fewer than {epochs}",
+                "lower keep_epochs, or train longer",
+            )
+        for module in classifier.modules():
+            if isinstance(module, Scaled):
+                module.keeping = epoch < self.keep_epochs
+
+    def selectable(self, epoch: int, epochs: int) -> bool:  # noqa: ARG002
+        """Once the shortcuts are what they are to be."""
+        return self.scale == 1 or epoch >= self.keep_epochs
 
     def loss(self, terms: Terms, step: Step) -> Terms:
         """Adds nothing.

@@ -70,8 +70,10 @@ class TLDMI(Defense):
         return self.freeze == "auto" and self.share is None
 
     def ladder(self, classifier: Classifier) -> Sequence[TLDMI]:
-        """One stage more at a time; never all, which would leave only the head."""
-        return [dataclasses.replace(self, freeze=name, share=None) for name in classifier.stage_names[:-1]]
+        """One stage with parameters more at a time; never all of them, which would leave only the head."""
+        stages = classifier.stages.items()
+        names = [name for name, stage in stages if any(True for _ in stage.parameters())]
+        return [dataclasses.replace(self, freeze=name, share=None) for name in names[:-1]]
 
     def at_zero(self) -> TLDMI:
         """The same with nothing frozen."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from unveil.harness.errors import PluginError
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.models.timm import Timm
 from unveil.harness.recipe import Recipe
-from unveil.harness.run import Run
-from unveil.harness.training import fit
+from unveil.harness.run import Bar, Run, Silent
+from unveil.harness.training import History, fit
 from unveil.harness.types import Classifier, Defense, Images, Model
 
 RUN = Run("rolss")
@@ -145,7 +146,81 @@ def test_stacks_train_and_load(model: Model, stack: tuple[Defense, ...]) -> None
         assert torch.equal(again.eval().logits(IMAGES.pixels), classifier.logits(IMAGES.pixels))
 
 
+CONSTANT = dataclasses.replace(RECIPE, epochs=3, schedule="constant", warmup=0.0)
+
+
+class Interrupted(Silent):
+    """Stops a training at a step of its."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def start(self, label: str, total: int) -> Bar:
+        return self
+
+    def advance(self, steps: int = 1, **values: float) -> None:
+        self.left -= steps
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+def two_stages(model: Model, scale: float, run: Run = RUN) -> tuple[Classifier, History]:
+    stack = (RoLSS(scale, keep_epochs=1),)
+    classifier = prepared(model, stack)
+    return classifier, fit(classifier, stack, IMAGES, IMAGES, CONSTANT, run)
+
+
+@pytest.mark.parametrize("model", ALL)
+@pytest.mark.parametrize("scale", [0.0, 0.2])
+def test_in_two_stages_the_shortcuts_are_there_and_then_not(model: Model, scale: float) -> None:
+    plain, two = tilted(net(model)), RoLSS(scale, keep_epochs=2)
+    now, later = RoLSS(scale).prepare(tilted(net(model)), RUN), two.prepare(tilted(net(model)), RUN)
+    assert later.state_dict().keys() == plain.state_dict().keys()
+    with torch.no_grad():
+        for epoch, wanted in ((None, now), (0, plain), (1, plain), (2, now), (1, plain)):
+            if epoch is not None:
+                two.begin(later, epoch, 3)
+            assert torch.equal(later.logits(IMAGES.pixels), wanted.logits(IMAGES.pixels)), epoch
+    assert [two.selectable(epoch, 4) for epoch in range(4)] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("model", [SMALL, pytest.param(BASIC, id="resnet10t")])
+def test_training_in_two_stages(model: Model) -> None:
+    first, losses = net(model), {}
+    losses["plain"] = fit(first, (), IMAGES, IMAGES, dataclasses.replace(CONSTANT, epochs=1), RUN).curves["loss"]
+    last, history = two_stages(model, 0.0)
+    assert history.curves["loss"][0] == losses["plain"][0]
+    shortcuts = [n for n in first.state_dict() if LAST[model] in n and ("shortcut" in n or "downsample" in n)]  # type: ignore[index]
+    assert shortcuts
+    for name, value in first.state_dict().items():  # once gone, they learn no more, not even their batch norms
+        assert torch.equal(value, last.state_dict()[name]) == (name in shortcuts), name
+    again = prepared(model, (RoLSS(keep_epochs=1),))
+    again.load_state_dict(last.state_dict())
+    with torch.no_grad():
+        assert torch.equal(again.eval().logits(IMAGES.pixels), last.logits(IMAGES.pixels))
+
+
+@pytest.mark.parametrize("steps", [3, 5])
+def test_two_stages_go_on_where_they_were_interrupted(steps: int, tmp_path: Path) -> None:
+    whole, history = two_stages(SMALL, 0.2)
+    with pytest.raises(KeyboardInterrupt):
+        two_stages(SMALL, 0.2, dataclasses.replace(RUN, scratch=tmp_path, shown=Interrupted(steps)))
+    resumed, other = two_stages(SMALL, 0.2, dataclasses.replace(RUN, scratch=tmp_path))
+    assert other == history
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
+    )
+
+
+def test_a_first_stage_at_strength_zero_changes_nothing() -> None:
+    zero = RoLSS(keep_epochs=9).at_zero()
+    zero.begin(net(), 0, 2)
+    assert zero.selectable(0, 2)
+
+
 def test_mistakes_are_explained() -> None:
+    with pytest.raises(PluginError, match="keep_epochs = 3 in 3 epochs"):
+        fit(prepared(SMALL, (late := RoLSS(keep_epochs=3),)), (late,), IMAGES, IMAGES, CONSTANT, RUN)
     with pytest.raises(PluginError, match=r"InvertedResidual(.|\n)*timm.models.resnet.BasicBlock"):
         RoLSS().prepare(Timm("tf_efficientnet_lite0").build(3, IMAGES.shape, RUN), RUN)
     with pytest.raises(PluginError, match=r"vision_transformer\.Block"):

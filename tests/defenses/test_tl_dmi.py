@@ -66,3 +66,13 @@ def test_mistakes_are_explained() -> None:
     net.head.requires_grad_(False)
     with pytest.raises(PluginError, match="nothing to train"):
         TLDMI("pool").prepare(net, RUN)
+
+
+def test_the_ladder_freezes_one_stage_with_parameters_more_at_a_time() -> None:
+    net = _net()
+    assert [rung.freeze for rung in TLDMI().ladder(net)] == ["stem", "stage1", "stage2", "stage3"]  # not stage4: a head
+    trainable = [rung.prepare(_net(), RUN).count()[1] for rung in TLDMI().ladder(net)]
+    assert trainable == sorted(trainable, reverse=True)
+    assert len(set(trainable)) == 4
+    with pytest.raises(PluginError, match="before the depth was picked"):
+        TLDMI().prepare(net, RUN)
