@@ -13,6 +13,7 @@ from unveil.harness.rows import Figure
 
 # The words of harness.types.Direction, repeated because importing them would import torch.
 LEAKS, PROTECTS, USEFUL = "higher leaks more", "higher leaks less", "higher is more useful"
+DESCRIBES = "neither better nor worse"
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ from typing import Literal
 import pandas as pd
 
 from unveil.harness.rows import Figure, Judge, Results, Row
-from unveil.leaderboard.estimates import USEFUL, Estimate, estimate, pool, ranks, scored
+from unveil.leaderboard.estimates import DESCRIBES, USEFUL, Estimate, estimate, pool, ranks, scored
 from unveil.leaderboard.wording import number
 
 BASELINE = "none"  # the empty defense, which others are compared with
-CONTROL = "random_latents"  # the attack that does nothing: the floor
+FLOOR, CEILING = "floor", "ceiling"  # roles of controls, as harness.types.Control has them
+CONTROLS = {FLOOR: "Luck", "gullibility": "Gullibility", CEILING: "Ceiling"}  # what the page calls them, in order
+OLD_FLOOR = "random_latents"  # the control of results from before rows had a role
 HEADLINE = ("attack_accuracy", "top-1")
 
 CEILING_MIN = 0.8  # a judge that knows fewer of its own people than this cannot judge
@@ -114,13 +116,18 @@ class Setup:
 
     @property
     def attacks(self) -> tuple[str, ...]:
-        """In the order of the rows, without the control."""
-        return _unique(row.attack for row in self.rows if row.attack != CONTROL)
+        """In the order of the rows, without the controls."""
+        return _unique(row.attack for row in self.rows if not role(row))
 
     @property
     def controls(self) -> tuple[str, ...]:
-        """The control, if it was run."""
-        return _unique(row.attack for row in self.rows if row.attack == CONTROL)
+        """The controls that were run, by role."""
+        return _unique(attack for wanted in CONTROLS for attack, found in self.roles.items() if found == wanted)
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """What each control is for, by its name."""
+        return {row.attack: role(row) for row in self.rows if role(row)}
 
     @property
     def headline(self) -> Column | None:
@@ -130,7 +137,7 @@ class Setup:
     @property
     def leaking(self) -> tuple[Column, ...]:
         """Figures about attacks, one matrix each."""
-        return tuple(c for c in self.columns if c.direction != USEFUL)
+        return tuple(c for c in self.columns if c.direction not in (USEFUL, DESCRIBES))
 
     @property
     def useful(self) -> tuple[Column, ...]:
@@ -154,7 +161,7 @@ class Matrix:
 
     Attributes:
         column: The figure.
-        cells: By (defense, attack), the control's included.
+        cells: By (defense, attack), the controls' included.
         ranks: By (defense, attack), possible ranks among the defenses.
         compared: Defenses with at least one number.
         common: Attacks with a number for every compared defense: what the means are over.
@@ -184,6 +191,13 @@ class Matrix:
         return (min(ends), max(ends)) if ends else (0.0, 1.0)
 
 
+def role(row: Row) -> str:
+    """What a row's attack is a control for; empty for a real attack. A role nobody here knows is still no attack's."""
+    if row.role:
+        return row.role if row.role in CONTROLS else "gullibility"
+    return FLOOR if row.attack == OLD_FLOOR else ""
+
+
 def setups(results: Results) -> tuple[Setup, ...]:
     """Splits the rows into what may be compared: same data set, same target model."""
     if not results.rows:
@@ -201,7 +215,7 @@ def matrix(setup: Setup, column: Column) -> Matrix:
     cells = {(d, a): cell(setup.rows, column, d, a) for d in setup.defenses for a in attacks}
     numbers = {k: c.estimate for k, c in cells.items() if c.estimate}
     ranked: dict[tuple[str, str], tuple[int, int]] = {}
-    for a in attacks:
+    for a in setup.attacks:
         of = ranks({d: e for (d, b), e in numbers.items() if b == a}, column.direction)
         ranked |= {(d, a): rank for d, rank in of.items()}
     compared = tuple(d for d in setup.defenses if any((d, a) in numbers for a in setup.attacks))
@@ -237,8 +251,9 @@ def utility(setup: Setup, column: Column) -> dict[str, Cell]:
 
 
 def floor(found: Matrix, setup: Setup) -> Estimate | None:
-    """What the control reaches, averaged over defenses."""
-    parts = [e for d in setup.defenses for a in setup.controls if (e := found.cells[d, a].estimate)]
+    """What pure luck reaches, averaged over defenses."""
+    luck = [a for a in setup.controls if setup.roles[a] == FLOOR]
+    parts = [e for d in setup.defenses for a in luck if (e := found.cells[d, a].estimate)]
     return pool(parts, found.column.limits, seeds=min(p.seeds for p in parts)) if parts else None
 
 

@@ -19,11 +19,12 @@ from markupsafe import Markup, escape
 
 from unveil.harness.errors import StoreError
 from unveil.harness.rows import Picture, Results
-from unveil.leaderboard import strips, wording
+from unveil.leaderboard import fisher, strips, wording
+from unveil.leaderboard.curves import curves
 from unveil.leaderboard.figures import (
     BASELINE,
     CEILING_MIN,
-    CONTROL,
+    CONTROLS,
     FLOOR_MAX,
     Column,
     Setup,
@@ -35,6 +36,7 @@ from unveil.leaderboard.figures import (
     utility,
 )
 from unveil.leaderboard.scatter import scatter
+from unveil.leaderboard.tradeoff import COSTS, span_of, told, tradeoffs
 from unveil.leaderboard.verdict import verdict
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -65,6 +67,19 @@ def render(results: Results, *, private_pictures: bool = False) -> str:
         other_keys=_other_keys(results),
         counts=_counts(results),
     )
+
+
+def fisher_charts(results: Results) -> dict[tuple[str, str, str, str, int], str]:
+    """Fisher information by layer as SVG files, one for each row that measured it, by `Row.cell`."""
+    template = _environment().get_template("fisher_chart.html")
+    opening = Markup('xmlns="http://www.w3.org/2000/svg"')
+    head = Markup(f"<style>{_read('fisher_chart.css')}</style>")  # noqa: S704 - our own file
+    made = {}
+    for row in results.rows:
+        for profile in fisher.profiles([row]):
+            if chart := fisher.chart(profile, fisher.longest([profile])):
+                made[row.cell] = template.render(chart=chart, says=profile.sentence, opening=opening, head=head)
+    return made
 
 
 def write(results: Results, path: str | Path, *, private_pictures: bool = False) -> Path:
@@ -114,9 +129,14 @@ def _environment() -> Environment:
     env.globals |= {
         "BASELINE": BASELINE,
         "CEILING_MIN": CEILING_MIN,
-        "CONTROL": CONTROL,
+        "CONTROLS": CONTROLS,
         "FLOOR_MAX": FLOOR_MAX,
+        "COSTS": COSTS,
         "anchor": anchor,
+        "curves": curves,
+        "span_of": span_of,
+        "told": told,
+        "fisher": fisher,
         "is_floor": is_floor,
         "judge_warnings": judge_warnings,
         "strips": strips,
@@ -153,6 +173,8 @@ def _section(index: int, setup: Setup, results: Results) -> dict[str, Any]:
         "useful": [(column, utility(setup, column)) for column in setup.useful],
         "plot": scatter(setup, matrices[0]) if matrices else None,
         "broken": broken(setup),
+        "tradeoffs": tradeoffs(setup),
+        "fisher": fisher.section(setup),
     }
 
 
@@ -174,7 +196,7 @@ def png_size(png: str) -> tuple[int, int] | None:
 
 
 def _columns(results: Results) -> list[Column]:
-    figures = [f for row in results.rows for f in row.figures]
+    figures = [f for row in results.rows for f in row.figures if not fisher.is_fisher(f)]
     return list({f.name: Column.of(f) for f in figures}.values())
 
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from unveil.leaderboard.estimates import LEAKS, Estimate
-from unveil.leaderboard.figures import Matrix, Setup, floor, utility
+from unveil.leaderboard.figures import Column, Matrix, Setup, floor, utility
 from unveil.leaderboard.wording import full, number
 
 WIDTH, HEIGHT = 640.0, 440.0
-_LEFT, _RIGHT, _FOOT = 58.0, 14.0, 74.0
-_BELOW = 30.0  # room under the zero line for the words in the better corner
+LEFT, RIGHT, FOOT = 58.0, 14.0, 74.0
+BELOW = 30.0  # room under the zero line for the words in the better corner
 _DODGE = 11.0  # attacks on one target share its utility: their marks stand side by side
-_LETTER, _LINE = 7.4, 19.0  # of the labels
+_LETTER, LINE = 7.4, 19.0  # of the labels
 SHAPES = (
     "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0z",
     "M-5.5-5.5h11v11h-11z",
@@ -77,6 +77,19 @@ class Label:
 
 
 @dataclass(frozen=True)
+class Line:
+    """What joins the strengths of a family.
+
+    Attributes:
+        path: SVG path.
+        colour: Index of the family's colour.
+    """
+
+    path: str
+    colour: int
+
+
+@dataclass(frozen=True)
 class Plot:
     """Everything the template draws.
 
@@ -91,13 +104,14 @@ class Plot:
         x_ticks: Place and text.
         y_ticks: Place and text.
         marks: One per defense and attack.
-        labels: One per defense.
+        labels: One per family of defenses.
         shapes: Path of each attack, for the legend.
         floor: Place and text of the line that luck reaches.
         x_title: Name of the utility figure.
         y_title: Name of the leakage figure.
         y_short: The same for the axis.
         lower_is_better: Whether the better corner is at the bottom.
+        lines: Below the marks.
     """
 
     width: float
@@ -117,6 +131,7 @@ class Plot:
     y_title: str
     y_short: str
     lower_is_better: bool
+    lines: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,30 +178,53 @@ def scatter(setup: Setup, found: Matrix) -> Plot | None:
     if not points:
         return None
     known = {d: useful[d] for d in useful if any(d == k for k, _ in points)}
-    x = _utility_axis(known, setup.utility.limits)
-    rows = _rows({d: x(e.value) for d, e in known.items()})
-    top = 14 + _LINE * (1 + max(rows.values()))
+    flagged = _flagged(setup, known)
+    x = utility_axis({families(setup)[d]: e for d, e in flagged.items()}, known, setup.utility.limits)
+    rows = label_rows({families(setup)[d]: x(e.value) for d, e in flagged.items()})
+    top = 14 + LINE * (1 + max(rows.values()))
     low, high = found.span
-    y = Axis(low, high if high > low else low + 1, HEIGHT - _FOOT - _BELOW, top)
+    y = Axis(low, high if high > low else low + 1, HEIGHT - FOOT - BELOW, top)
     marks = _marks(setup, found, points, known, x, y)
     return Plot(
-        WIDTH, HEIGHT, _LEFT, top - 8, WIDTH - _RIGHT, HEIGHT - _FOOT, y.start,
-        x.ticks(setup.utility.unit), y.ticks(found.column.unit), marks, _labels(setup, known, rows, marks, x),
+        WIDTH, HEIGHT, LEFT, top - 8, WIDTH - RIGHT, HEIGHT - FOOT, y.start,
+        x.ticks(setup.utility.unit), y.ticks(found.column.unit), marks, _labels(setup, flagged, rows, marks, x),
         {a: SHAPES[i % len(SHAPES)] for i, a in enumerate(setup.attacks)}, _floor(setup, found, y),
         f"{setup.utility.metric} · {setup.utility.column}", found.column.title,
-        _axis_name(found), found.column.direction == LEAKS,
+        axis_name(found.column), found.column.direction == LEAKS,
     )  # fmt: skip
 
 
-def _utility_axis(useful: Mapping[str, Estimate], limits: tuple[float, float]) -> Axis:
-    """Ends early enough for the name of each defense to fit to the right of its place."""
+def families(setup: Setup) -> dict[str, str]:
+    """What each defense is a strength of."""
+    return {row.defense: row.family or row.defense for row in setup.rows}
+
+
+def _flagged(setup: Setup, known: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    """The defenses that carry the name of their family: of all its strengths the least useful one."""
+    family = families(setup)
+    least: dict[str, str] = {}
+    for defense, e in known.items():
+        rival = least.setdefault(family[defense], defense)
+        if e.value < known[rival].value:
+            least[family[defense]] = defense
+    return {defense: known[defense] for defense in least.values()}
+
+
+def utility_axis(named: Mapping[str, Estimate], useful: Mapping[str, Estimate], limits: tuple[float, float]) -> Axis:
+    """Ends early enough for each name to fit to the right of its place.
+
+    Args:
+        named: Where names stand.
+        useful: All that is drawn.
+        limits: Smallest and largest possible utility.
+    """
     ends = [end for e in useful.values() for end in e.ends]
     low, high = min(ends), max(ends)
     pad = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
     low, high = max(low - pad, limits[0]), min(high + pad, limits[1])
     high = high if high > low else low + 1
-    start, end = _LEFT + 24, WIDTH - _RIGHT - 24
-    for defense, e in useful.items():
+    start, end = LEFT + 24, WIDTH - RIGHT - 24
+    for defense, e in named.items():
         part = (e.value - low) / (high - low)
         if part > 0:
             end = min(end, start + (WIDTH - 4 - _width(defense) - start) / part)
@@ -202,6 +240,7 @@ def _marks(
     y: Axis,
 ) -> tuple[Mark, ...]:
     marks = []
+    order = list(dict.fromkeys(families(setup).values()))
     for (defense, attack), leak in points.items():
         i = setup.attacks.index(attack)
         shift = (i - (len(setup.attacks) - 1) / 2) * _DODGE
@@ -212,7 +251,7 @@ def _marks(
             title += f"; {full(useful[defense], setup.utility.unit)} {setup.utility.column}"
         marks.append(Mark(
             defense, round(x(useful[defense].value) + shift, 1), y(leak.value), left, right, top, bottom,
-            SHAPES[i % len(SHAPES)], setup.defenses.index(defense) % COLOURS, title,
+            SHAPES[i % len(SHAPES)], order.index(families(setup)[defense]) % COLOURS, title,
         ))  # fmt: skip
     return tuple(marks)
 
@@ -221,14 +260,15 @@ def _labels(
     setup: Setup, useful: Mapping[str, Estimate], rows: Mapping[str, int], marks: Sequence[Mark], x: Axis
 ) -> tuple[Label, ...]:
     labels = []
+    order = list(dict.fromkeys(families(setup).values()))
     for defense, e in useful.items():
-        colour, place = setup.defenses.index(defense) % COLOURS, x(e.value)
+        name, place = families(setup)[defense], x(e.value)
         reach = max(m.y for m in marks if m.defense == defense)
-        labels.append(Label(place, 14 + _LINE * rows[defense], reach, _short(defense), defense, colour))
+        labels.append(Label(place, 14 + LINE * rows[name], reach, short(name), name, order.index(name) % COLOURS))
     return tuple(labels)
 
 
-def _rows(places: Mapping[str, float]) -> dict[str, int]:
+def label_rows(places: Mapping[str, float]) -> dict[str, int]:
     """A row for each name, so that no name covers another one or the line that leads down from it."""
     ends: list[float] = []
     chosen = {}
@@ -240,10 +280,11 @@ def _rows(places: Mapping[str, float]) -> dict[str, int]:
 
 
 def _width(name: str) -> float:
-    return 6 + _LETTER * len(_short(name))
+    return 6 + _LETTER * len(short(name))
 
 
-def _short(name: str, most: int = 22) -> str:
+def short(name: str, most: int = 22) -> str:
+    """A long name without its middle."""
     return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
 
 
@@ -252,9 +293,10 @@ def _floor(setup: Setup, found: Matrix, y: Axis) -> tuple[float, str] | None:
     return None if low is None else (y(low.value), f"luck (random latents) {full(low, found.column.unit)}")
 
 
-def _axis_name(found: Matrix) -> str:
-    lower = found.column.direction == LEAKS
-    return f"← {'less' if lower else 'more'} leakage · {_short(f'{found.column.metric} · {found.column.column}', 32)}"
+def axis_name(column: Column) -> str:
+    """The leakage figure for the upright axis."""
+    lower = column.direction == LEAKS
+    return f"← {'less' if lower else 'more'} leakage · {short(f'{column.metric} · {column.column}', 32)}"
 
 
 def _round_step(rough: float) -> float:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unveil.harness.cli import assets, check, plugins, runs
+from unveil.harness.cli import assets, check, fisher, plugins, runs, tune
 from unveil.harness.cli.terminal import errors
 from unveil.harness.errors import UnveilError
 
@@ -20,9 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (runs, plugins, check, assets):
+for module in (runs, tune, fisher, plugins, check, assets):
     for command in module.COMMANDS:
-        app.command(name=command.__name__.rstrip("_"))(command)
+        app.command(name=command.__name__.rstrip("_").replace("_", "-"))(command)
 
 
 def _version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,4 +30,17 @@ def assets(
     output().print(made)
 
 
-COMMANDS = (assets,)
+def convert_stylegan2(
+    source: Annotated[Path, typer.Argument(help="A .pkl of NVIDIA's StyleGAN2-ADA for PyTorch.")],
+    out: Annotated[Path, typer.Argument(help="The .safetensors file to write, for the prior stylegan2_ada.")],
+) -> None:
+    """Convert a published StyleGAN2-ADA network; nothing inside the pickle is executed."""
+    from unveil.harness.stylegan2_pickle import convert  # noqa: PLC0415 (imports torch; not needed for --help)
+
+    facts = convert(source, out)
+    for part in ("generator", "critic"):
+        errors().print(f"{part}: {facts.get(part, 'none in the file')}", markup=False, highlight=False, soft_wrap=True)
+    errors().print(f"written: {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+COMMANDS = (assets, convert_stylegan2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,6 +38,12 @@ UriOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")]
+InProcessOption = Annotated[
+    bool,
+    typer.Option(
+        "--in-process", help="Keep targets in the attacks' process, even where these see scores or labels only."
+    ),
+]
 
 
 def run(
@@ -45,6 +52,7 @@ def run(
     mlflow: UriOption = "",
     device: DeviceOption = "auto",
     private_pictures: PrivateOption = False,
+    in_process: InProcessOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train, attack, measure, log and render whatever of a plan is not there yet."""
@@ -54,7 +62,7 @@ def run(
 
     file = read(plan)
     matrix, kept = expand(file), Store(store)
-    outcomes = _compute(matrix, kept, device)
+    outcomes = compute_all(matrix.nodes(), kept, device, isolated=not in_process)
     results = _report(file, matrix, outcomes, kept)
     page = _render(results, kept, file.name, private_pictures)
     _log(results, page, kept, mlflow)
@@ -67,16 +75,23 @@ def run(
         raise typer.Exit(1)
 
 
-def _compute(matrix: Matrix, store: Store, device: str) -> dict[str, Outcome]:
+def compute_all(nodes: Sequence[Node], store: Store, device: str, *, isolated: bool = True) -> dict[str, Outcome]:
+    """Computes what is not there yet and says so; Ctrl-C ends the command with status 130.
+
+    Args:
+        nodes: Parents before children.
+        store: Where everything is kept.
+        device: As the option has it.
+        isolated: As `unveil.harness.execute.Surroundings` has it.
+    """
     from unveil.harness.execute import Surroundings  # noqa: PLC0415 (see run)
     from unveil.harness.pools import InlinePool  # noqa: PLC0415
     from unveil.harness.schedule import run_nodes  # noqa: PLC0415
 
-    nodes = matrix.nodes()
     with Screen() as screen:
         heard = _Teller(screen, len(nodes), store)
         where = _device(device)
-        around = Surroundings(store.url, where, mixed_precision=where != "cpu", shown=screen)
+        around = Surroundings(store.url, where, mixed_precision=where != "cpu", shown=screen, isolated=isolated)
         try:
             outcomes = run_nodes(nodes, around, InlinePool(), heard)
         except KeyboardInterrupt:
@@ -95,6 +110,8 @@ class _Teller:
         self.screen, self.total, self.store, self.ended = screen, total, store, 0
 
     def __call__(self, node: Node, outcome: Outcome | None) -> None:
+        from unveil.harness.rungs import told  # noqa: PLC0415 (numpy and scipy take a while)
+
         if outcome is None:
             self.screen.starts(f"[{self.ended + 1}/{self.total}] {node.label} ...")
             return
@@ -102,7 +119,7 @@ class _Teller:
         if outcome.status == "done":
             self.screen.say(f"[{self.ended}/{self.total}] {node.label}: {outcome.seconds:.1f} s")
             if node.kind == "strength":
-                self.screen.say(f"    validation accuracy: {self.store.record(node.key)['said']}")
+                self.screen.say(f"    validation accuracy: {told(node, self.store)}")
         elif outcome.status in ("failed", "unscored"):  # what is blocked by it need not repeat its error
             how = f"{outcome.status.upper()}: {outcome.error}"
             self.screen.say(f"[{self.ended}/{self.total}] {node.label}: {how}", "red")
@@ -145,10 +162,11 @@ def _log(results: Results, page: str, store: Store, uri: str) -> None:
     if uri == "off":
         return
     from unveil.harness import tracking  # noqa: PLC0415 (see run)
+    from unveil.leaderboard.page import fisher_charts  # noqa: PLC0415
 
     where = uri or tracking.default_uri(store)
     try:
-        tracking.log(results, page, store, where)
+        tracking.log(results, page, store, where, fisher_charts(results))
     except Exception as error:  # whatever a tracking server may do: no result may be lost over it
         say = f"not logged to MLflow at {where}: {type(error).__name__}: {str(error)[:300]}"
         more = "the results are safe in the store; `unveil log` logs them later"
@@ -212,11 +230,11 @@ def board(
 def log(plan: PlanArgument, store: StoreOption = "runs", mlflow: UriOption = "") -> None:
     """Log the stored results of a plan to MLflow, again or elsewhere."""
     from unveil.harness import tracking  # noqa: PLC0415 (see run)
-    from unveil.leaderboard.page import render  # noqa: PLC0415
+    from unveil.leaderboard.page import fisher_charts, render  # noqa: PLC0415
 
     kept, _, results = _stored(plan, store)
     where = mlflow or tracking.default_uri(kept)
-    logged = tracking.log(results, render(results), kept, where)
+    logged = tracking.log(results, render(results), kept, where, fisher_charts(results))
     output().print(f"{'logged' if logged.fresh else 'was logged before'}: run {logged.run} at {where}", soft_wrap=True)
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 # in the page and in JSON, but too much for a terminal
 HIDDEN = frozenset({"top-5", "macro accuracy", "1 - calibration error", "nearest L2"})
+DESCRIBES = "neither better nor worse"  # as harness.types.Direction says, which would import torch
 
 
 def show(results: Results) -> None:
@@ -18,7 +19,7 @@ def show(results: Results) -> None:
     for data in dict.fromkeys(row.data for row in results.rows):
         _judges(results, data)
         rows = [row for row in results.rows if row.data == data]
-        figures = {figure.name: figure for row in rows for figure in row.figures if figure.column not in HIDDEN}
+        figures = {figure.name: figure for row in rows for figure in row.figures if _ranked(figure)}
         made = table("", "defense", "attack", *(_heading(figure) for figure in figures.values()))
         for row in rows:
             several = [part for part in (row.model, f"seed {row.seed}") if part not in _common(rows)]
@@ -28,6 +29,10 @@ def show(results: Results) -> None:
             if row.error:
                 text = f"{row.defense} x {row.attack}, seed {row.seed}: {row.status}: {row.error}"
                 output().print(text, style="red", markup=False, highlight=False)
+
+
+def _ranked(figure: Figure) -> bool:
+    return figure.column not in HIDDEN and figure.direction != DESCRIBES
 
 
 def _judges(results: Results, data: str) -> None:

@@ -62,6 +62,39 @@ def distance(column: str, value: float | None, reason: str | None = None, metric
     )  # fmt: skip
 
 
+LAYERS = (
+    "stem.0",
+    *(f"stage{i}.0.{part}" for i in (1, 2, 3, 4) for part in ("body.0", "body.3", "shortcut.0")),
+    "head",
+)
+
+
+def fisher(defense: str, attack: str) -> tuple[Figure, ...]:
+    """Inversion looks at the front of the undefended target and at the back of the frozen ones; bido is unclear."""
+    luck, tilt = attack == "random_latents", {"none": 0.3, "bido": 0.02}.get(defense, -0.25)
+    places = np.linspace(1, -1, len(LAYERS))
+    made = []
+    for task, slope in (("classification", -0.3), ("inversion", -0.3 + tilt)):
+        if luck and task == "inversion":
+            continue
+        shares = (1 + slope * places) / len(LAYERS)
+        told = dict(zip((f"{task}: {layer}" for layer in LAYERS), shares, strict=True))
+        told |= {f"{task} first half": shares[:7].sum(), f"{task} depth": (shares * (1 - places) / 2).sum()}
+        made += [described(column, value) for column, value in told.items()]
+    gaps = {"first half": tilt / 4, "depth": -tilt / 6}
+    reason = "the attack left no pictures along its search" if luck else None
+    return (*made, *(described(f"difference {what}", None if luck else gap, reason) for what, gap in gaps.items()))
+
+
+def described(column: str, value: float | None, reason: str | None = None) -> Figure:
+    ends = {} if value is None else {"value": value, "low": value - 0.03, "high": value + 0.03}
+    return Figure(
+        metric="fisher", column=column, unit="depth" if column.endswith("depth") else "share",
+        direction="neither better nor worse", range=(-1 if column.startswith("diff") else 0, 1), samples=160,
+        identities=PEOPLE, reason=reason, **ends,
+    )  # fmt: skip
+
+
 def figures(defense: str, attack: str, seed: int) -> tuple[Figure, ...]:
     luck = attack == "random_latents"
     leak = 0.02 if luck else min(LEAK[defense] * STRENGTH[attack], 0.97)
@@ -73,6 +106,7 @@ def figures(defense: str, attack: str, seed: int) -> tuple[Figure, ...]:
         share("attack_accuracy", "top-1", 0.8 * leak, tag + "b", judge="efficientnet_closed"),
         distance("knn distance", 900 + 900 * (1 - leak)),
         fid,
+        *fisher(defense, attack),
         share("utility", "top-1", UTILITY[defense], f"{defense}{seed}u", useful=True),
         share("utility", "macro accuracy", UTILITY[defense] - 0.01, f"{defense}{seed}u", useful=True),
     )

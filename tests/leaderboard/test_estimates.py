@@ -12,7 +12,7 @@ from unveil.leaderboard.estimates import Estimate
 
 
 def test_directions_are_those_of_the_vocabulary() -> None:
-    assert [str(d) for d in Direction] == [est.LEAKS, est.PROTECTS, est.USEFUL]
+    assert [str(d) for d in Direction] == [est.LEAKS, est.PROTECTS, est.USEFUL, est.DESCRIBES]
 
 
 def test_pooling_averages_each_person_over_the_seeds_and_resamples_people() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from unveil.harness.rows import Results, Row
 from unveil.leaderboard.figures import Matrix, Setup, floor, is_floor, judge_warnings, matrix, setups, utility
+from unveil.leaderboard.page import render
 from unveil.leaderboard.scatter import WIDTH, scatter
 from unveil.leaderboard.strips import people, tint
 from unveil.leaderboard.verdict import verdict
@@ -117,6 +118,31 @@ def test_an_unfit_judge_or_luck_voids_the_verdict(sample: ModuleType, results: R
         sample.row("none", "random_latents", 0),
     ]
     assert "pure luck" in verdict(setups(Results(title="", plan="", rows=tuple(lucky)))[0], ()).lead
+
+
+def test_controls_stand_apart_and_count_in_nothing(sample: ModuleType) -> None:
+    def control(defense: str, name: str, role: str) -> Row:
+        row: Row = sample.row(defense, "gmi", 0)
+        return row.model_copy(update={"attack": name, "role": role})
+
+    attacks = [sample.row(d, a, 0) for d in sample.DEFENSES for a in ("gmi", "random_latents")]
+    roles = {"best": "ceiling", "fooled": "gullibility", "luck": "floor"}
+    controls = [control(d, name, role) for d in sample.DEFENSES for name, role in roles.items()]
+    (plain,) = setups(Results(title="", plan="", rows=tuple(attacks)))
+    (more,) = setups(Results(title="", plan="", rows=tuple(attacks + controls)))
+    assert more.attacks == plain.attacks == ("gmi",)
+    assert more.controls == ("random_latents", "luck", "fooled", "best")  # rows without a role are older than roles
+    assert plain.headline
+    before, after = matrix(plain, plain.headline), matrix(more, plain.headline)
+    assert (before.means, before.ranks, before.mean_ranks) == (after.means, after.ranks, after.mean_ranks)
+    low = floor(after, more)
+    old = floor(before, plain)
+    assert low
+    assert old
+    assert old.value < low.value < after.means["none"].value  # the mean of both floors, and of no other control
+    assert [p for p in verdict(more, ()).points if "best" in p.text or "fooled" in p.text] == []
+    page = render(Results(title="", plan="", rows=tuple(attacks + controls)))
+    assert all(f"{head}<small>" in page for head in ("Luck", "Gullibility", "Ceiling"))
 
 
 @pytest.mark.parametrize("keep", [{"gmi"}, {"random_latents"}, set()])

@@ -1,0 +1,89 @@
+"""``fisher``: where in each target of a plan the information sits."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import typer
+
+from unveil.harness.cli.runs import DeviceOption, JsonOption, PlanArgument, StoreOption, compute_all
+from unveil.harness.cli.terminal import output, print_json, table
+from unveil.harness.errors import PlanError
+
+if TYPE_CHECKING:
+    from unveil.harness.plan import PlanFile
+    from unveil.harness.rows import Row
+    from unveil.leaderboard.fisher import Profile
+
+
+def fisher(
+    plan: PlanArgument, store: StoreOption = "runs", device: DeviceOption = "auto", as_json: JsonOption = False
+) -> None:
+    """Show by layer what classification and inversion look at in a plan's targets, and whether TL-DMI's claim holds."""
+    from unveil.harness.assemble import results as assemble  # noqa: PLC0415 (torch is loaded here, not for --help)
+    from unveil.harness.graph import expand  # noqa: PLC0415
+    from unveil.harness.plan import read  # noqa: PLC0415
+    from unveil.harness.store import Store  # noqa: PLC0415
+    from unveil.leaderboard.figures import setups  # noqa: PLC0415
+    from unveil.leaderboard.fisher import plain, profiles  # noqa: PLC0415
+
+    file = only_fisher(read(plan))
+    matrix, kept = expand(file), Store(store)
+    results = assemble(file, matrix, compute_all(matrix.nodes(), kept, device), kept)
+    found = [(setup, profile) for setup in setups(results) for profile in profiles(setup.rows)]
+    if as_json:
+        print_json([{"data": setup.data, "model": setup.model, **plain(profile)} for setup, profile in found])
+    else:
+        for setup, profile in found:
+            _show(setup.title, profile)
+    bad = [row for row in results.rows if row.status != "done"]
+    _complain(bad)
+    if bad or not found:
+        raise typer.Exit(1)
+
+
+def only_fisher(file: PlanFile) -> PlanFile:
+    """The plan without what Fisher information does not need: judges, other metrics, controls and unguided attacks.
+
+    Raises:
+        PlanError: If no attack of the plan descends an identity loss.
+    """
+    from unveil.harness import plugins  # noqa: PLC0415 (imports pydantic)
+    from unveil.harness.plan import Part  # noqa: PLC0415
+    from unveil.harness.types import Guided  # noqa: PLC0415 (imports torch)
+
+    plan = file.plan
+    made = [(part, plugins.make("attacks", part.spec, file.base)) for part in plan.attacks]
+    guided = [part for part, attack in made if isinstance(attack, Guided) and not plugins.role(attack)]
+    if not guided:
+        raise PlanError(
+            f"no attack of the plan ({', '.join(part.label for part in plan.attacks)}) descends an identity loss",
+            "at least one that has identity_loss(logits, labels), such as gmi",
+            "add one to the plan",
+        )
+    metrics = [part for part in plan.metrics if part.use == "fisher"] or [Part(use="fisher")]
+    changes = {"attacks": guided, "metrics": metrics, "evaluators": [], "pictures": 0}
+    return dataclasses.replace(file, plan=plan.model_copy(update=changes))
+
+
+def _show(title: str, profile: Profile) -> None:
+    from unveil.leaderboard.fisher import TASKS, share_text, totals  # noqa: PLC0415 (see fisher)
+
+    made = table(f"{profile.defense} x {profile.attack} ({title})", "layer", *TASKS, "difference")
+    for layer in profile.layers:
+        made.add_row(layer, *(share_text(profile, task, layer) for task in TASKS), "")
+    made.add_section()
+    for what, texts in totals(profile):
+        made.add_row(what, *texts)
+    output().print(made)
+    output().print(f"{profile.sentence}\n", markup=False, highlight=False, soft_wrap=True)
+
+
+def _complain(bad: list[Row]) -> None:
+    for row in bad:
+        text = f"{row.defense} x {row.attack}, seed {row.seed}: {row.status}: {row.error}"
+        output().print(text, style="red", markup=False, highlight=False)
+
+
+COMMANDS = (fisher,)

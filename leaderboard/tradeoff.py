@@ -1,0 +1,362 @@
+"""Defenses at equal utility: the curve of each family's strengths, compared at stated costs and by area.
+
+A family is a defense with all its strengths in a plan. Its curve runs through one point a strength, leakage over
+utility, and through the undefended target, which is strength zero of every family. The points in the order of utility
+are joined by straight lines, whatever the order of the strengths; points of equal utility become one, at the mean of
+their leakage. A curve says nothing beyond its ends.
+
+Intervals are bootstraps over people. A draw takes the same people for all defenses, for utility and for leakage, after
+each person's values were averaged over seeds; so what all have in common cancels in a difference. Both coordinates of
+every point move in a draw, and everything is computed anew from them: order, interpolation, range. The quantiles are
+moved outwards as in `unveil.harness.intervals`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from statistics import fmean
+
+import numpy as np
+
+from unveil.harness.intervals import draws, expanded
+from unveil.harness.rows import Row
+from unveil.leaderboard import polyline
+from unveil.leaderboard.estimates import LEAKS, Estimate, estimate, over_people, pool, scored
+from unveil.leaderboard.figures import BASELINE, Column, Setup
+from unveil.leaderboard.polyline import SAME, Numbers
+from unveil.leaderboard.wording import bare, number
+
+COSTS = (0.01, 0.02, 0.05)  # utility below the undefended target's at which families are compared
+AREA = 0.0  # stands for the area beside the costs
+DRAWS = 2000
+REACHED = 0.95  # share of draws that must give a number
+
+
+@dataclass(frozen=True)
+class Strength:
+    """A point of a curve: one strength of a defense under one attack, averaged over seeds.
+
+    Attributes:
+        defense: Name of the row.
+        label: The strength, such as ``beta=0.03``; the defense's name where there is no other.
+        utility: Of the target.
+        leak: What the attack got out of it.
+    """
+
+    defense: str
+    label: str
+    utility: Estimate
+    leak: Estimate
+
+
+@dataclass(frozen=True)
+class Family:
+    """A defense with all its strengths.
+
+    Attributes:
+        name: Of the family.
+        points: Its strengths, without strength zero, in the order of the rows.
+        missing: Strengths that have no point, and why.
+    """
+
+    name: str
+    points: tuple[Strength, ...]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A number with its interval, or why there is none.
+
+    Attributes:
+        estimate: The number.
+        reason: In words, where there is no number.
+    """
+
+    estimate: Estimate | None = None
+    reason: str = ""
+
+    @property
+    def decided(self) -> bool:
+        """Whether there is an interval and it leaves out zero."""
+        e = self.estimate
+        return e is not None and e.low is not None and e.high is not None and (e.low > 0 or e.high < 0)
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The published ratio for one strength, and what it is made of.
+
+    Attributes:
+        leak: Leakage of the undefended target minus this one's.
+        utility: The same of utility.
+        ratio: Their quotient; a reason where it is undefined.
+        caveat: Why not to rely on it.
+    """
+
+    leak: Answer
+    utility: Answer
+    ratio: Answer
+    caveat: str = ""
+
+
+@dataclass(frozen=True)
+class Tradeoff:
+    """All families under one attack, by one judge.
+
+    Attributes:
+        attack: The attack.
+        leak: The figure for leakage.
+        utility: The figure for utility.
+        none: The undefended target; None if it was not scored.
+        families: In the order of the rows.
+        matched: Leakage by family and cost, and by family and ``AREA`` the mean leakage over ``shared``.
+        below: The undefended target's leakage minus that, for the costs.
+        gaps: First family minus second, by both names and cost or ``AREA``.
+        shared: Utilities that all families with an area reach.
+        deltas: By defense.
+        people: Whose values the intervals rest on; 0 if that is not known.
+    """
+
+    attack: str
+    leak: Column
+    utility: Column
+    none: Strength | None
+    families: tuple[Family, ...]
+    matched: Mapping[tuple[str, float], Answer]
+    below: Mapping[tuple[str, float], Answer]
+    gaps: Mapping[tuple[str, str, float], Answer]
+    shared: tuple[float, float] | None
+    deltas: Mapping[str, Delta]
+    people: int
+
+
+def tradeoffs(setup: Setup) -> dict[str, tuple[Tradeoff, ...]]:
+    """The comparison for each judge, the headline's first, and each attack; empty where there is nothing to compare.
+
+    There is nothing without a defense beside the undefended target, or without a leakage and a utility in percent.
+    """
+    head, utility = setup.headline, setup.utility
+    if not head or not utility or not (head.is_share and utility.is_share) or set(setup.defenses) <= {BASELINE}:
+        return {}
+    columns = [c for c in setup.leaking if (c.metric, c.column) == (head.metric, head.column) and c.direction == LEAKS]
+    return {c.judge or "": tuple(tradeoff(setup.rows, a, c, utility) for a in setup.attacks) for c in columns}
+
+
+def tradeoff(rows: Iterable[Row], attack: str, leak: Column, utility: Column, resamples: int = DRAWS) -> Tradeoff:
+    """Compares the families under one attack.
+
+    Args:
+        rows: Of one data set and model.
+        attack: The attack.
+        leak: Figure for leakage, a share.
+        utility: Figure for utility, a share.
+        resamples: Of the bootstrap.
+    """
+    none, families = _points([r for r in rows if r.attack == attack], leak, utility)
+    if none is None:
+        return Tradeoff(attack, leak, utility, None, families, {}, {}, {}, None, {}, 0)
+    drawn = _Drawn([none, *(p for f in families for p in f.points)], resamples)
+    curves = {f.name: _Curve(f, none, drawn) for f in families}
+    base = drawn.leak[none.defense]
+    values = {(f.name, c): curves[f.name].at(c) for f in families for c in COSTS}
+    shared, areas = _areas(curves, drawn)
+    values |= {(name, AREA): found for name, found in areas.items()}
+    matched = {key: _matched(curves[key[0]], key[1], value, drawn) for key, value in values.items()}
+    below = {key: drawn.answer(base - v, matched[key].reason) for key, v in values.items() if key[1] != AREA}
+    gaps = {
+        (a.name, b.name, c): drawn.answer(
+            values[a.name, c] - values[b.name, c], matched[a.name, c].reason or matched[b.name, c].reason
+        )
+        for a, b in combinations(families, 2)
+        for c in (*COSTS, AREA)
+    }
+    deltas = {p.defense: _delta(p, none, drawn) for f in families for p in f.points}
+    return Tradeoff(attack, leak, utility, none, families, matched, below, gaps, shared, deltas, drawn.people)
+
+
+def _points(rows: Sequence[Row], leak: Column, utility: Column) -> tuple[Strength | None, tuple[Family, ...]]:
+    none: Strength | None = None
+    families: dict[str, tuple[tuple[Strength, ...], tuple[str, ...]]] = {}
+    for defense in dict.fromkeys(row.defense for row in rows):
+        mine = [row for row in rows if row.defense == defense]
+        family = mine[0].family or defense
+        point, why = _point(mine, leak, utility)
+        if defense == BASELINE:
+            none = point
+            continue
+        points, missing = families.get(family, ((), ()))
+        families[family] = ((*points, point), missing) if point else (points, (*missing, f"{defense}: {why}"))
+    return none, tuple(Family(name, *parts) for name, parts in families.items())
+
+
+def _point(rows: Sequence[Row], leak: Column, utility: Column) -> tuple[Strength | None, str]:
+    """From the seeds that have both figures, so that utility and leakage are of the same targets."""
+    pairs = [
+        (mine[leak.name], mine[utility.name])
+        for row in rows
+        if row.status == "done" and {leak.name, utility.name} <= (mine := {f.name: f for f in row.figures}).keys()
+    ]
+    pairs = [pair for pair in pairs if all(map(scored, pair))]
+    if not pairs:
+        reasons = [row.error for row in rows if row.error]
+        reasons += [f.reason for row in rows for f in row.figures if f.name in (leak.name, utility.name) and f.reason]
+        return None, reasons[0].split("\n")[0] if reasons else "no seed has both leakage and utility"
+    leaks, utilities = zip(*pairs, strict=True)
+    first = rows[0]
+    averaged = (
+        _averaged([estimate(f) for f in some], column) for some, column in ((utilities, utility), (leaks, leak))
+    )
+    return Strength(first.defense, first.strength or first.defense, *averaged), ""
+
+
+def _averaged(seeds: Sequence[Estimate], column: Column) -> Estimate:
+    """Mean over seeds; a person who was attacked with some seeds only has the mean over those."""
+    people = dict.fromkeys(name for seed in seeds for name in seed.per_identity)
+    own = {name: fmean(s.per_identity[name] for s in seeds if name in s.per_identity) for name in people}
+    known = all(seed.per_identity for seed in seeds)
+    return replace(pool(seeds, column.limits, seeds=len(seeds)), per_identity=own if known else {})
+
+
+class _Drawn:
+    """Utility and leakage of every point, ``(1 + draws,)``: first as measured, then from people drawn.
+
+    Where a person's pictures count more than another's, the mean over people is not quite what was reported; the draws
+    are then moved by the difference.
+    """
+
+    def __init__(self, points: Sequence[Strength], resamples: int) -> None:
+        names = list(dict.fromkeys(name for p in points for name in (*p.utility.per_identity, *p.leak.per_identity)))
+        known = len(names) > 1 and all(p.utility.per_identity and p.leak.per_identity for p in points)
+        self.people = min(len(points[0].leak.per_identity), len(points[0].utility.per_identity)) if known else 0
+        weights = draws(len(names), resamples) if self.people > 1 else np.empty((0, len(names)))
+        self.utility = {p.defense: _values(p.utility, names, weights) for p in points}
+        self.leak = {p.defense: _values(p.leak, names, weights) for p in points}
+
+    def answer(self, values: Numbers, reason: str = "", limits: tuple[float, float] = (-1, 1)) -> Answer:
+        """First value with its interval; without a number for nearly all draws there is none.
+
+        Args:
+            values: ``(1 + draws,)``, NaN where there is none.
+            reason: Why there is no number, if that is known already.
+            limits: Smallest and largest possible value.
+        """
+        if reason or not math.isfinite(values[0]):
+            return Answer(reason=reason or "not defined")
+        value, drawn = float(values[0]), values[1:]
+        if not len(drawn):
+            return Answer(Estimate(value))
+        good = drawn[np.isfinite(drawn)]
+        if len(good) < REACHED * len(drawn):
+            part = math.floor(100 * len(good) / len(drawn))
+            return Answer(reason=f"too near the end of the curve: reached in only {part} % of the resamples")
+        tail = expanded(self.people)
+        low, high = (float(end) for end in np.quantile(good, (tail, 1 - tail)))
+        low, high = max(min(low, value), limits[0]), min(max(high, value), limits[1])
+        return Answer(Estimate(value, low, high, identities=self.people))
+
+
+def _values(found: Estimate, names: Sequence[str], weights: Numbers) -> Numbers:
+    known = np.array([name in found.per_identity for name in names], dtype=np.float64)
+    values = np.array([found.per_identity.get(name, 0.0) for name in names])
+    count = weights @ known
+    means = np.divide(weights @ values, count, out=np.full(len(count), np.nan), where=count > 0)
+    shift = found.value - values.sum() / known.sum() if len(weights) else 0.0
+    return np.concatenate([[found.value], means + shift])
+
+
+class _Curve:
+    """A family's curve in every draw."""
+
+    def __init__(self, family: Family, none: Strength, drawn: _Drawn) -> None:
+        self.points = (none, *family.points)
+        self.top = drawn.utility[none.defense]
+        self.x = np.stack([drawn.utility[p.defense] for p in self.points], axis=1)
+        self.y = np.stack([drawn.leak[p.defense] for p in self.points], axis=1)
+        self.ordered = polyline.ordered(self.x, self.y)
+        self.why_not = "" if family.points else f"no strength was scored: {'; '.join(family.missing)}"
+
+    @property
+    def most(self) -> float:
+        """Largest cost in utility."""
+        return float(self.top[0] - self.ordered[0][0, 0])
+
+    def at(self, cost: float) -> Numbers:
+        """Leakage where utility is that much below the undefended target's."""
+        return self.y[:, 0] * np.nan if self.why_not else polyline.at(*self.ordered, self.top - cost)
+
+    def unreached(self, cost: float) -> str:
+        """Why there is no leakage at that cost; empty if there is."""
+        if self.why_not or self.most >= cost - SAME:
+            return self.why_not
+        costs = (
+            f"costs {bare(self.most, 'share', precise=True)} points at most" if self.most > SAME else "costs nothing"
+        )
+        return f"not reached: it {costs}"
+
+    def mixed(self, cost: float) -> dict[str, float]:
+        """Each person's leakage, interpolated as the whole is; empty if the points know different people."""
+        place = self.top[:1] - cost
+        parts = [polyline.at(*polyline.ordered(self.x[:1], row[None]), place)[0] for row in np.eye(len(self.points))]
+        used = [(part, p.leak.per_identity) for part, p in zip(parts, self.points, strict=True) if part > 0]
+        if any(set(people) != set(used[0][1]) for _, people in used):
+            return {}
+        return {name: sum(part * people[name] for part, people in used) for name in used[0][1]}
+
+
+def _matched(curve: _Curve, cost: float, values: Numbers, drawn: _Drawn) -> Answer:
+    """Leakage with its interval, which is no narrower than that of the same mix of points were it fixed."""
+    if cost == AREA:
+        return drawn.answer(values, curve.why_not or curve.unreached(COSTS[0]), (0, 1))
+    found = drawn.answer(values, curve.unreached(cost), (0, 1))
+    if found.estimate is None or found.estimate.low is None or found.estimate.high is None:
+        return found
+    mixed = curve.mixed(cost)
+    low, high = over_people(mixed, (0, 1)) if mixed else (None, None)
+    if low is None or high is None:
+        return found
+    return Answer(replace(found.estimate, low=min(low, found.estimate.low), high=max(high, found.estimate.high)))
+
+
+def _areas(curves: Mapping[str, _Curve], drawn: _Drawn) -> tuple[tuple[float, float] | None, dict[str, Numbers]]:
+    """Mean leakage over the utilities that all reach who reach the lowest cost; each draw has its own range."""
+    good = {name: c for name, c in curves.items() if not c.unreached(COSTS[0])}
+    nothing = np.full(len(next(iter(drawn.leak.values()))), np.nan)
+    if not good:
+        return None, dict.fromkeys(curves, nothing)
+    low = np.max([c.ordered[0][:, 0] for c in good.values()], axis=0)
+    high = np.min([c.ordered[0][:, -1] for c in good.values()], axis=0)
+    areas = {n: polyline.mean(*c.ordered, low, high) if n in good else nothing for n, c in curves.items()}
+    return (float(low[0]), float(high[0])), areas
+
+
+def _delta(point: Strength, none: Strength, drawn: _Drawn) -> Delta:
+    """Delta = (leak of none - leak) / (utility of none - utility), RoLSS project page."""
+    leak = drawn.leak[none.defense] - drawn.leak[point.defense]
+    cost = drawn.utility[none.defense] - drawn.utility[point.defense]
+    dropped = drawn.answer(cost)
+    if cost[0] <= SAME:
+        return Delta(drawn.answer(leak), dropped, Answer(reason="undefined: utility does not drop"))
+    ratio = np.divide(leak, cost, out=np.full(len(cost), np.nan), where=cost > SAME)
+    if dropped.estimate is not None and dropped.estimate.low is not None and not dropped.decided:
+        caveat = "unstable: the drop in utility cannot be told from none"
+        return Delta(drawn.answer(leak), dropped, Answer(Estimate(float(ratio[0]))), caveat)
+    return Delta(drawn.answer(leak), dropped, drawn.answer(ratio, limits=(-math.inf, math.inf)))
+
+
+def told(gap: Answer, first: str, second: str) -> str:
+    """A difference between two families, or from no defense, in words."""
+    if gap.estimate is None:
+        return gap.reason
+    if not gap.decided:
+        return "cannot be told apart"
+    less, points = (second, gap.estimate.value) if gap.estimate.value > 0 else (first, -gap.estimate.value)
+    return f"{less} leaks {bare(points, 'share', precise=True)} points less"
+
+
+def span_of(found: Tradeoff) -> str:
+    """The utilities that areas are taken over."""
+    return "" if found.shared is None else " to ".join(number(end, "share", precise=True) for end in found.shared)
