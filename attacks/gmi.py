@@ -11,8 +11,19 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
-from unveil.attacks.search import Descent, Key, Objective, State, labels_of, prior_of, search, show
-from unveil.harness.types import Access, Images, Ingredients, Run, Spec, View
+from unveil.attacks.search import (
+    Descent,
+    Identity,
+    Key,
+    Objective,
+    State,
+    labels_of,
+    prior_of,
+    search,
+    seen_by,
+    show,
+)
+from unveil.harness.types import Access, Generator, Images, Ingredients, Run, Spec, View
 
 
 @dataclass(frozen=True)
@@ -56,8 +67,11 @@ class GMI:
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives ``restarts`` pictures of each label; see `harness.types.Attack.reconstruct`."""
-        prior = prior_of(ingredients, run)
-        objective = Objective(view, prior, self.identity, self.identity_weight, run)
+        return self.descend(view, prior_of(ingredients, run), seen_by(view, self.identity), labels, run)
+
+    def descend(self, view: View, prior: Generator, identity: Identity, labels: Tensor, run: Run) -> Images:
+        """Gives ``restarts`` pictures of each label, found by descending that identity loss."""
+        objective = Objective(prior, identity, self.identity_weight, run)
         keys = [(int(y), r) for y in labels for r in range(self.restarts)]
 
         def start(keys: Sequence[Key]) -> State:

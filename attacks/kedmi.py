@@ -10,9 +10,21 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unveil.attacks.adam import adam
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
-from unveil.attacks.search import Descent, Key, Objective, State, labels_of, prior_of, search, show
-from unveil.harness.types import Access, Images, Ingredients, Run, Spec, View, draw_normal
+from unveil.attacks.search import (
+    Descent,
+    Identity,
+    Key,
+    Objective,
+    State,
+    labels_of,
+    prior_of,
+    search,
+    seen_by,
+    show,
+)
+from unveil.harness.types import Access, Generator, Images, Ingredients, Run, Spec, View, draw_normal
 
 BLOCK = 64  # steps whose noise is drawn at once; part of the numbers, so not a setting
 
@@ -53,9 +65,11 @@ class KEDMI:
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives ``draws`` pictures of each label; see `harness.types.Attack.reconstruct`."""
-        prior = prior_of(ingredients, run)
-        objective = Objective(view, prior, self.identity, self.identity_weight, run)
+        return self.descend(view, prior_of(ingredients, run), seen_by(view, self.identity), labels, run)
 
+    def descend(self, view: View, prior: Generator, identity: Identity, labels: Tensor, run: Run) -> Images:
+        """Gives ``draws`` pictures of each label, found by descending that identity loss."""
+        objective = Objective(prior, identity, self.identity_weight, run)
         keys = [(int(y),) for y in labels]
         noise = Noise(run, prior.latent)
 
@@ -110,14 +124,3 @@ class Noise:
             self._block = draw_normal(generators, (BLOCK, self._latent)).to(self._run.device)
             self._drawn = keys, block
         return self._block[:, row]
-
-
-def adam(p: Tensor, g: Tensor, m: Tensor, s: Tensor, t: int, lr: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Step t (from 0) of Adam with betas (.9, .999): parameters and both moments after it (Kingma and Ba, Alg. 1).
-
-    Written out because its state then travels with the identities, in batches and in checkpoints.
-    """
-    m = 0.9 * m + 0.1 * g
-    s = 0.999 * s + 0.001 * g.square()
-    m_hat, s_hat = m / (1 - 0.9 ** (t + 1)), s / (1 - 0.999 ** (t + 1))
-    return p - lr * m_hat / (s_hat.sqrt() + 1e-8), m, s

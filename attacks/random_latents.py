@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from unveil.attacks.search import prior_of, show
-from unveil.harness.types import Access, Images, Ingredients, Run, Spec, View
+from unveil.attacks.search import prior_of, show, show_as
+from unveil.harness.types import Access, ConditionalGenerator, Images, Ingredients, Run, Spec, View
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class RandomLatents:
     """Control: random samples of a prior, which ask the target nothing; what chance alone gives.
 
     With a prior that was trained on the target's answers (``inversion_gan``) it shows what that training alone leaks.
+    A prior that takes a class (``conditional_gan``) is told the identity.
 
     Attributes:
         prior: The generator that is sampled.
@@ -27,6 +28,7 @@ class RandomLatents:
     samples: Annotated[int, Field(ge=1)] = 5
 
     paper: ClassVar[str] = ""
+    role: ClassVar[str] = "floor"
     access: ClassVar[Access] = Access.LABELS
 
     def needs(self) -> Spec:
@@ -38,6 +40,10 @@ class RandomLatents:
         prior = prior_of(ingredients, run)
         keys = [(int(y), s) for y in labels for s in range(self.samples)]
         with run.progress("random_latents", 1) as bar:
-            images = show(prior, prior.sample(run.generators("z", keys)), keys, run)
+            z = prior.sample(run.generators("z", keys))
+            if isinstance(prior, ConditionalGenerator):
+                images = show_as(prior, z, keys, run)
+            else:
+                images = show(prior, z, keys, run)
             bar.advance()
         return images

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from unveil.attacks.loop import resumable_steps
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
-from unveil.harness.errors import UnveilError
-from unveil.harness.types import Generator, Images, Ingredients, Run, View
+from unveil.harness.errors import BudgetSpentError, UnveilError
+from unveil.harness.types import ConditionalGenerator, Generator, Images, Ingredients, Run, Spent, View
 
 WAYPOINTS = 6  # steps of a search at which its pictures are kept
 State = dict[str, Tensor]
 Key = tuple[int, ...]
+Identity: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""Pixels ``(N, C, H, W)`` in [0, 1] and labels ``(N,)`` to how far each picture is from showing its class ``(N,)``."""
 
 
 def prior_of(ingredients: Ingredients, run: Run) -> Generator:
@@ -32,21 +34,24 @@ def prior_of(ingredients: Ingredients, run: Run) -> Generator:
     return prior
 
 
+def seen_by(view: View, loss: IdentityLoss) -> Identity:
+    """The identity loss of what the target alone makes of a picture."""
+    return lambda x, y: IDENTITY_LOSSES[loss](view.logits(x).float(), y)
+
+
 @dataclass(frozen=True)
 class Objective:
-    """What is descended: ``L = -realism(G(z)) + λ · identity(T(G(z)), y)``, for each sample alone.
+    """What is descended: ``L = -realism(G(z)) + λ · identity(G(z), y)``, for each sample alone.
 
     Attributes:
-        view: The target T.
         prior: G and its critic.
-        identity: Which identity loss.
+        identity: The identity loss, which knows whom to ask.
         weight: λ.
         run: Precision.
     """
 
-    view: View
     prior: Generator
-    identity: IdentityLoss
+    identity: Identity
     weight: float
     run: Run
 
@@ -54,8 +59,7 @@ class Objective:
         """Latents ``(N, latent)`` and labels ``(N,)`` to the loss and its identity part, each ``(N,)``."""
         with self.run.autocast():
             x = self.prior.synthesize(z)
-            o, realism = self.view.logits(x), self.prior.realism(x)
-        identity = IDENTITY_LOSSES[self.identity](o.float(), y)
+            identity, realism = self.identity(x, y), self.prior.realism(x)
         return self.weight * identity - realism.float(), identity.detach()
 
 
@@ -66,12 +70,12 @@ class Descent:
     Attributes:
         start: Their first state: tensors whose first axis is the sample.
         step: Changes their state by step t; gives their identity losses ``(N,)``.
-        pictures: What a state looks like: pixels ``(N, C, H, W)`` in [0, 1].
+        pictures: What a state looks like: pixels ``(N, C, H, W)`` in [0, 1]; None where there is no path to show.
     """
 
     start: Callable[[Sequence[Key]], State]
     step: Callable[[Sequence[Key], State, int], Tensor]
-    pictures: Callable[[State], Tensor]
+    pictures: Callable[[State], Tensor] | None = None
 
 
 def search(
@@ -90,7 +94,7 @@ def search(
         run: Progress and checkpoints.
         name: Beside the bar.
         keys: One per sample, the first number its label.
-        steps: Steps for each sample.
+        steps: Steps for each sample; fewer where the view's budget is spent, and equally many for all.
         batch: Samples searched at the same time; bounds memory.
         descent: How a sample starts and steps. Pictures of the first sample of each label are kept at ``WAYPOINTS``
             evenly spaced steps, as the run's ``path pixels`` and ``path labels``.
@@ -102,33 +106,51 @@ def search(
     done: list[State] = []
     now: State = {}
     path: list[State] = []
+    since = Spent()
 
     def state() -> dict[str, Any]:
-        spent = {"queries": view.spent.queries, "gradients": view.spent.gradients}
-        return {"done": done, "now": now, "path": path, **spent}
+        return {"done": done, "now": now, "path": path, "spent": asdict(view.spent), "since": asdict(since)}
 
     def restore(saved: Mapping[str, Any]) -> None:
+        nonlocal since
         done.extend(saved["done"])
         path.extend(saved["path"])
         now.update({key: value.to(run.device) for key, value in saved["now"].items()})
-        view.spent.queries, view.spent.gradients = saved["queries"], saved["gradients"]
+        view.resume(Spent(**saved["spent"]))
+        since = Spent(**saved["since"])
 
     firsts = set({key[0]: key for key in reversed(keys)}.values())
     marks = {round(k * (steps - 1) / (WAYPOINTS - 1)) for k in range(WAYPOINTS)}
     for i, bar in resumable_steps(run, name, steps * len(parts), state, restore):
         part, t = divmod(i, steps)
+        if len(done) > part:  # stopped at its budget
+            bar.advance(1)
+            continue
+        since = view.spent if t == 0 else since
+        view.ration(len(parts[part]), len(keys), since)
         if t == 0:
             now.update(descent.start(parts[part]))
-        if t in marks and firsts.intersection(parts[part]):
+        if descent.pictures is not None and t in marks and firsts.intersection(parts[part]):
             path.append(_waypoint(descent.pictures, now, parts[part], firsts))
-        identity = descent.step(parts[part], now, t)
-        bar.advance(1, identity_loss=identity.mean().item())
-        if t == steps - 1:
-            done.append({key: value.cpu() for key, value in now.items()})
+        identity = _within_budget(descent.step, parts[part], now, t)
+        bar.advance(1, **({} if identity is None else {"identity_loss": identity.mean().item()}))
+        if identity is None or t == steps - 1:
+            done.append({key: value.detach().cpu() for key, value in now.items()})
+    view.ration(1, 1, Spent())
     if path:
         for kept in ("pixels", "labels"):
             run.keep(f"path {kept}", torch.cat([one[kept] for one in path]))
     return {key: torch.cat([one[key] for one in done]) for key in done[0]}
+
+
+def _within_budget(
+    step: Callable[[Sequence[Key], State, int], Tensor], keys: Sequence[Key], now: State, t: int
+) -> Tensor | None:
+    """The identity losses of a step; None if the budget does not reach for it."""
+    try:
+        return step(keys, now, t)
+    except BudgetSpentError:
+        return None
 
 
 @torch.no_grad()
@@ -143,8 +165,19 @@ def labels_of(keys: Sequence[Key], run: Run) -> Tensor:
     return torch.tensor([key[0] for key in keys], device=run.device)
 
 
-@torch.no_grad()
 def show(prior: Generator, z: Tensor, keys: Sequence[Key], run: Run, chunk: int = 256) -> Images:
     """Pictures of latents ``(N, latent)``, labelled with what they are meant to show."""
-    pixels = [prior.synthesize(part.to(run.device)).clamp(0, 1).float().cpu() for part in torch.split(z, chunk)]
+    return draw(prior.synthesize, z, keys, run, chunk)
+
+
+def show_as(prior: ConditionalGenerator, z: Tensor, keys: Sequence[Key], run: Run, chunk: int = 256) -> Images:
+    """As `show`, of a prior that is told what to show."""
+    y = iter(torch.split(labels_of(keys, run), chunk))
+    return draw(lambda part: prior.synthesize_as(part, next(y)), z, keys, run, chunk)
+
+
+@torch.no_grad()
+def draw(picture: Callable[[Tensor], Tensor], z: Tensor, keys: Sequence[Key], run: Run, chunk: int = 256) -> Images:
+    """As `show`, of whatever ``picture`` turns into pixels."""
+    pixels = [picture(part.to(run.device)).clamp(0, 1).float().cpu() for part in torch.split(z, chunk)]
     return Images(torch.cat(pixels).contiguous(), torch.tensor([key[0] for key in keys]))

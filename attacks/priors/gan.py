@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,17 @@ from unveil.harness.run import Run, draw_normal
 from unveil.harness.types import Generator, Images
 
 Start: TypeAlias = Literal["z100", "digiface"]
-Part: TypeAlias = nn.Module | Adam
 CURVE_POINTS = 200
+
+
+class Part(Protocol):
+    """Something that training changes: a network, an optimiser, an account of queries."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that must survive a kill."""
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> object:
+        """Puts it back."""
 
 
 def content(start: Start) -> Mapping[str, str]:

@@ -1,0 +1,110 @@
+"""PLG-MI: search a generator that was taught what the target takes for each class (Yuan et al., AAAI 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unveil.attacks import augment
+from unveil.attacks.adam import adam
+from unveil.attacks.crops import Uniform
+from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
+from unveil.attacks.search import Descent, Key, State, labels_of, prior_of, search, show_as
+from unveil.harness.errors import UnveilError
+from unveil.harness.types import Access, ConditionalGenerator, Images, Ingredients, Run, Spec, View
+
+COPIES = 2  # views of a picture that the target sees in each step
+AUGMENTATION = augment.published(coloured=1.0)
+
+
+@dataclass(frozen=True)
+class PLGMI:
+    """PLG-MI: finds latents whose pictures of a class the target recognises whichever way it sees them.
+
+    Each step descends the sum of the losses of two random views of the picture. All restarts are returned, not
+    augmented; none is selected. A step is two queries and two gradients.
+
+    Attributes:
+        prior: The generator whose latents are searched; it must take a class.
+        restarts: Reconstructions per identity, each from its own start.
+        steps: Steps of Adam; 600 as published.
+        lr: Learning rate of Adam.
+        identity: Identity loss; max-margin in the paper.
+        batch: Images in memory at once; changes no result beyond rounding.
+    """
+
+    prior: Spec = field(default=Spec("conditional_gan"))
+    restarts: Annotated[int, Field(ge=1)] = 5
+    steps: Annotated[int, Field(ge=1)] = 600
+    lr: Annotated[float, Field(gt=0)] = 0.1
+    identity: IdentityLoss = "max_margin"
+    batch: Annotated[int, Field(ge=1)] = 150
+
+    paper: ClassVar[str] = "Yuan et al., Pseudo Label-Guided Model Inversion Attack via Conditional GAN, AAAI 2023"
+    access: ClassVar[Access] = Access.WHITE_BOX
+
+    def needs(self) -> Spec:
+        """The prior it searches."""
+        return self.prior
+
+    def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
+        """Gives ``restarts`` pictures of each label; see `harness.types.Attack.reconstruct`.
+
+        Raises:
+            UnveilError: If there is no prior, or one that takes no class.
+        """
+        prior = _conditional(ingredients, run)
+        keys = [(int(y), r) for y in labels for r in range(self.restarts)]
+        numbers = Uniform(run, "augment", COPIES * augment.NUMBERS)
+
+        def start(keys: Sequence[Key]) -> State:
+            z = prior.sample(run.generators("z", keys)).to(run.device)
+            return {"z": z, "m": torch.zeros_like(z), "s": torch.zeros_like(z), "y": labels_of(keys, run)}
+
+        def step(keys: Sequence[Key], state: State, t: int) -> Tensor:
+            u = numbers.at(keys, t).to(run.device)
+            z = state["z"].requires_grad_(True)
+            with run.autocast():
+                loss = self.loss(view, prior.synthesize_as(z, state["y"]), state["y"], u)
+            (g,) = torch.autograd.grad(loss.sum(), z)
+            state["z"], state["m"], state["s"] = adam(z.detach(), g, state["m"], state["s"], t, self.lr)
+            return loss.detach()
+
+        def pictures(state: State) -> Tensor:
+            return prior.synthesize_as(state["z"], state["y"])
+
+        last = search(view, run, "plgmi", keys, self.steps, self.batch, Descent(start, step, pictures))
+        return show_as(prior, last["z"], keys, run)
+
+    def loss(self, view: View, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
+        """``Σ_i identity(T(aug_i(x)), y)`` over two views, ``(N,)``.
+
+        Args:
+            view: The target T.
+            x: Pixels ``(N, C, H, W)`` in [0, 1].
+            y: Labels ``(N,)``.
+            u: Uniform numbers ``(N, 2 * augment.NUMBERS)``, which decide the views.
+        """
+        seen = AUGMENTATION(x.repeat_interleave(COPIES, 0), u.reshape(len(x) * COPIES, -1))
+        losses = self.identity_loss(view.logits(seen).float(), y.repeat_interleave(COPIES))
+        return losses.view(-1, COPIES).sum(1)
+
+    def identity_loss(self, o: Tensor, y: Tensor) -> Tensor:
+        """What it descends; see `harness.types.Guided`."""
+        return IDENTITY_LOSSES[self.identity](o, y)
+
+
+def _conditional(ingredients: Ingredients, run: Run) -> ConditionalGenerator:
+    prior = prior_of(ingredients, run)
+    if not isinstance(prior, ConditionalGenerator):
+        raise UnveilError(
+            f"plgmi was given a {type(prior).__name__}, which takes no class",
+            "a prior whose generator is a ConditionalGenerator",
+            'set the attack\'s prior = { use = "conditional_gan" }',
+        )
+    return prior

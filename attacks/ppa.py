@@ -1,0 +1,145 @@
+"""PPA: a prior trained once, scored, searched and selected for robustness (Struppek et al., ICML 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unveil.attacks import afford
+from unveil.attacks.adam import adam
+from unveil.attacks.crops import RandomCrop, Uniform
+from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
+from unveil.attacks.search import Descent, Key, State, draw, labels_of, prior_of, search
+from unveil.attacks.selection import best, best_of_each, robustness
+from unveil.attacks.wspace import WSpace, first_styles, scored
+from unveil.harness.errors import PluginError
+from unveil.harness.types import Access, Budget, Generator, Images, Ingredients, Run, Spec, View
+
+BETAS = (0.1, 0.1)
+
+
+@dataclass(frozen=True)
+class PPA:
+    """PPA: descends the most promising styles of a public prior, keeps what the target knows from every side.
+
+    A pool of styles, the same for every class and every target, is scored; the best of each class are descended; those
+    that stay recognised under random crops are returned. As published, the search has one style for all layers, the
+    first of the scored picture, so that it starts from a somewhat different one. A prior without styles (any GAN) is
+    searched in its latents instead, without truncation.
+
+    Departure: each sample draws its own crops. The released code crops the whole batch alike, so that its results
+    depend on the batch.
+
+    Attributes:
+        prior: The generator whose styles are searched.
+        pool: Styles that are scored for all classes at once; 2000 or 5000 as published.
+        candidates: Styles per identity that are descended; 200 as published, 16 in later work.
+        keep: Pictures per identity that are returned; 50 as published, 8 in later work. If it equals
+            ``candidates``, all are, and no views are spent.
+        steps: Steps of descent; 50 or 70 as published, 100 for dogs.
+        lr: Learning rate of Adam with betas (.1, .1); .01 for dogs.
+        milestones: Steps from which the learning rate is a tenth of what it was; none in the paper's own runs,
+            30 and 40 in the released default and later work.
+        psi: Truncation of the pool's styles: 1 is none, 0 their mean.
+        cutoff: How many style vectors, from the coarsest on, are truncated.
+        crop: Side of the square in the centre of the prior's pictures that the target sees, in pixels; 800 of 1024
+            for FFHQ as published. None for all.
+        crop_scale: Least and greatest share of the picture that a random crop during descent shows; (.75, 1) for dogs.
+        views: Random crops that decide which candidates are kept.
+        identity: Identity loss; the Poincaré distance in the paper.
+        batch: Images in memory at once; changes no result beyond rounding.
+    """
+
+    prior: Spec = field(default=Spec("style_gan"))
+    pool: Annotated[int, Field(ge=1)] = 2000
+    candidates: Annotated[int, Field(ge=1)] = 200
+    keep: Annotated[int, Field(ge=1)] = 50
+    steps: Annotated[int, Field(ge=1)] = 50
+    lr: Annotated[float, Field(gt=0)] = 0.005
+    milestones: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    psi: Annotated[float, Field(ge=0, le=1)] = 0.5
+    cutoff: Annotated[int, Field(ge=0)] = 8
+    crop: Annotated[int, Field(ge=1)] | None = None
+    crop_scale: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]] = (0.9, 1.0)
+    views: Annotated[int, Field(ge=1)] = 100
+    identity: IdentityLoss = "poincare"
+    batch: Annotated[int, Field(ge=1)] = 200
+
+    paper: ClassVar[str] = "Struppek et al., Plug & Play Attacks, ICML 2022"
+    access: ClassVar[Access] = Access.WHITE_BOX
+
+    def __post_init__(self) -> None:
+        if not self.keep <= self.candidates <= self.pool:
+            raise PluginError(
+                f"ppa with pool = {self.pool}, candidates = {self.candidates} and keep = {self.keep}",
+                "each no more than the one before",
+                "raise pool, or lower the others",
+            )
+
+    def needs(self) -> Spec:
+        """The prior it searches."""
+        return self.prior
+
+    def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
+        """Gives ``keep`` pictures of each label, the most robust first; see `harness.types.Attack.reconstruct`."""
+        prior, attack = prior_of(ingredients, run), self.within(view.budget, len(labels))
+        if attack != self:
+            run.note(f"kept to its budget with pool = {attack.pool}, steps = {attack.steps}, views = {attack.views}")
+        return attack.attack(view, WSpace(prior, view.shape, self.crop), prior, labels, run)
+
+    def within(self, budget: Budget, identities: int) -> PPA:
+        """The same with pool, steps and views cut by one factor, where the budget does not reach."""
+        views = self.views if self.keep < self.candidates else 0
+        share = afford.share(budget, 2 * self.pool + identities * self.candidates * (self.steps + views))
+        return replace(
+            self,
+            pool=max(self.candidates, int(self.pool * share)),
+            steps=afford.steps(budget, identities * self.candidates, max(1, int(self.steps * share))),
+            views=max(1, int(self.views * share)),
+        )
+
+    def attack(self, view: View, space: WSpace, prior: Generator, labels: Tensor, run: Run) -> Images:
+        """Scores, descends and selects, whatever that costs."""
+        pool = first_styles(space, prior, run, self.pool, self.psi, self.cutoff, single=False)
+        score = scored(view, run, "ppa pool", space, pool, labels, self.batch, mirror=True)
+        chosen = best(score.T, self.candidates)
+        keys = [(y, i) for y, row in zip(labels.tolist(), chosen.tolist(), strict=True) for i in row]
+
+        last = search(view, run, "ppa", keys, self.steps, self.batch, self.descent(view, run, space, pool[:, 0]))["w"]
+        kept = torch.arange(len(keys))
+        if self.keep < self.candidates:
+            score = robustness(view, run, "ppa views", space, last, keys, self.views, self.batch)["score"]
+            kept = best_of_each(score, len(labels), self.keep)
+        return draw(space.pictures, last[kept], [keys[i] for i in kept.tolist()], run)
+
+    def descent(self, view: View, run: Run, space: WSpace, first: Tensor) -> Descent:
+        """Descends single styles from ``first`` ``(pool, w_dim)``, of which a key's second number names the row.
+
+        The paper's loss is a mean over its batch: Adam takes the same steps whatever factor that is.
+        """
+        crop, crops = RandomCrop(self.crop_scale), Uniform(run, "crops")
+
+        def start(keys: Sequence[Key]) -> State:
+            w = first[[i for _, i in keys]]
+            return {"w": w, "m": torch.zeros_like(w), "s": torch.zeros_like(w)}
+
+        def step(keys: Sequence[Key], state: State, t: int) -> Tensor:
+            w = state["w"].requires_grad_(True)
+            with run.autocast():
+                o = view.logits(crop(space.pictures(w), crops.at(keys, t)))
+            loss = self.identity_loss(o.float(), labels_of(keys, run))
+            (g,) = torch.autograd.grad(loss.sum(), w)
+            lr = self.lr * 0.1 ** sum(t >= milestone for milestone in self.milestones)
+            state["w"], state["m"], state["s"] = adam(w.detach(), g, state["m"], state["s"], t, lr, BETAS)
+            return loss.detach()
+
+        return Descent(start, step, lambda state: space.pictures(state["w"]))
+
+    def identity_loss(self, o: Tensor, y: Tensor) -> Tensor:
+        """What it descends; see `harness.types.Guided`."""
+        return IDENTITY_LOSSES[self.identity](o, y)

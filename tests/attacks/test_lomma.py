@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unveil.attacks.gmi import GMI
+from unveil.attacks.kedmi import KEDMI
+from unveil.attacks.lomma import LOMMA, mean_feature
+from unveil.harness.classifier import Classifier
+from unveil.harness.errors import AccessError, UnveilError
+from unveil.harness.global_rng import seeded
+from unveil.harness.run import Run
+from unveil.harness.types import Access, Images, Ingredients, Spec, View, draw_normal
+
+LABELS = torch.tensor([0, 2])
+SHAPE = (1, 2, 3)
+STUDENTS = (Spec("plain_cnn", {"width": 4}), Spec("small_resnet", {"width": 4}))
+BASES = pytest.mark.parametrize("base", ["gmi", "kedmi"])
+
+
+def student(seed: int) -> Classifier:
+    """Logits ``W (x - .5)``."""
+    with seeded(Run("student")):
+        head = nn.Linear(6, 3, bias=False)
+    head.weight.data = torch.randn(3, 6, generator=torch.Generator().manual_seed(seed)) * 3
+    return Classifier({"flat": nn.Flatten()}, head, classes=3, mean=(0.5,), std=(1.0,))
+
+
+@pytest.fixture
+def helped(ingredients: Ingredients) -> Ingredients:
+    public = torch.rand(300, *SHAPE, generator=torch.Generator().manual_seed(1))
+    return Ingredients(ingredients.prior, Images(public, torch.full((300,), -1)), (student(1), student(2)))
+
+
+def lomma(base: Any, **settings: Any) -> LOMMA:
+    return LOMMA(base, students=STUDENTS, samples=2, **settings)
+
+
+def weights(target: Classifier, helped: Ingredients) -> list[Any]:
+    return [model.head.weight.detach().numpy().astype(np.float64) for model in (target, *helped.surrogates)]
+
+
+def test_the_baseline_is_the_base_bit_for_bit(view: View, ingredients: Ingredients, run: Run) -> None:
+    settings = {"steps": 70, "identity_weight": 7.0, "batch": 3}
+    pairs = (
+        (LOMMA("gmi", "baseline", samples=2, lr=0.1, **settings), GMI(restarts=2, lr=0.1, **settings)),
+        (LOMMA("kedmi", "baseline", samples=2, **settings), KEDMI(draws=2, clamp=True, **settings)),
+    )
+    for ours, theirs in pairs:
+        assert ours.surrogates() == ()
+        assert ours.needs() == theirs.needs()
+        found = [attack.reconstruct(view, ingredients, LABELS, run).pixels for attack in (ours, theirs)]
+        assert torch.equal(*found)
+
+
+def test_defaults_are_those_of_the_bases() -> None:
+    assert LOMMA("gmi").attack() == GMI()
+    assert LOMMA("kedmi").attack() == KEDMI(clamp=True)
+
+
+def test_the_mean_feature_is_numpys_and_asked_for_once(view: View, helped: Ingredients, run: Run) -> None:
+    f = (helped.public.pixels.numpy().reshape(300, 6) - 0.5).astype(np.float64)
+    np.testing.assert_allclose(mean_feature(view, helped.public, 5050, run), f.mean(0), atol=1e-6)
+    assert (view.spent.queries, view.spent.gradients) == (300, 0)
+    some = mean_feature(view, helped.public, 40, run)
+    drawn = torch.randperm(300, generator=run.generator("reference"))[:40]
+    np.testing.assert_allclose(some, f[drawn.numpy()].mean(0), atol=1e-6)
+    assert view.spent.queries == 340
+
+
+def test_each_variants_loss_is_the_one_worked_in_numpy(
+    target: Classifier, view: View, helped: Ingredients, run: Run
+) -> None:
+    x = torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(3))
+    f = x.numpy().reshape(2, 6).astype(np.float64) - 0.5
+    outputs = [f @ w.T for w in weights(target, helped)]
+    p_reg = helped.public.pixels.numpy().reshape(300, 6).astype(np.float64).mean(0) - 0.5
+
+    def logit(o: Any) -> Any:
+        return -o[[0, 1], [0, 2]]
+
+    def ce(o: Any) -> Any:
+        return np.log(np.exp(o).sum(1)) + logit(o)
+
+    regulariser = ((f - p_reg) ** 2).mean(1)
+    expected = {
+        "baseline": ce(outputs[0]),
+        "logit": logit(outputs[0]) + 0.5 * regulariser,
+        "aug": np.mean([ce(o) for o in outputs], axis=0),
+        "both": np.mean([logit(o) for o in outputs], axis=0) + 0.5 * regulariser,
+    }
+    for variant, value in expected.items():
+        attack = lomma("gmi", variant=variant, feature_weight=0.5)
+        given = helped if attack.surrogates() else replace(helped, surrogates=())
+        np.testing.assert_allclose(attack.identity(view, given, run)(x, LABELS), value, rtol=1e-5)
+
+
+def test_the_first_update_is_the_one_worked_in_numpy(
+    target: Classifier, view: View, helped: Ingredients, run: Run
+) -> None:
+    """``g = 2 z + 100 · .1 (-mean_m W_m[y] + 2/6 (f - p_reg))``; z moves by -1.9 · .02 g / 60, then is clipped."""
+    keys = [(y, r) for y in (0, 2) for r in range(2)]
+    z = draw_normal(run.generators("z", keys), (6,)).numpy().astype(np.float64)
+    slope = np.mean(weights(target, helped), axis=0)[[0, 0, 2, 2]]
+    p_reg = helped.public.pixels.numpy().reshape(300, 6).astype(np.float64).mean(0) - 0.5
+    g = 2 * z + 10 * (-slope + 2 / 6 * (0.1 * z - p_reg))
+    expected = np.clip(z - 1.9 * 0.02 * g / 60, -1, 1)
+    images = lomma("gmi", steps=1).reconstruct(view, helped, LABELS, run)
+    np.testing.assert_allclose((images.pixels.flatten(1) - 0.5) / 0.1, expected, atol=1e-5)
+    assert images.labels.tolist() == [0, 0, 2, 2]
+    assert (view.spent.queries, view.spent.gradients) == (304, 4)  # students are the attacker's own
+    assert all(p.grad is None for model in helped.surrogates for p in model.parameters())
+
+
+@BASES
+def test_finds_the_known_optimum(base: str, target: Classifier, view: View, helped: Ingredients, run: Run) -> None:
+    """All terms are quadratic: ``2 z + .1 λ (-mean_m W_m[y] + 2/6 (.1 z - p_reg)) = 0``."""
+    weight = 2.0
+    slope = np.mean(weights(target, helped), axis=0)[[0, 0, 2, 2]]
+    p_reg = helped.public.pixels.numpy().reshape(300, 6).astype(np.float64).mean(0) - 0.5
+    z = 0.1 * weight * (slope + p_reg / 3) / (2 + 0.1 * weight * 0.1 / 3)
+    assert np.abs(z).max() < 0.9
+    attack = lomma(base, steps=600, lr=0.05, identity_weight=weight, batch_equivalent=1, log_variance_init=-4.0)
+    found = attack.reconstruct(view, helped, LABELS, run).pixels
+    np.testing.assert_allclose((found.flatten(1) - 0.5) / 0.1, z, atol=0.05 if base == "kedmi" else 1e-3)
+
+
+@BASES
+def test_results_depend_on_neither_batch_nor_company(base: str, view: View, helped: Ingredients, run: Run) -> None:
+    """To 1e-5, not to the bit: matrix kernels sum in an order that depends on the size of the batch."""
+    attack = lomma(base, steps=30)
+    both = attack.reconstruct(view, helped, LABELS, run).pixels
+    small = replace(attack, batch=1).reconstruct(view, helped, LABELS, run).pixels
+    alone = attack.reconstruct(view, helped, LABELS[1:], run).pixels
+    torch.testing.assert_close(small, both, atol=1e-5, rtol=0)
+    torch.testing.assert_close(alone, both[2:], atol=1e-5, rtol=0)
+
+
+@BASES
+def test_goes_on_after_a_kill_as_if_nothing_had_been(
+    base: str, view: View, target: Classifier, helped: Ingredients, interrupted: tuple[Run, Run]
+) -> None:
+    attack = lomma(base, steps=4, batch=1)
+    whole = attack.reconstruct(view, helped, LABELS, Run("test"))
+    killed, heir = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        attack.reconstruct(View(target, Access.WHITE_BOX, SHAPE), helped, LABELS, killed)
+    assert killed.load(base) is not None
+    taken_up = View(target, Access.WHITE_BOX, SHAPE)
+    assert torch.equal(attack.reconstruct(taken_up, helped, LABELS, heir).pixels, whole.pixels)
+    assert taken_up.spent == view.spent
+
+
+@pytest.mark.parametrize("variant", ["baseline", "logit", "aug", "both"])
+@pytest.mark.parametrize("access", [Access.SCORES, Access.LABELS])
+def test_less_access_is_refused(
+    variant: Any, access: Access, target: Classifier, helped: Ingredients, run: Run
+) -> None:
+    attack = lomma("gmi", variant=variant)
+    given = helped if attack.surrogates() else replace(helped, surrogates=())
+    with pytest.raises(AccessError):
+        attack.reconstruct(View(target, access, SHAPE), given, LABELS, run)
+
+
+def test_the_right_students_or_none(view: View, ingredients: Ingredients, helped: Ingredients, run: Run) -> None:
+    with pytest.raises(UnveilError, match="given 0 students"):
+        lomma("gmi").reconstruct(view, ingredients, LABELS, run)
+    with pytest.raises(UnveilError, match="given 2 students"):
+        lomma("gmi", variant="logit").reconstruct(view, helped, LABELS, run)
+    with pytest.raises(ValueError, match="students repeat"):
+        LOMMA(students=(STUDENTS[0], STUDENTS[0]))
+
+
+def test_says_what_it_descends() -> None:
+    o = torch.tensor([[1.0, 2.0, 0.0]])
+    y: Tensor = torch.tensor([1])
+    assert LOMMA().identity_loss(o, y).item() == -2.0
+    torch.testing.assert_close(LOMMA(variant="aug").identity_loss(o, y), F.cross_entropy(o, y, reduction="none"))
