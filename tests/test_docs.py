@@ -13,7 +13,7 @@ from unveil.harness import plugins
 from unveil.harness.cli.app import app
 from unveil.harness.conformance import check
 from unveil.harness.graph import expand
-from unveil.harness.plan import DefensePart, EvaluatorPart, Plan, PlanFile, TargetPart, parse
+from unveil.harness.plan import AttackPart, DefensePart, EvaluatorPart, Plan, PlanFile, TargetPart, parse
 from unveil.harness.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
@@ -98,7 +98,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_key_of_a_plan_is_explained() -> None:
     text = (ROOT / "docs" / "plans.md").read_text(encoding="utf-8")
-    keys = {name for part in (Plan, TargetPart, EvaluatorPart, DefensePart) for name in part.model_fields}
+    keys = {name for part in (Plan, TargetPart, EvaluatorPart, DefensePart, AttackPart) for name in part.model_fields}
     keys |= {field.name for field in fields(Recipe)}
     missing = sorted(
         key for key in keys if f"`{key}`" not in text and not re.search(rf"(?m)^\W*{key} = |^\[+{key}\]", text)
