@@ -129,6 +129,10 @@ class Setup:
         """What each control is for, by its name."""
         return {row.attack: role(row) for row in self.rows if role(row)}
 
+    def named(self, role: str) -> tuple[str, ...]:
+        """The controls of one role."""
+        return tuple(a for a in self.controls if self.roles[a] == role)
+
     @property
     def headline(self) -> Column | None:
         """The figure that leads: attack accuracy by the first judge, else the first about an attack."""

@@ -35,6 +35,7 @@ from unveil.leaderboard.figures import (
     setups,
     utility,
 )
+from unveil.leaderboard.scale import scales
 from unveil.leaderboard.scatter import scatter
 from unveil.leaderboard.tradeoff import COSTS, span_of, told, tradeoffs
 from unveil.leaderboard.verdict import verdict
@@ -175,6 +176,7 @@ def _section(index: int, setup: Setup, results: Results) -> dict[str, Any]:
         "broken": broken(setup),
         "tradeoffs": tradeoffs(setup),
         "fisher": fisher.section(setup),
+        "scales": scales(setup, matrices, results.judges),
     }
 
 

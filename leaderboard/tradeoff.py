@@ -207,13 +207,11 @@ def _point(rows: Sequence[Row], leak: Column, utility: Column) -> tuple[Strength
         return None, reasons[0].split("\n")[0] if reasons else "no seed has both leakage and utility"
     leaks, utilities = zip(*pairs, strict=True)
     first = rows[0]
-    averaged = (
-        _averaged([estimate(f) for f in some], column) for some, column in ((utilities, utility), (leaks, leak))
-    )
-    return Strength(first.defense, first.strength or first.defense, *averaged), ""
+    means = (averaged([estimate(f) for f in some], column) for some, column in ((utilities, utility), (leaks, leak)))
+    return Strength(first.defense, first.strength or first.defense, *means), ""
 
 
-def _averaged(seeds: Sequence[Estimate], column: Column) -> Estimate:
+def averaged(seeds: Sequence[Estimate], column: Column) -> Estimate:
     """Mean over seeds; a person who was attacked with some seeds only has the mean over those."""
     people = dict.fromkeys(name for seed in seeds for name in seed.per_identity)
     own = {name: fmean(s.per_identity[name] for s in seeds if name in s.per_identity) for name in people}
@@ -233,8 +231,8 @@ class _Drawn:
         known = len(names) > 1 and all(p.utility.per_identity and p.leak.per_identity for p in points)
         self.people = min(len(points[0].leak.per_identity), len(points[0].utility.per_identity)) if known else 0
         weights = draws(len(names), resamples) if self.people > 1 else np.empty((0, len(names)))
-        self.utility = {p.defense: _values(p.utility, names, weights) for p in points}
-        self.leak = {p.defense: _values(p.leak, names, weights) for p in points}
+        self.utility = {p.defense: over_draws(p.utility, names, weights) for p in points}
+        self.leak = {p.defense: over_draws(p.leak, names, weights) for p in points}
 
     def answer(self, values: Numbers, reason: str = "", limits: tuple[float, float] = (-1, 1)) -> Answer:
         """First value with its interval; without a number for nearly all draws there is none.
@@ -259,7 +257,17 @@ class _Drawn:
         return Answer(Estimate(value, low, high, identities=self.people))
 
 
-def _values(found: Estimate, names: Sequence[str], weights: Numbers) -> Numbers:
+def over_draws(found: Estimate, names: Sequence[str], weights: Numbers) -> Numbers:
+    """The value as measured, then its mean over the people of each draw.
+
+    Args:
+        found: With a value per person, unless there are no draws.
+        names: Of all people that are drawn from ``(P,)``.
+        weights: How often each is drawn, ``(draws, P)``.
+
+    Returns:
+        ``(1 + draws,)``; NaN for a draw without a person who has a value.
+    """
     known = np.array([name in found.per_identity for name in names], dtype=np.float64)
     values = np.array([found.per_identity.get(name, 0.0) for name in names])
     count = weights @ known

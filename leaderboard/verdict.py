@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from unveil.harness.rows import Judge
-from unveil.leaderboard.estimates import Estimate, better, difference
+from unveil.leaderboard.comparing import ALPHA, Comparison, comparisons, smallest
+from unveil.leaderboard.estimates import Estimate, better
 from unveil.leaderboard.figures import BASELINE, HEADLINE, Matrix, Setup, floor, judge_warnings, matrix, utility
+from unveil.leaderboard.scale import faults
 from unveil.leaderboard.wording import bare, full, listing, number, plural, span
 
-Tone = Literal["less", "more", "tie", "warning", "plain"]
+Tone = Literal["less", "more", "tie", "fault", "warning", "plain"]
 _NAMED = 4  # so many defenses fit in a sentence
 
 
@@ -20,7 +22,8 @@ class Point:
     """One finding.
 
     Attributes:
-        tone: ``less`` or ``more`` leakage than the baseline, a ``tie``, a ``warning``, or plain.
+        tone: ``less`` or ``more`` leakage than the baseline, a ``tie``, a ``fault`` of the benchmark, a ``warning``, or
+            plain.
         text: In words.
     """
 
@@ -34,7 +37,7 @@ class Verdict:
 
     Attributes:
         lead: One sentence.
-        points: Findings that it rests on or that limit it.
+        points: Findings that it rests on or that limit it, faults of the benchmark first.
     """
 
     lead: str
@@ -51,8 +54,8 @@ def verdict(setup: Setup, judges: Sequence[Judge]) -> Verdict:
     if setup.headline is None:
         return Verdict("Nothing was scored, so nothing can be said.", (*_judges(setup, judges), *_broken(setup)))
     found = matrix(setup, setup.headline)
-    points = [*_basis(found), *_comparisons(found), *_best(found), *_useful(setup), *_above_floor(found, setup)]
-    points += [*_left_out(found, setup), *_judges(setup, judges), *_broken(setup)]
+    points = [*_judges(setup, judges), *_basis(found), *_comparisons(found), *_detectable(found), *_best(found)]
+    points += [*_useful(setup), *_above_floor(found, setup), *_left_out(found, setup), *_broken(setup)]
     return Verdict(_lead(found, setup, judges), tuple(points))
 
 
@@ -94,9 +97,11 @@ def _usefulness(found: Matrix, setup: Setup) -> str:
 
 def _doubt(found: Matrix, setup: Setup, judges: Sequence[Judge]) -> str:
     """Why the numbers say nothing about any defense, if so."""
-    unfit = [j for j in judges if (j.data, j.name) == (setup.data, found.column.judge) and judge_warnings(j)]
+    mine = [j for j in judges if (j.data, j.name) == (setup.data, found.column.judge)]
+    unfit = [text for j in mine for text in judge_warnings(j)]
+    unfit += [fault.text for fault in faults(setup, judges) if fault.judge == found.column.judge and fault.voids]
     if unfit:
-        return f"But the judge is not fit to judge ({judge_warnings(unfit[0])[0]}), so nothing can be concluded."
+        return f"But the judge is not fit to judge ({unfit[0]}), so nothing can be concluded."
     low, base = floor(found, setup), found.means.get(BASELINE)
     if low and base and not better(low, base, found.column.direction):
         return "But that cannot be told apart from pure luck, so nothing can be concluded about any defense."
@@ -107,14 +112,12 @@ def _conclusion(found: Matrix) -> str:
     others = [d for d in found.means if d != BASELINE]
     if BASELINE not in found.means or not others:
         return "There is no undefended target to compare with." if others else "There is no defense to compare with."
-    base, direction = found.means[BASELINE], found.column.direction
-    less = [d for d in others if better(found.means[d], base, direction)]
-    more = [d for d in others if better(base, found.means[d], direction)]
-    ties = [d for d in others if d not in less and d not in more]
+    compared = comparisons(found)
+    less, more, ties = ([c.defense for c in compared if c.side == side] for side in ("less", "more", "tie"))
     than = [f"{_leak(less)} less than no defense"] if less else []
     than += [f"{_leak(more)} more than no defense"] if more else []
     told = f"cannot be told apart from {'it' if than else 'no defense'}"
-    than += [f"{_some(ties)} {told}: the intervals overlap, so nothing can be concluded"] if ties else []
+    than += [f"{_some(ties)} {told}: the difference may be chance, so nothing can be concluded"] if ties else []
     return "; ".join(than) + "."
 
 
@@ -135,29 +138,47 @@ def _basis(found: Matrix) -> list[Point]:
 
 
 def _comparisons(found: Matrix) -> list[Point]:
-    if BASELINE not in found.means:
-        return []
-    base = found.means[BASELINE]
-    return [_comparison(found, d, found.means[d], base) for d in found.means if d != BASELINE]
+    said = {"less": "leaks less than", "more": "leaks more than", "tie": "cannot be told apart from"}
+    return [
+        Point(c.side, f"{c.defense} {said[c.side]} the undefended target{_gap(found, c)}.") for c in comparisons(found)
+    ]
 
 
-def _comparison(found: Matrix, defense: str, mine: Estimate, base: Estimate) -> Point:
-    gap = _gap(found, difference(mine, base))
-    if better(mine, base, found.column.direction):
-        return Point("less", f"{defense} leaks less than the undefended target{gap}.")
-    if better(base, mine, found.column.direction):
-        return Point("more", f"{defense} leaks more than the undefended target{gap}.")
-    return Point("tie", f"{defense} cannot be told apart from the undefended target: their intervals overlap{gap}.")
-
-
-def _gap(found: Matrix, gap: Estimate | None) -> str:
-    if gap is None:
-        return ""
-    unit = found.column.unit
+def _gap(found: Matrix, compared: Comparison) -> str:
+    gap, p = compared.gap, compared.p
+    if gap is None or p is None:
+        return ": their intervals overlap" if compared.side == "tie" else ": their intervals share no point"
     sign = "+" if gap.value > 0 else ""
-    points = " points" if unit == "share" else ""
-    text = f"{sign}{bare(gap.value, unit)}{points} {span(gap, unit)}"
-    return f" (difference, paired over the same {gap.identities} people: {text})"
+    text = f"{sign}{_points(found, gap.value)} {span(gap, found.column.unit)}"
+    chance = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+    many = f" after Holm’s correction for {compared.family} comparisons" if compared.family > 1 else ""
+    return f" (difference, paired over the same {gap.identities} people: {text}; {chance}{many})"
+
+
+def _points(found: Matrix, value: float) -> str:
+    unit = found.column.unit
+    return bare(value, unit) + (" points" if unit == "share" else "")
+
+
+def _detectable(found: Matrix) -> list[Point]:
+    """What this plan could have found, so that nobody takes "not told apart" for "equal"."""
+    compared = comparisons(found)
+    known = smallest(compared)
+    if not known:
+        return []
+    least, most = bare(min(known.values()), found.column.unit), _points(found, max(known.values()))
+    each = f" ({', '.join(f'{d} {bare(v, found.column.unit)}' for d, v in known.items())})" if len(known) > 1 else ""
+    size = most if most.split()[0] == least else f"{least} to {most}, depending on the defense"
+    people = max(c.gap.identities for c in compared if c.gap)
+    corrected = "; more with the correction for several comparisons" if len(known) > 1 else ""
+    return [
+        Point(
+            "plain",
+            f"Minimum detectable difference with these {people} people: {size}{each if len(known) <= _NAMED else ''}. "
+            f"So large must a true difference from no defense be to be found 8 times in 10 "
+            f"(at {number(ALPHA, 'share')}, two-sided{corrected}); smaller ones may exist unseen.",
+        )
+    ]
 
 
 def _best(found: Matrix) -> list[Point]:
@@ -217,12 +238,9 @@ def _left_out(found: Matrix, setup: Setup) -> list[Point]:
 
 
 def _judges(setup: Setup, judges: Sequence[Judge]) -> list[Point]:
-    mine = [j for j in judges if j.data == setup.data]
-    return [
-        Point("warning", f"Judge {j.name} {said}: the benchmark is at fault here, not a defense.")
-        for j in mine
-        for said in judge_warnings(j)
-    ]
+    said = [(j.name, text) for j in judges if j.data == setup.data for text in judge_warnings(j)]
+    said += [(fault.judge, fault.text) for fault in faults(setup, judges)]
+    return [Point("fault", f"Judge {name} {text}: the benchmark, not the defense, is at fault.") for name, text in said]
 
 
 def _broken(setup: Setup) -> list[Point]:

@@ -102,7 +102,7 @@ def test_the_verdict_says_what_the_intervals_allow(setup: Setup, results: Result
     said = verdict(setup, results.judges)
     assert "none (undefended) lets 46\u00a0% [41,\u00a052] of reconstructions be recognised" in said.lead
     assert "tl_dmi and tl_dmi+bido leak less than no defense" in said.lead
-    assert "bido cannot be told apart from it: the intervals overlap, so nothing can be concluded" in said.lead
+    assert "bido cannot be told apart from it: the difference may be chance, so nothing can be concluded" in said.lead
     texts = " ".join(p.text for p in said.points)
     assert "Failed: bido × kedmi (seed 1) and tl_dmi+bido × kedmi (seed 1)" in texts
     assert "Left out of the averages, since not scored on every defense: kedmi" in texts
