@@ -10,8 +10,9 @@ PLAN   ?= quick
 run: $(VENV)/.run  ## the quick matrix, ending in a leaderboard
 	$(BIN)/unveil run $(PLAN)
 
+# Two workers of one thread each: two threads of one torch wait for each other more than they help.
 test: $(VENV)/.test  ## the default test suite
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 slow: $(VENV)/.test  ## tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
