@@ -54,6 +54,8 @@ class Data:
         checksum: Hash of all pixels and labels.
         disjoint: How it is known that no private person is among the public ones.
         publishable: Whether pictures from this data set, and reconstructions of them, may be shown on a page.
+        anchors: What each private person looks like at heart ``(classes, C, H, W)`` float32 in [0, 1] with 256 levels,
+            in the order of the labels; None where nobody knows, as for photographs. For judging only.
     """
 
     train: Images
@@ -64,6 +66,7 @@ class Data:
     checksum: str
     disjoint: str
     publishable: bool = False
+    anchors: Tensor | None = None
 
     @property
     def classes(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Annotated, ClassVar
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unveil.harness import assets
-from unveil.harness.data.splits import Pictures, Shares, assemble, to_uint8
+from unveil.harness.data.splits import Pictures, Shares, assemble, to_float, to_uint8
 from unveil.harness.models.dcgan import DCGAN, load_digiface
 from unveil.harness.run import Bar, Run, draw_normal
 from unveil.harness.types import Data
@@ -92,7 +92,8 @@ class People:
         with run.progress("drawing people", total) as bar:
             hidden = self._draw(network, "private", private, self.pictures, bar)
             shown = self._draw(network, "public", public, self.public_pictures, bar)
-        return assemble(hidden, shown, Shares(self.test, self.validation, self.seed), publishable=True)
+        data = assemble(hidden, shown, Shares(self.test, self.validation, self.seed), publishable=True)
+        return replace(data, anchors=self._portraits(network, private))
 
     def _source(self) -> Run:
         """The data set's own randomness: the same people in whatever plan and whatever node they are drawn."""
@@ -113,14 +114,23 @@ class People:
         return Pictures(torch.cat(pixels), torch.tensor([person for person, _ in keys]), names)
 
     @torch.no_grad()
+    def _portraits(self, network: DCGAN, anchors: Tensor) -> Tensor:
+        """The pictures of the anchors themselves ``(N, 3, size, size)``, in neutral light and without noise."""
+        return to_float(to_uint8(self._sized(torch.cat([network(a) for a in anchors.split(CHUNK)]))))
+
+    @torch.no_grad()
     def _photograph(self, network: DCGAN, side: str, anchors: Tensor, keys: Sequence[Key]) -> Tensor:
         """Pictures ``(len(keys), 3, size, size)`` uint8 of the keys' people; each picture has an own generator."""
         own = self._source().generators(f"{side} picture", keys)
         a = anchors[[person for person, _ in keys]]
         z = sqrt(1 - self.spread**2) * a + self.spread * draw_normal(own, (DCGAN.latent,))
-        x = network(z)
-        if self.size != x.shape[-1]:
-            x = F.interpolate(x, size=(self.size, self.size), mode="bilinear", antialias=True)
+        x = self._sized(network(z))
         light = torch.cat([torch.rand(1, generator=g) for g in own])[:, None, None, None]
         x = x * (1 + self.exposure * (2 * light - 1)) + self.noise * draw_normal(own, x.shape[1:])
         return to_uint8(x).contiguous()
+
+    def _sized(self, x: Tensor) -> Tensor:
+        """Pictures at the height and width asked for."""
+        if self.size == x.shape[-1]:
+            return x
+        return F.interpolate(x, size=(self.size, self.size), mode="bilinear", antialias=True)

@@ -178,6 +178,7 @@ def assemble(
         checksum=_checksum(parts, private.names),
         disjoint=disjoint,
         publishable=publishable,
+        anchors=None,  # a data set that knows them adds them
     )
 
 
@@ -247,12 +248,14 @@ def _in_words(private: Pictures, public: Pictures) -> str:
 
 
 def to_tensors(data: Data) -> dict[str, Tensor]:
-    """All pictures as 8-bit pixels and labels, for the store."""
+    """All pictures as 8-bit pixels and labels, and anchors where they are known, for the store."""
     tensors: dict[str, Tensor] = {}
     for part in PARTS:
         images: Images = getattr(data, part)
         tensors[f"{part}.pixels"] = to_uint8(images.pixels)
         tensors[f"{part}.labels"] = images.labels
+    if data.anchors is not None:
+        tensors["anchors"] = to_uint8(data.anchors)
     return tensors
 
 
@@ -275,4 +278,5 @@ def from_tensors(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Data
         checksum=meta["checksum"],
         disjoint=meta["disjoint"],
         publishable=meta["publishable"],
+        anchors=to_float(tensors["anchors"]) if "anchors" in tensors else None,
     )

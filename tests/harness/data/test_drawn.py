@@ -73,6 +73,7 @@ def test_anchors_are_the_truth(people):
     assert shown.shape == (3, 100)
     with torch.no_grad():
         faces = load_digiface()(hidden)
+    assert (people.anchors - faces).abs().max() < 0.6 / 255
     pixels, labels = private(people)
     nearest = torch.cdist(pixels.flatten(1), faces.flatten(1)).argmin(1)
     assert (nearest == labels).float().mean() > 0.9
@@ -91,6 +92,7 @@ def test_people_of_another_size():
     needs("digiface")
     data = People(**SMALL | {"size": 32, "public": 1, "private": 2}).load(RUN)
     assert data.train.shape == (3, 32, 32)
+    assert data.anchors.shape == (2, 3, 32, 32)
 
 
 def test_too_few_pictures_for_the_shares():

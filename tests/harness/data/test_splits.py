@@ -1,6 +1,7 @@
 """Splits: stratified, seeded, lossless, and no private person among the public ones."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -83,6 +84,14 @@ def test_every_8_bit_value_survives():
     values = torch.arange(256, dtype=torch.uint8)
     assert torch.equal(to_uint8(to_float(values)), values)
     assert to_uint8(torch.tensor([-1.0, 0.5, 2.0])).tolist() == [0, 128, 255]
+
+
+def test_anchors_travel_where_they_are_known():
+    data = assemble(PRIVATE, PUBLIC, SHARES, publishable=True)
+    assert "anchors" not in to_tensors(data)  # so older artefacts can still be read
+    assert from_tensors(to_tensors(data), to_meta(data)).anchors is None
+    known = replace(data, anchors=data.train.pixels[:2])
+    assert torch.equal(from_tensors(to_tensors(known), to_meta(known)).anchors, data.train.pixels[:2])
 
 
 def test_round_trip_through_tensors_and_json():
