@@ -159,6 +159,18 @@ _ALL = (
         what="Inception weights of the standard FID (pytorch-fid); placed by hand",
         home="https://github.com/mseitzer/pytorch-fid/releases/tag/fid_weights",
     ),
+    Asset(
+        name="alexnet",
+        wheel="",
+        version="1",
+        wheel_sha256="",
+        member="alexnet-owt-7be5be79.pth",
+        member_sha256="7be5be79",
+        size=244_408_911,
+        licence="BSD-3-Clause",
+        what="ImageNet weights of torchvision's AlexNet, for LPIPS; placed by hand",
+        home="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    ),
 )
 ASSETS: Mapping[str, Asset] = MappingProxyType({asset.name: asset for asset in _ALL})
 

@@ -32,7 +32,7 @@ SETTINGS = {
     ("attacks", "kedmi"): [{}, {"clamp": True}],
     ("attacks", "lomma"): [{}, {"base": "kedmi"}, {"variant": "aug"}],
 }
-SLOW = {("metrics", "fid"): [{"minimum": 8}]}
+SLOW = {("metrics", name): [{"minimum": 8}] for name in ("fid", "kid", "prdc")}
 
 
 def cases(table):

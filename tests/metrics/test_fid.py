@@ -6,14 +6,14 @@ from unveil.harness import assets
 from unveil.harness.errors import AssetError, WeightsError
 from unveil.harness.run import Run
 from unveil.harness.types import Images
-from unveil.metrics import fid
+from unveil.metrics import image_features
 from unveil.metrics.fid import FID
 from unveil.metrics.frechet import frechet_distance
 
 
 @pytest.fixture(autouse=True)
 def forget(monkeypatch):
-    monkeypatch.setattr(fid, "_private", {})
+    monkeypatch.setattr(image_features, "_private", {})
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def mean_colours(monkeypatch):
         calls.append(len(x))
         return torch.cat([x.mean((2, 3)), x.std((2, 3))], 1)
 
-    monkeypatch.setattr(fid, "_network", lambda name, run: features)
-    monkeypatch.setattr(fid.assets, "path_if_present", lambda name: None)
+    monkeypatch.setattr(image_features, "_network", lambda name, run: features)
+    monkeypatch.setattr(image_features.assets, "path_if_present", lambda name: None)
     return calls
 
 
@@ -59,15 +59,15 @@ def test_private_features_are_computed_once_and_few_are_kept(build, mean_colours
     assert sum(mean_colours) == 3 * 80
     for each in range(13, 20):
         FID().measure(build(fakes=faces(4, each, 3), train=train, people=4))
-    assert len(fid._private) == fid.KEPT
+    assert len(image_features._private) == image_features.KEPT
 
 
 def test_thinning_is_even_and_the_same_every_time():
     labels = torch.tensor([0] * 10 + [1] * 3 + [2] * 10)
-    chosen = fid._thinned(labels, 12, Run("x"), "reals")
+    chosen = image_features._thinned(labels, 12, Run("x"), "reals")
     assert labels[chosen].bincount().tolist()[1] == 3
     assert sorted(labels[chosen].bincount().tolist()) == [3, 4, 5]
-    assert torch.equal(chosen, fid._thinned(labels, 12, Run("x"), "reals"))
+    assert torch.equal(chosen, image_features._thinned(labels, 12, Run("x"), "reals"))
 
 
 def test_too_few_are_not_scored(build, mean_colours):
@@ -79,21 +79,21 @@ def test_too_few_are_not_scored(build, mean_colours):
 
 
 def test_missing_inception_is_not_scored_and_auto_says_what_it_took(build, monkeypatch):
-    monkeypatch.setattr(fid.assets, "path_if_present", lambda name: None)
+    monkeypatch.setattr(image_features.assets, "path_if_present", lambda name: None)
     (m,) = FID(extractor="inception").measure(build(fakes=faces(4, 20, 1), train=faces(4, 20, 0), people=4))
     assert (m.column, m.value) == ("FID (Inception)", None)
     assert "pt_inception-2015-12-05" in m.reason
     absent = FID(extractor="inception").content()
     auto = FID().content()
-    monkeypatch.setattr(fid.assets, "path_if_present", lambda name: "there")
+    monkeypatch.setattr(image_features.assets, "path_if_present", lambda name: "there")
     assert FID(extractor="inception").content() != absent
     assert FID().content() == FID(extractor="inception").content() != auto
 
 
 def test_a_file_that_is_not_inception_is_an_error(build, monkeypatch, tmp_path):
     torch.save({}, tmp_path / "weights.pth")
-    monkeypatch.setattr(fid.assets, "path_if_present", lambda name: tmp_path / "weights.pth")
-    monkeypatch.setattr(fid.assets, "path", lambda name: tmp_path / "weights.pth")
+    monkeypatch.setattr(image_features.assets, "path_if_present", lambda name: tmp_path / "weights.pth")
+    monkeypatch.setattr(image_features.assets, "path", lambda name: tmp_path / "weights.pth")
     with pytest.raises(WeightsError):
         FID().measure(build(fakes=faces(4, 20, 1), train=faces(4, 20, 0), people=4))
 
@@ -108,8 +108,10 @@ def test_lite0_features(build, channels):
     (m,) = FID(extractor="efficientnet_lite0", minimum=10).measure(build(fakes=fakes, train=train, people=4))
     assert m.column == "FID (EfficientNet-Lite0)"
     assert m.value > 0
-    network = fid._network("efficientnet_lite0", Run("other"))
+    network = image_features._network("efficientnet_lite0", Run("other"))
     with torch.no_grad():
-        x, y = (network(fid.as_pictures(i.pixels).expand(-1, 3, -1, -1)).double().numpy() for i in (fakes, train))
+        x, y = (
+            network(image_features.as_pictures(i.pixels).expand(-1, 3, -1, -1)).double().numpy() for i in (fakes, train)
+        )
     assert x.shape == (20, 1280)
     assert m.value == pytest.approx(frechet_distance(x, y), rel=1e-4)

@@ -1,0 +1,140 @@
+"""Precision, recall, density and coverage of the reconstructions against the private pictures.
+
+With B(z) the ball about z that reaches its k-th nearest neighbour within z's own set, reals y and fakes x:
+
+    precision = mean over x of 1[x in some B(y)]             (Kynkaanniemi et al. 2019, eq. 1-2)
+    recall    = mean over y of 1[y in some B(x)]
+    density   = mean over x of (number of B(y) that hold x) / k        (Naeem et al. 2020, eq. 4)
+    coverage  = mean over y of 1[B(y) holds some x]                    (ibid., eq. 5)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from unveil.harness.types import Direction, Evidence, Measurement, Metric
+from unveil.metrics.image_features import Clouds, Extractor, clouds, content, titled
+
+Array = NDArray[np.float64]
+ROWS = 1024  # of a distance matrix in memory at once
+EDGE = 1e-5  # share of a squared radius that counts as its edge, which is outside: rounding must not decide
+SAME = 1e-10  # squared distance, of the largest there can be, below which float32 features are the same picture's
+STATISTICS = {"precision": 1.0, "recall": 1.0, "density": np.inf, "coverage": 1.0}  # and their largest values
+
+
+@dataclass(frozen=True)
+class PRDC(Metric):
+    """How many reconstructions look like private pictures (precision, density), and how many of these they reach.
+
+    Recall and coverage are shares of the private training pictures. Coverage and density are less swayed by outliers
+    than recall and precision. Standard definitions, over all attacked people together and not person by person:
+    "like a private picture" means like anybody's. Network, pictures and their equal number are those of ``fid``, and
+    the columns name the network. Intervals are over people, with everybody's neighbourhoods as they are.
+
+    Attributes:
+        k: Which nearest neighbour within its own set a picture's neighbourhood reaches.
+        extractor: ``inception`` or ``efficientnet_lite0``, which is not scored where its weights are missing, or
+            ``auto``: Inception where its weights are, else EfficientNet-Lite0.
+        minimum: Fewest pictures in each set to give a number for.
+    """
+
+    paper: ClassVar[str] = "Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, ICML 2020"
+    about: ClassVar[str] = "attack"
+    needs_evaluator: ClassVar[bool] = False
+
+    k: Annotated[int, Field(ge=1)] = 3
+    extractor: Extractor = "auto"
+    minimum: Annotated[int, Field(ge=2)] = 50
+
+    def content(self) -> Mapping[str, str]:
+        """Which weights are used: placing the Inception file makes another measurement."""
+        return content(self.extractor)
+
+    def measure(self, evidence: Evidence) -> Sequence[Measurement]:
+        """Columns: precision, recall, density and coverage.
+
+        Raises:
+            AssetError: If the EfficientNet-Lite0 weights cannot be fetched, which another try may mend.
+        """
+        found = clouds(self.extractor, max(self.minimum, self.k + 1), evidence)
+        if isinstance(found, str):
+            return [Measurement(*self._column(name), reason=found) for name in STATISTICS]
+        return list(self._scored(found))
+
+    def _column(self, name: str) -> tuple[str, str, Direction, float, float]:
+        unit = "mean count / k" if name == "density" else "share"
+        return titled(name, self.extractor), unit, Direction.LEAKS, 0.0, STATISTICS[name]
+
+    def _scored(self, c: Clouds) -> Iterator[Measurement]:
+        found = compare(c.x, c.y, self.k)
+        values = {
+            "precision": (found.inside > 0, c.x_people),
+            "recall": (found.recalled, c.y_people),
+            "density": (found.inside / self.k, c.x_people),
+            "coverage": (found.covered, c.y_people),
+        }
+        for name, (value, people) in values.items():
+            column = self._column(name)
+            yield Measurement(*column, values=value.astype(np.float64), identities=people, samples=len(c.x))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the balls of each set hold of the other.
+
+    Attributes:
+        inside: How many balls of reals hold each fake ``(N,)``.
+        recalled: Whether some fake's ball holds the real ``(M,)``.
+        covered: Whether the real's own ball holds some fake ``(M,)``.
+    """
+
+    inside: NDArray[np.int64]
+    recalled: NDArray[np.bool_]
+    covered: NDArray[np.bool_]
+
+
+def compare(x: Array, y: Array, k: int) -> Compared:
+    """Compares fakes with reals.
+
+    Args:
+        x: Fakes ``(N, d)``, N > k.
+        y: Reals ``(M, d)``, M > k.
+        k: At least 1.
+    """
+    about_x, about_y = squared_radii(x, k) * (1 - EDGE), squared_radii(y, k) * (1 - EDGE)
+    inside = np.empty(len(x), np.int64)
+    recalled, covered = np.zeros(len(y), np.bool_), np.zeros(len(y), np.bool_)
+    for rows, distances in _blocks(x, y):
+        held = distances < about_y
+        inside[rows] = held.sum(1)
+        covered |= held.any(0)
+        recalled |= (distances < about_x[rows, None]).any(0)
+    return Compared(inside, recalled, covered)
+
+
+def squared_radii(x: Array, k: int) -> Array:
+    """Squared distance of each x to its k-th nearest other ``(N,)``."""
+    out = np.empty(len(x))
+    for rows, distances in _blocks(x, x):
+        itself = np.arange(len(distances))
+        distances[itself, rows.start + itself] = np.inf
+        out[rows] = np.partition(distances, k - 1, axis=1)[:, k - 1]
+    return out
+
+
+def _blocks(x: Array, y: Array) -> Iterator[tuple[slice, Array]]:
+    """Squared distances, some rows at a time; 0 between pictures that only rounding tells apart."""
+    centre = y.mean(0)  # |a|^2 + |b|^2 - 2ab cancels less when both are small
+    a, b = x - centre, y - centre
+    a2, b2 = (a**2).sum(1), (b**2).sum(1)
+    same = SAME * (a2.max() + b2.max())
+    for start in range(0, len(x), ROWS):
+        rows = slice(start, start + ROWS)
+        distances = a2[rows, None] + b2 - 2 * a[rows] @ b.T
+        yield rows, np.where(distances > same, distances, 0.0)
