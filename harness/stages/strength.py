@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from unveil.harness.errors import TrainingError
 from unveil.harness.graph import Node
+from unveil.harness.rungs import accuracy
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact
 from unveil.harness.types import Run
@@ -19,7 +19,7 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:  # noqa: ARG001
     tried = bench.artefact(node.parents["ladder"]).record["tried"]
     if "error" in tried[0]:
         raise TrainingError(f"training fails without the defense: {tried[0]['error']}", "a target that trains")
-    chosen = pick([_share(one) for one in tried], node.options["cost"])
+    chosen = pick([None if "error" in one else accuracy(one) for one in tried], node.options["cost"])
     return Artefact({"chosen": chosen, "settings": tried[chosen]["settings"]})
 
 
@@ -37,10 +37,3 @@ def pick(accuracies: Sequence[float | None], cost: float) -> int:
     zero = accuracies[0]
     assert zero is not None
     return max(i for i, found in enumerate(accuracies) if found is not None and zero - found <= cost + ROUNDING)
-
-
-def _share(tried: Mapping[str, Any]) -> float | None:
-    if "error" in tried:
-        return None
-    right, pictures = map(sum, zip(*tried["people"].values(), strict=True))
-    return float(right / pictures)
