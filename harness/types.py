@@ -278,6 +278,8 @@ class Measurement:
         standard_error: Its standard error over identities.
         samples: How many pictures went in.
         reason: Why it is not scored.
+        accepted: Whether each reconstruction, in the attack's order, is taken for the person it should show ``(N,)``.
+            Only of columns that are such a verdict: it is what judges are compared by, picture by picture.
     """
 
     column: str
@@ -291,6 +293,7 @@ class Measurement:
     standard_error: float | None = None
     samples: int = 0
     reason: str | None = None
+    accepted: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
