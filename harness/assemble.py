@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from unveil.harness import panel
 from unveil.harness.rows import Figure, Judge, Picture, Results, Row
 from unveil.harness.rungs import told
 
@@ -48,7 +49,7 @@ def row(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> Row:
         role=cell.role,
         status=_status(bad),
         error=bad[0].error if bad else None,
-        figures=tuple(figures),
+        figures=(*figures, *_panel(cell, outcomes, store)),
         budget=asked.get("budget", {}),
         facts={**_facts(record), **_picked(target, store)} if record else {},
         notes=(*cell.notes, *(_frozen_noise(record, target) if record else ()), *asked.get("notes", ())),
@@ -63,6 +64,12 @@ def _figures(node: Node, outcome: Outcome, store: Store) -> list[Figure]:
         return []
     names = {"metric": node.options["name"], "judge": node.options["judge"] or None}
     return [Figure(**names, column="not available", unit="", direction="", range=(0, 0), reason=outcome.error)]
+
+
+def _panel(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> list[Figure]:
+    """What the judges that were heard make of the cell together."""
+    heard = [store.record(node.key) for node in cell.measures if outcomes[node.key].good]
+    return panel.figures([panel.read(plain) for record in heard for plain in record["verdicts"]])
 
 
 def _names(cell: Cell) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 # These carry questions and answers but decide no number; changing them must not throw results away.
 PLUMBING = frozenset(
     f"unveil.harness.{name}"
-    for name in ("canonical", "errors", "fingerprint", "graph", "plan", "plugins", "rows", "spec", "store")
+    for name in ("canonical", "errors", "fingerprint", "graph", "panel", "plan", "plugins", "rows", "spec", "store")
 )
 
 

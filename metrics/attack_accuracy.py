@@ -13,6 +13,8 @@ from torch import Tensor
 from unveil.harness.types import Direction, Evidence, Measurement, Metric
 from unveil.metrics.judging import evaluator, hits, logits, per_person, reconstructions
 
+VERDICTS = ("top-1", "closed-set top-1")  # columns that say of each picture whether it is taken for the person
+
 
 @dataclass(frozen=True)
 class AttackAccuracy(Metric):
@@ -59,4 +61,7 @@ def _share(
     if values is None:
         return Measurement(column, "share", direction, 0.0, 1.0, reason="the evaluator knows at most 5 classes")
     mean, who = per_person(values, people)
-    return Measurement(column, "share", direction, 0.0, 1.0, values=mean, identities=who, samples=len(values))
+    verdict = values > 0 if column in VERDICTS else None
+    return Measurement(
+        column, "share", direction, 0.0, 1.0, values=mean, identities=who, samples=len(values), accepted=verdict
+    )

@@ -54,8 +54,12 @@ class NearestAnchor(Metric):
             return Measurement(column, "share", direction, 0.0, 1.0, reason=reason)
         own = self._prepared(images.pixels.cpu()) @ self._prepared(data.anchors).T
         people = images.labels.cpu()
-        mean, who = per_person(hits(own, people, 1), people.numpy())
-        return Measurement(column, "share", direction, 0.0, 1.0, values=mean, identities=who, samples=len(images))
+        right = hits(own, people, 1)
+        mean, who = per_person(right, people.numpy())
+        verdict = right > 0 if direction is Direction.LEAKS else None
+        return Measurement(
+            column, "share", direction, 0.0, 1.0, values=mean, identities=who, samples=len(images), accepted=verdict
+        )
 
     def _prepared(self, pixels: Tensor) -> Tensor:
         """Pixels ``(N, C, H, W)`` to centred unit vectors ``(N, CHW)``, whose products are correlations."""

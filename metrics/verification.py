@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -134,7 +134,7 @@ class Verification(Metric):
             if threshold is None:
                 yield from (Measurement(*c, reason=_unresolved(rate, len(found.impostors))) for c in four)
                 continue
-            yield _share(four[0], own > threshold, people)
+            yield replace(_share(four[0], own > threshold, people), accepted=own > threshold)
             yield _share(four[1], found.genuine.scores > threshold, found.genuine.shown)
             yield _share(four[2], found.others.scores > threshold, found.others.claimed)
             yield Measurement(*four[3], value=threshold, standard_error=spread, samples=found.pictures)

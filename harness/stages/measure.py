@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from unveil.harness.errors import JudgeError
+from unveil.harness.errors import JudgeError, UnveilError
 from unveil.harness.graph import Node
 from unveil.harness.intervals import to_figure
+from unveil.harness.panel import Verdict
 from unveil.harness.stages.attack import path, reconstructions
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact
-from unveil.harness.types import Classifier, Evidence, Guided, Metric, Run
+from unveil.harness.types import Classifier, Evidence, Guided, Images, Measurement, Metric, Run
+
+HEADLINE = "top-1"  # column of an evaluator that is its answer; what it would say of private people alone is another
 
 
 def never_the_target(evaluator: Classifier, target: Classifier, label: str) -> None:
@@ -48,8 +52,32 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     if "evaluator" in node.parents:
         evaluator = bench.classifier(node.parents["evaluator"], run)
         never_the_target(evaluator, target, node.label)
-    found = metric.measure(
-        Evidence(bench.data(node.parents["data"]), target, evaluator, **attacked(node, bench), run=run)
-    )
+    evidence = Evidence(bench.data(node.parents["data"]), target, evaluator, **attacked(node, bench), run=run)
+    found = metric.measure(evidence)
     figures = [to_figure(node.options["name"], node.options["judge"] or None, m).plain() for m in found]
-    return Artefact({"figures": figures})
+    return Artefact({"figures": figures, "verdicts": verdicts(node, found, evidence.reconstructions)})
+
+
+def verdicts(node: Node, found: Sequence[Measurement], shown: Images | None) -> list[dict[str, Any]]:
+    """What was accepted picture by picture, for `harness.panel`.
+
+    Raises:
+        UnveilError: If a verdict is not about all reconstructions.
+    """
+    given = [m for m in found if m.accepted is not None]
+    judge, metric = node.options["judge"], node.options["name"]
+    knows_nobody_else = bool(judge) and node.parents["evaluator"].options["others"] == "none"
+    made = []
+    for m in given:
+        if shown is None or m.accepted is None or m.accepted.shape != (len(shown),):
+            raise UnveilError(
+                f"{metric}/{m.column} says of {0 if m.accepted is None else len(m.accepted)} pictures whether they are "
+                f"accepted, where {0 if shown is None else len(shown)} were reconstructed",
+                "one answer for each, in the attack's order",
+                "repair the metric, or leave `accepted` out",
+            )
+        own = bool(judge) and m.column == HEADLINE
+        name = judge or metric if own or len(given) == 1 else f"{m.column} ({judge or metric})"
+        closed = m.column.startswith("closed-set") or knows_nobody_else
+        made.append(Verdict(name, m.accepted, shown.labels.cpu().numpy(), closed, own).plain())
+    return made

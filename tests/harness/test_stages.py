@@ -1,7 +1,9 @@
 """Judges that say "nobody here", attacks that return nonsense, and the rule that a judge is never the target."""
 
 import copy
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,9 +14,9 @@ from unveil.harness.rejection import Reject, calibrate
 from unveil.harness.stages.attack import checked, victims
 from unveil.harness.stages.bench import fill
 from unveil.harness.stages.evaluator import gather
-from unveil.harness.stages.measure import never_the_target
+from unveil.harness.stages.measure import never_the_target, verdicts
 from unveil.harness.stages.people import hold_out, known_people, strangers
-from unveil.harness.types import Data, Images, Run
+from unveil.harness.types import Data, Direction, Images, Measurement, Run
 
 
 def images(labels):
@@ -140,3 +142,32 @@ def test_victims_are_the_same_for_everybody():
     drawn = victims(50, 10, Run("data"))
     assert len(drawn.unique()) == 10
     assert torch.equal(drawn, victims(50, 10, Run("data")))
+
+
+def asked(judge="", others="identities"):
+    evaluator = SimpleNamespace(options={"others": others})
+    return SimpleNamespace(options={"name": "accuracy", "judge": judge}, parents={"evaluator": evaluator})
+
+
+def column(name, accepted):
+    bits = np.array(accepted, bool)
+    return Measurement(name, "share", Direction.LEAKS, 0, 1, values=bits * 1.0, identities=bits * 0, accepted=bits)
+
+
+def test_verdicts_are_named_for_whoever_gives_them():
+    shown = images([0, 1, 1])
+    found = [column("top-1", [1, 0, 0]), column("closed-set top-1", [1, 1, 0])]
+    own, closed = verdicts(asked("judge"), found, shown)
+    assert own == {"name": "judge", "accepted": "100", "people": [0, 1, 1], "closed": False, "evaluator": True}
+    assert (closed["name"], closed["closed"], closed["evaluator"]) == ("closed-set top-1 (judge)", True, False)
+    (alone,) = verdicts(asked("judge", "none"), found[:1], shown)
+    assert alone["closed"]  # who knows nobody else has to name a private person
+    two = verdicts(asked(), [column("FAR 1 %", [1, 0, 0]), column("FAR 0.1 %", [0, 0, 0])], shown)
+    assert [one["name"] for one in two] == ["FAR 1 % (accuracy)", "FAR 0.1 % (accuracy)"]
+    assert [one["name"] for one in verdicts(asked(), found[:1], shown)] == ["accuracy"]
+    assert not verdicts(asked(), [], shown)
+
+
+def test_a_verdict_on_other_pictures_is_refused():
+    with pytest.raises(UnveilError, match="accuracy/top-1 says of 2 pictures"):
+        verdicts(asked("judge"), [column("top-1", [1, 0])], images([0, 1, 1]))
