@@ -18,6 +18,7 @@ CONTROLS = {FLOOR: "Luck", "gullibility": "Gullibility", CEILING: "Ceiling"}  # 
 OLD_FLOOR = "random_latents"  # the control of results from before rows had a role
 HEADLINE = ("attack_accuracy", "top-1")
 
+OWN_CEILING = "accepts held-out private"  # of a judge's own figures; others are about how good a classifier it is
 CEILING_MIN = 0.8  # a judge that knows fewer of its own people than this cannot judge
 FLOOR_MAX = 0.1  # nor can one that takes more strangers than this for them
 
@@ -271,8 +272,13 @@ def broken(setup: Setup) -> dict[tuple[str, str], list[Row]]:
 
 
 def is_floor(figure: Figure) -> bool:
-    """Whether a judge's figure says how often it takes strangers for people it knows (else: a ceiling)."""
+    """Whether a judge's figure says how often it takes strangers for people it knows."""
     return figure.direction != USEFUL
+
+
+def is_ceiling(figure: Figure) -> bool:
+    """Whether a judge's figure says how often it recognises real pictures of the people it is asked about."""
+    return figure.column == OWN_CEILING and figure.direction == USEFUL
 
 
 def judge_warnings(judge: Judge) -> tuple[str, ...]:
@@ -280,7 +286,7 @@ def judge_warnings(judge: Judge) -> tuple[str, ...]:
     if judge.status != "done":
         return (f"{judge.status}: {judge.error or 'no error was recorded'}",)
     found = [f for f in judge.figures if f.value is not None and scored(f)]
-    low = [f for f in found if not is_floor(f) and f.unit == "share" and (f.value or 0) < CEILING_MIN]
+    low = [f for f in found if is_ceiling(f) and f.unit == "share" and (f.value or 0) < CEILING_MIN]
     high = [f for f in found if is_floor(f) and f.unit == "share" and (f.value or 0) > FLOOR_MAX]
     told = [f"recognises only {number(f.value or 0, f.unit)} of held-out private pictures" for f in low]
     told += [f"takes {number(f.value or 0, f.unit)} of strangers for people it knows" for f in high]

@@ -17,7 +17,7 @@ import numpy as np
 
 from unveil.harness.intervals import FEW, draws, expanded
 from unveil.harness.rows import Judge
-from unveil.leaderboard.estimates import LEAKS, USEFUL, Estimate, better, estimate, scored
+from unveil.leaderboard.estimates import LEAKS, Estimate, better, estimate, scored
 from unveil.leaderboard.figures import (
     BASELINE,
     CEILING,
@@ -29,7 +29,7 @@ from unveil.leaderboard.figures import (
     Column,
     Matrix,
     Setup,
-    is_floor,
+    is_ceiling,
     matrix,
 )
 from unveil.leaderboard.polyline import Numbers
@@ -38,7 +38,6 @@ from unveil.leaderboard.wording import full, listing, number
 
 GULLIBILITY = "gullibility"
 GULLIBLE = 0.5  # a judge that accepts more than this part of what it accepts of the attacks is easily fooled
-OWN_CEILING = "accepts held-out private"  # a judge's own figure, where no control gives the ceiling
 WHAT = {"pixel_adversarial": "adversarial pixels", "public_lookalikes": "public look-alikes"}
 
 
@@ -162,7 +161,7 @@ def _own_ceiling(setup: Setup, column: Column, judges: Sequence[Judge]) -> Estim
     if (column.metric, column.column) != HEADLINE:
         return None
     mine = [j for j in judges if (j.data, j.name) == (setup.data, column.judge)]
-    found = [f for j in mine for f in j.figures if f.column == OWN_CEILING and f.direction == USEFUL and scored(f)]
+    found = [f for j in mine for f in j.figures if is_ceiling(f) and scored(f)]
     return estimate(found[0]) if found else None
 
 
@@ -275,7 +274,7 @@ def _faults(setup: Setup, m: Matrix, judges: Sequence[Judge]) -> list[Fault]:
 def _said(setup: Setup, judge: str, judges: Sequence[Judge]) -> bool:
     """Whether the judge's own ceiling is known to be low."""
     own = [f for j in judges if (j.data, j.name, j.status) == (setup.data, judge, "done") for f in j.figures]
-    return any(not is_floor(f) and scored(f) and f.unit == "share" and (f.value or 0) < CEILING_MIN for f in own)
+    return any(is_ceiling(f) and scored(f) and f.unit == "share" and (f.value or 0) < CEILING_MIN for f in own)
 
 
 def _fooled(setup: Setup, m: Matrix, judge: str, luck: Estimate | None) -> list[Fault]:

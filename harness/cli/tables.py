@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 # in the page and in JSON, but too much for a terminal
 HIDDEN = frozenset({"top-5", "macro accuracy", "1 - calibration error", "nearest L2"})
+TRUST = ("accepts held-out private", "takes a stranger for a private person")  # of a judge's own figures
 DESCRIBES = "neither better nor worse"  # as harness.types.Direction says, which would import torch
 
 
@@ -39,7 +40,8 @@ def _judges(results: Results, data: str) -> None:
     made = table(f"{results.title}: {data}", "judge", "knows", "accepts held-out private", "takes a stranger for one")
     for judge in results.judges:
         if judge.data == data:
-            texts = [figure_text(figure) for figure in judge.figures] or [judge.error or judge.status, ""]
+            known = {figure.column: figure_text(figure) for figure in judge.figures}
+            texts = [known.get(name, "") for name in TRUST] if known else [judge.error or judge.status, ""]
             made.add_row(judge.name, judge.knows, *texts)
     output().print(made)
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unveil.harness.calibration import BINS, calibration_error
 from unveil.harness.errors import DataError
 from unveil.harness.graph import Node
 from unveil.harness.intervals import to_figure
@@ -80,6 +81,36 @@ def trust(classifier: Classifier, data: Data, apart: Images, run: Run) -> list[M
     ]
 
 
+def clean(classifier: Classifier, data: Data, run: Run) -> list[Measurement]:
+    """How good the judge is at its own job: held-out private pictures, before it may say "nobody here".
+
+    The accuracy is that of a closed set, as publications report it: the best of the private people alone. The
+    calibration is that of the confidence which "nobody here" is a threshold on, over everybody it knows.
+
+    Args:
+        classifier: Trained, and without its threshold.
+        data: Whose test pictures.
+        run: Device.
+    """
+    o, labels = predict(classifier, data.test, device=run.device).double(), data.test.labels
+    closed = (o[:, : data.classes].argmax(1) == labels).double()
+    confidence, answer = o.softmax(1).max(1)
+    right, people = (answer == labels).double().numpy(), labels.numpy()
+    error, spread = calibration_error(confidence.numpy(), right, people, BINS)
+    calibration = Measurement(
+        "1 - calibration error",
+        "share",
+        Direction.USEFUL,
+        0.0,
+        1.0,
+        value=1 - error,
+        standard_error=spread,
+        identities=people,
+        samples=len(people),
+    )
+    return [_share("closed-set top-1", Direction.USEFUL, closed, people), calibration]
+
+
 def _share(column: str, direction: Direction, hits: torch.Tensor, people: NDArray[np.int64]) -> Measurement:
     return Measurement(column, "share", direction, 0.0, 1.0, values=hits.numpy(), identities=people, samples=len(hits))
 
@@ -90,11 +121,12 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     society = gather(data, node.options["others"], node.options["min_pictures"], run)
     classifier = bench.untrained(node, society.classes, data.train.shape, run)
     facts = train(node, classifier, (), society.train, society.validation, run)
-    knows = society.knows
+    knows, own = society.knows, clean(classifier, data, run)
     if node.options["reject"] < 1:
         unknown = predict(classifier, society.calibration, device=run.device)
         tau = calibrate(unknown, data.classes, node.options["reject"])
         classifier.outputs = Reject(tau)
         knows += f'; says "nobody here" below a confidence of {tau:.2f}'
-    figures = [to_figure("trust", None, m).plain() for m in trust(classifier, data, society.strangers, run)]
+    measured = [*trust(classifier, data, society.strangers, run), *own]
+    figures = [to_figure("trust", None, m).plain() for m in measured]
     return kept(classifier, data.train.shape, {"knows": knows, "figures": figures, **facts})

@@ -88,6 +88,8 @@ def test_rows_tell_what_was_spent(project):
     assert [figure.column for figure in judge.figures] == [
         "accepts held-out private",
         "takes a stranger for a private person",
+        "closed-set top-1",
+        "1 - calibration error",
     ]
 
 

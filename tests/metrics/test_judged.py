@@ -5,13 +5,14 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
+from unveil.harness.calibration import calibration_error
 from unveil.harness.errors import JudgeError, UnveilError
 from unveil.harness.intervals import to_figure
 from unveil.harness.types import Direction, Images
 from unveil.metrics.attack_accuracy import AttackAccuracy
 from unveil.metrics.judging import as_pictures, hits
 from unveil.metrics.knn_distance import KNNDistance, nearest
-from unveil.metrics.utility import Utility, calibration_error
+from unveil.metrics.utility import Utility
 
 
 def by_column(measurements):

@@ -1,0 +1,39 @@
+"""How good a judge is at its own job, on scores that are read off the pictures."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from unveil.harness.classifier import Classifier
+from unveil.harness.intervals import to_figure
+from unveil.harness.rejection import Reject
+from unveil.harness.stages.evaluator import clean, trust
+from unveil.harness.types import Data, Images, Run
+
+
+class Reads(nn.Module):
+    """Takes the scores of four people for what the first line of a picture says, times ten."""
+
+    def forward(self, x):
+        return 10 * x[:, 0, 0, :]
+
+
+def test_a_judge_is_measured_on_real_pictures_before_it_may_say_nobody():
+    # Two private people (0, 1) and two others. Right and sure; right but unsure; taken for other 2; wrong.
+    rows = [[1, 0, 0, 0], [0.1, 0, 0, 0], [0, 0.5, 0.9, 0], [0.8, 0.6, 0, 0]]
+    test = Images(torch.tensor(rows).float().view(4, 1, 1, 4), torch.tensor([0, 0, 1, 1]))
+    judge = Classifier({"read": Reads()}, nn.Identity(), classes=4, mean=(0.0,), std=(1.0,))
+    some = Data(test, test, test, test, ("a", "b"), "sum", "by construction")
+    closed, calibration = (to_figure("trust", None, m) for m in clean(judge, some, Run("x")))
+    assert (closed.column, closed.value) == ("closed-set top-1", 0.75)  # the third is person 1 among the private ones
+    assert closed.per_identity == {"0": 1.0, "1": 0.5}
+    p = torch.softmax(10 * torch.tensor(rows).double(), 1).max(1).values.numpy()
+    bins = np.minimum((p * 15).astype(int), 14)
+    right = np.array([1, 1, 0, 0])  # over all four people
+    error = sum(abs(right[bins == b].sum() - p[bins == b].sum()) for b in set(bins)) / 4
+    assert calibration.value == pytest.approx(1 - error)
+    assert calibration.low < calibration.value < calibration.high
+    judge.outputs = Reject(0.99)
+    accepted, _ = (to_figure("trust", None, m) for m in trust(judge, some, test, Run("x")))
+    assert accepted.value == 0.25  # now the unsure one is nobody
