@@ -28,6 +28,7 @@ from unveil.metrics.judging import as_pictures, features, per_person, reconstruc
 
 Rate = Annotated[float, Field(gt=0, le=0.1)]
 RESAMPLES = 200
+CURVE = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)  # rates at which the ROC is drawn, beside those that were asked for
 KEPT = 4  # calibrations remembered at a time
 _calibrated: dict[tuple[str, ...], Calibration] = {}
 
@@ -70,7 +71,8 @@ class Verification(Metric):
     than 10 false accepts among these pairs is not scored. The columns that do not depend on the attack describe the
     system: share of held-out private pictures accepted as their own person (the ceiling), share of their pairs with
     other private people accepted, threshold, area under the ROC. If the second is far above the stated rate, the public
-    people are easier to tell from the private ones than these from each other: set ``strangers = 0``.
+    people are easier to tell from the private ones than these from each other: set ``strangers = 0``. For the ROC
+    curve the share of genuine pictures accepted is given at some more rates, from 0.03 to 10 %.
 
     The shares' intervals are over people, with the threshold as it is; how sure that is says its own interval.
     The attacker's prior may have seen the public pictures. It is other people who matter for the threshold, and they
@@ -102,7 +104,7 @@ class Verification(Metric):
         return {"embedder": self._asked(), "weights": "as the embedder's"}
 
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
-        """For each rate: verified, accepted pairs of two kinds, threshold; then the area under the ROC.
+        """For each rate: verified, accepted pairs of two kinds, threshold; then the area under the ROC, and its curve.
 
         Raises:
             WeightsError: If the weights are there but do not fit.
@@ -124,6 +126,12 @@ class Verification(Metric):
             yield f"other private people accepted at FAR {_percent(rate)}", "share", Direction.DESCRIBES, 0.0, 1.0
             yield f"threshold at FAR {_percent(rate)}", "cosine similarity", Direction.DESCRIBES, -1.0, 1.0
         yield "area under the ROC", "share", Direction.DESCRIBES, 0.0, 1.0
+        for rate in self._curve():
+            yield f"genuine accepted at FAR {_percent(rate)}", "share", Direction.DESCRIBES, 0.0, 1.0
+
+    def _curve(self) -> list[float]:
+        stated = {_percent(rate) for rate in self.rates}
+        return [rate for rate in CURVE if _percent(rate) not in stated]
 
     def _results(
         self, found: Calibration, own: NDArray[np.float64], people: NDArray[np.int64]
@@ -139,6 +147,8 @@ class Verification(Metric):
             yield _share(four[2], found.others.scores > threshold, found.others.claimed)
             yield Measurement(*four[3], value=threshold, standard_error=spread, samples=found.pictures)
         yield Measurement(*next(columns), value=found.area, standard_error=found.area_error, samples=found.pictures)
+        for rate, column in zip(self._curve(), columns, strict=True):
+            yield _on_the_curve(column, rate, found)
 
     def _named(self) -> Spec:
         more = {} if self.weights is None else {"weights": self.weights}
@@ -257,6 +267,13 @@ def _unmeasurable(data: Data, fakes: Images) -> str | None:
 
 def _unresolved(rate: float, count: int) -> str:
     return f"{count} impostor pairs do not resolve a false-accept rate of {_percent(rate)}: {roc.needed(rate)} needed"
+
+
+def _on_the_curve(column: tuple[str, str, Direction, float, float], rate: float, found: Calibration) -> Measurement:
+    if len(found.impostors) < roc.needed(rate):
+        return Measurement(*column, reason=_unresolved(rate, len(found.impostors)))
+    threshold = roc.threshold(found.impostors.scores, rate)
+    return _share(column, found.genuine.scores > threshold, found.genuine.shown)
 
 
 def _percent(rate: float) -> str:

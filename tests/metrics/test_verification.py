@@ -143,6 +143,25 @@ def test_rates_that_the_pairs_do_not_resolve_are_not_scored(toy):
     assert columns["area under the ROC"].value > 0.5
 
 
+def test_the_curve_is_what_loops_say_and_goes_as_far_as_the_pairs_do(toy):
+    data, centres = people(spread=0.2)
+    columns = by_column(Verification(toy, rates=(0.02, 0.03)).measure(evidence(data, shown(centres, range(12)))))
+    _, genuine, impostors = reference(data, "mean")
+    genuine, impostors = np.array(genuine), np.sort(impostors)[::-1]
+    shares = []
+    for percent in ("1", "2", "3", "10"):
+        point = columns[f"genuine accepted at FAR {percent} %"]
+        shares.append(float(point.values.mean()))
+        passing = int(float(percent) / 100 * len(impostors))  # the threshold is between this pair and the next
+        assert np.mean(genuine > impostors[passing - 1]) <= shares[-1] <= np.mean(genuine > impostors[passing])
+        assert (point.direction, len(np.unique(point.identities))) == (Direction.DESCRIBES, 12)
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] < 1
+    for percent in ("0.03", "0.1", "0.3"):
+        assert "2688 impostor pairs do not resolve" in columns[f"genuine accepted at FAR {percent} %"].reason
+    assert len(columns) == 2 * 4 + 1 + 5  # 3 % is there already
+
+
 def test_public_pictures_are_no_must(toy):
     data, centres = people(private=40, kept=("validation", "test"))
     columns = by_column(Verification(toy).measure(evidence(data, shown(centres, range(40)))))
@@ -179,7 +198,7 @@ def test_no_trained_weights_no_score(toy, tmp_path):
         (Verification(weights=str(tmp_path / "gone.pth")), "cannot be had"),
     ):
         found = metric.measure(some)
-        assert len(found) == 9
+        assert len(found) == 13
         assert all(why in m.reason and m.value is None and m.values is None for m in found)
     (tmp_path / "broken.pth").write_bytes(b"no weights")
     with pytest.raises(WeightsError):
