@@ -19,8 +19,10 @@ from markupsafe import Markup, escape
 
 from unveil.harness.errors import StoreError
 from unveil.harness.rows import Picture, Results
-from unveil.leaderboard import fisher, strips, wording
+from unveil.leaderboard import fisher, spending, strips, wording
+from unveil.leaderboard.agreement import panel, plain
 from unveil.leaderboard.curves import curves
+from unveil.leaderboard.estimates import DESCRIBES
 from unveil.leaderboard.figures import (
     BASELINE,
     CEILING_MIN,
@@ -29,16 +31,19 @@ from unveil.leaderboard.figures import (
     Column,
     Setup,
     broken,
+    is_ceiling,
     is_floor,
     judge_warnings,
     matrix,
     setups,
     utility,
 )
+from unveil.leaderboard.roc import roc
 from unveil.leaderboard.scale import scales
 from unveil.leaderboard.scatter import scatter
 from unveil.leaderboard.tradeoff import COSTS, span_of, told, tradeoffs
 from unveil.leaderboard.verdict import verdict
+from unveil.leaderboard.verification import is_system, systems
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -65,6 +70,7 @@ def render(results: Results, *, private_pictures: bool = False) -> str:
         script=Markup(script),  # noqa: S704 - our own file
         data=_embedded(results),
         columns=_columns(results),
+        compared=[c for c in _columns(results) if c.direction != DESCRIBES],
         other_keys=_other_keys(results),
         counts=_counts(results),
     )
@@ -138,8 +144,13 @@ def _environment() -> Environment:
         "span_of": span_of,
         "told": told,
         "fisher": fisher,
+        "is_ceiling": is_ceiling,
         "is_floor": is_floor,
+        "is_system": is_system,
         "judge_warnings": judge_warnings,
+        "plain": plain,
+        "roc": roc,
+        "spending": spending,
         "strips": strips,
         "wording": wording,
     }
@@ -177,6 +188,8 @@ def _section(index: int, setup: Setup, results: Results) -> dict[str, Any]:
         "tradeoffs": tradeoffs(setup),
         "fisher": fisher.section(setup),
         "scales": scales(setup, matrices, results.judges),
+        "panel": panel(setup),
+        "systems": systems(setup),
     }
 
 

@@ -60,9 +60,41 @@ def spread(figure: Figure) -> str:
     low, high = min(values.values()), max(values.values())
     show = [number(v, figure.unit) for v in (low, median(values.values()), high)]
     text = f"lowest {show[0]}, median {show[1]}, highest {show[2]}"
-    if figure.unit == "share":
+    if found := parts(figure):
+        text += f"; 100 % for {found.all}, 0 % for {found.none} of {len(values)} people"
+    elif figure.unit == "share":
         text += f"; above 0 % for {sum(v > 0 for v in values.values())} of {len(values)} people"
     return text
+
+
+@dataclass(frozen=True)
+class Parts:
+    """How many people stand at the ends of a share, and how many between.
+
+    Attributes:
+        none: People with 0 %: not one of their pictures.
+        some: People between.
+        all: People with 100 %: every picture.
+    """
+
+    none: int
+    some: int
+    all: int
+
+    @property
+    def marks(self) -> tuple[float, float]:
+        """Where the people with all end and those with none begin, in percent of the width."""
+        people = self.none + self.some + self.all
+        return round(100 * self.all / people, 1), round(100 * (self.all + self.some) / people, 1)
+
+
+def parts(figure: Figure) -> Parts | None:
+    """People with none, some and all of their pictures; None for what is no share of pictures by person."""
+    values = figure.per_identity.values()
+    if figure.unit != "share" or figure.range != (0, 1) or not values:
+        return None
+    none, every = sum(v <= 0 for v in values), sum(v >= 1 for v in values)
+    return Parts(none, len(values) - none - every, every)
 
 
 def _percent(value: float, span: tuple[float, float]) -> float:

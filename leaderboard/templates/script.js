@@ -77,13 +77,16 @@ function csvField(value) {
 function csv(results) {
   const union = (field) => [...new Set(results.rows.flatMap((row) => Object.keys(row[field])))];
   const [budgets, facts, keys] = [union("budget"), union("facts"), union("keys")];
+  const timed = keys.filter((role) => results.rows.some((row) => results.provenance[row.keys[role]]?.seconds !== undefined));
   const cell = ["data", "model", "defense", "attack", "seed", "status", "error"];
   const figure = ["metric", "column", "judge", "value", "low", "high", "unit", "direction", "samples", "identities", "reason"];
-  const lines = [[...cell, ...figure, ...budgets, ...facts, "notes", ...keys.map((role) => `${role} key`)]];
+  const lines = [[...cell, ...figure, ...budgets, ...facts, "notes", ...keys.map((role) => `${role} key`),
+    ...timed.map((role) => `${role} seconds`)]];
   for (const row of results.rows) {
     for (const f of row.figures.length ? row.figures : [{}]) {
       lines.push([...cell.map((k) => row[k]), ...figure.map((k) => f[k]), ...budgets.map((k) => row.budget[k]),
-        ...facts.map((k) => row.facts[k]), row.notes.join("; "), ...keys.map((k) => row.keys[k])]);
+        ...facts.map((k) => row.facts[k]), row.notes.join("; "), ...keys.map((k) => row.keys[k]),
+        ...timed.map((k) => results.provenance[row.keys[k]]?.seconds)]);
     }
   }
   return lines.map((line) => line.map(csvField).join(",")).join("\r\n") + "\r\n";

@@ -75,12 +75,15 @@ def test_csv_holds_every_figure_and_no_formula(sample: ModuleType, ask: Ask) -> 
         error='@a,\n"b"',
         notes=("-2", "\t=1"),
     )
-    text = page.render(Results(title="t", plan="", rows=(good, evil)))
+    made = {good.keys["attack"]: {"seconds": 12.5}, good.keys["prior"]: {}}
+    text = page.render(Results(title="t", plan="", rows=(good, evil), provenance=made))
     answer = ask(text, "document.title = JSON.stringify(csv(JSON.parse(document.getElementById('data').textContent)))")
     lines = list(csv.DictReader(io.StringIO(json.loads(answer))))
     assert len(lines) == len(good.figures) + 1
     assert [(line["metric"], line["column"]) for line in lines[:-1]] == [(f.metric, f.column) for f in good.figures]
     assert float(lines[0]["value"]) == good.figures[0].value
+    assert {line["attack seconds"] for line in lines[:-1]} == {"12.5"}
+    assert "prior seconds" not in lines[0]
     bad = lines[-1]
     assert (bad["defense"], bad["attack"], bad["error"], bad["notes"]) == (
         "'=HYPERLINK(\"x\")", "'+1", "'@a,\n\"b\"", "'-2; \t=1",
@@ -90,14 +93,16 @@ def test_csv_holds_every_figure_and_no_formula(sample: ModuleType, ask: Ask) -> 
 def test_no_sideways_scrolling(rendered: str, browse: Browse) -> None:
     # A headless window cannot be made as narrow as a phone, a frame can.
     inner = rendered.replace('"Content-Security-Policy"', '"x-policy"').replace("&", "&amp;").replace('"', "&quot;")
+    # Before the frames, or one of them may have loaded before anybody listens; load events do not bubble.
     script = """
-      document.querySelectorAll('iframe').forEach((frame) => { frame.onload = () => {
+      document.addEventListener('load', ({target: frame}) => {
+        if (!(frame instanceof HTMLIFrameElement)) return;
         const root = frame.contentDocument.documentElement;
         for (const node of frame.contentDocument.querySelectorAll('details')) node.open = true;
         document.title += ` ${root.clientWidth}:${root.scrollWidth}`;
-      }; });"""
+      }, true);"""
     frames = "".join(f'<iframe width="{width}" height="800" srcdoc="{inner}"></iframe>' for width in (360, 390, 1280))
-    dom, _ = browse(f"<!doctype html><title></title>{frames}<script>{script}</script>")
+    dom, _ = browse(f"<!doctype html><title></title><script>{script}</script>{frames}")
     measured = [part.split(":") for part in dom.split("<title>")[1].split("</title>")[0].split()]
     assert len(measured) == 3
     assert all(int(scroll) <= int(client) <= 1280 for client, scroll in measured)

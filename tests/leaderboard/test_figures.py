@@ -7,7 +7,17 @@ from types import ModuleType
 import pytest
 
 from unveil.harness.rows import Results, Row
-from unveil.leaderboard.figures import Matrix, Setup, floor, is_floor, judge_warnings, matrix, setups, utility
+from unveil.leaderboard.figures import (
+    Matrix,
+    Setup,
+    floor,
+    is_ceiling,
+    is_floor,
+    judge_warnings,
+    matrix,
+    setups,
+    utility,
+)
 from unveil.leaderboard.page import render
 from unveil.leaderboard.scatter import WIDTH, scatter
 from unveil.leaderboard.strips import people, tint
@@ -94,7 +104,8 @@ def test_judges_are_judged(sample: ModuleType) -> None:
     good, bad = sample.judges()
     assert judge_warnings(good) == ()
     assert len(judge_warnings(bad)) == 2
-    assert [is_floor(f) for f in good.figures] == [False, True]
+    assert [is_floor(f) for f in good.figures] == [False, True, False, False]
+    assert [is_ceiling(f) for f in good.figures] == [True, False, False, False]  # a poor calibration is no low ceiling
     assert "no GPU" in judge_warnings(good.model_copy(update={"status": "failed", "error": "no GPU"}))[0]
 
 

@@ -58,8 +58,13 @@ def hostile(text: str) -> Results:
     reason = Figure(metric=text + "2", column=text, reason=text, **shared)
     useful = Figure(metric="u", column=text, unit=text, direction="higher is more useful", range=(0, 1), value=0.5)
     names = {"data": text, "model": text, "defense": text, "seed": 0}
+    shares = {"unit": "share", "direction": "neither better nor worse", "range": (0, 1), "value": 0.5}
+    panel = Figure(metric="panel", column=f"closed-set successes of {text} confirmed by {text}", **shares)
+    points = [f"{what} at FAR {far} %" for what in ("verified", "genuine accepted") for far in (1, 10)]
+    system = [Figure(metric=text, column=point, judge=text, low=0.4, high=0.6, **shares) for point in points]
+    some = (scored, reason, useful, panel, *system)
     rows = (
-        Row(**names, attack=text, status="done", figures=(scored, reason, useful), budget={text: 1}, facts={text: text},
+        Row(**names, attack=text, status="done", figures=some, budget={text: 1}, facts={text: text},
             notes=(text,), keys={text: text}),
         Row(**names, attack=text + "2", status="failed", error=text),
         Row(**names, attack="random_latents", status="done", figures=(scored, useful)),
@@ -142,6 +147,12 @@ def test_pictures_of_real_people_stay_out_unless_asked_for(results: Results, ren
     assert private.count("data:image/png") == 4
     assert "This page contains pictures of real people: do not publish it." in private
     assert "Real Name 0" in private
+
+
+def test_judges_are_told_with_their_own_accuracy_and_calibration(rendered: str) -> None:
+    judges = rendered[rendered.index('<section id="judges"') : rendered.index('<section id="agreement"')]
+    assert judges.count("<small>closed-set top-1</small>") == judges.count("<small>1 - calibration error</small>") == 2
+    assert judges.count("<strong>No:</strong>") == 2  # ceiling and floor of one judge; its calibration is no ceiling
 
 
 def test_failed_cells_show_their_error(rendered: str) -> None:

@@ -1,0 +1,50 @@
+"""What an attack spent: queries, gradients, and seconds where the artefacts were made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from unveil.harness.rows import Row
+
+ALLOWED = " allowed"  # ends the name of a limit, which is nothing that was spent
+ROLES = {"attack": "attack", "prior": "prior", "student": "students"}
+
+
+def asked(row: Row, what: str) -> dict[str, int]:
+    """Who asked how many ``queries`` or ``gradients`` of the target; limits are left out.
+
+    Args:
+        row: The cell.
+        what: End of the names in its budget.
+    """
+    return {name: count for name, count in row.budget.items() if what in name and not name.endswith(ALLOWED)}
+
+
+def seconds(row: Row, provenance: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Wall time of the attack, its prior and all its students, as far as known.
+
+    It is what making the artefact took, on whatever machine: rows do not hold it, since they are equal wherever and in
+    however many pieces they were computed. A prior that several attacks share is counted for each of them.
+
+    Args:
+        row: The cell.
+        provenance: By artefact key.
+    """
+    found: dict[str, float] = {}
+    for role, key in row.keys.items():
+        who, took = ROLES.get(role.partition(" ")[0]), provenance.get(key, {}).get("seconds")
+        if who and isinstance(took, int | float) and math.isfinite(took):
+            found[who] = found.get(who, 0.0) + float(took)
+    order = list(ROLES.values())
+    return dict(sorted(found.items(), key=lambda item: order.index(item[0])))
+
+
+def clock(took: float) -> str:
+    """Seconds as a reader sees them.
+
+    >>> clock(0.42), clock(75.2), clock(7384)
+    ('0.42', '75', '7,384')
+    """
+    return f"{took:,.2f}" if took < 1 else f"{took:,.1f}" if took < 10 else f"{took:,.0f}"

@@ -1,0 +1,149 @@
+"""What face verification systems say: their operating points, and what they accept of the attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from unveil.harness.rows import Figure, Row
+from unveil.leaderboard.estimates import DESCRIBES, estimate, scored
+from unveil.leaderboard.figures import Cell, Column, Setup, cell, role
+
+# The words of unveil.metrics.verification, repeated because importing them would import torch.
+VERIFIED, GENUINE, OTHERS, THRESHOLD = (
+    "verified at FAR ",
+    "genuine accepted at FAR ",
+    "other private people accepted at FAR ",
+    "threshold at FAR ",
+)
+AREA = "area under the ROC"
+STRICTER = 2.0  # so many times the stated rate is more than the calibration should let pass
+
+
+@dataclass(frozen=True)
+class Point:
+    """A system at one false-accept rate; nothing of it depends on an attack.
+
+    Attributes:
+        rate: As the column says it, such as ``1 %``.
+        far: The same as a share.
+        threshold: Cosine similarity above which a picture is accepted.
+        genuine: Share of held-out private pictures accepted as their own person.
+        others: Share of their pairs with other private people accepted.
+    """
+
+    rate: str
+    far: float
+    threshold: Cell
+    genuine: Cell
+    others: Cell
+
+    @property
+    def loose(self) -> bool:
+        """Whether private people pass for each other far more often than the rate says: the public ones are unlike."""
+        e = self.others.estimate
+        return e is not None and e.ends[0] > STRICTER * self.far
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is accepted of one attack on one defense.
+
+    Attributes:
+        defense: The defense.
+        attack: The attack.
+        role: What it is a control for; empty for an attack.
+        verified: Share of all reconstructions, by rate.
+    """
+
+    defense: str
+    attack: str
+    role: str
+    verified: Mapping[str, Cell]
+
+
+@dataclass(frozen=True)
+class System:
+    """One face verification system on one data set.
+
+    Attributes:
+        name: Name of the metric in the plan, with the judge if it has one.
+        points: At the rates that were asked for, in their order.
+        curve: Rate as a share, and the genuine pictures accepted there, ascending, as far as scored.
+        area: Area under the ROC.
+        lines: Attacks on defenses, then the controls.
+    """
+
+    name: str
+    points: tuple[Point, ...]
+    curve: tuple[tuple[float, Cell], ...]
+    area: Cell
+    lines: tuple[Line, ...]
+
+
+def systems(setup: Setup) -> tuple[System, ...]:
+    """All that were measured, in the order of the rows; those that scored nothing are left out."""
+    named = dict.fromkeys((c.metric, c.judge) for c in setup.columns if c.column.startswith(VERIFIED))
+    made = (_system(setup, [c for c in setup.columns if (c.metric, c.judge) == name]) for name in named)
+    return tuple(s for s in made if s.curve or any(c.estimate for line in s.lines for c in line.verified.values()))
+
+
+def is_system(figure: Figure) -> bool:
+    """Whether a figure describes a system and no attack, so that every cell repeats it."""
+    return figure.direction == DESCRIBES and (
+        figure.column == AREA or figure.column.startswith((GENUINE, OTHERS, THRESHOLD))
+    )
+
+
+def share_of(rate: str) -> float | None:
+    """A rate in words as a number; None if it is none.
+
+    >>> share_of("0.1 %"), share_of("often")
+    (0.001, None)
+    """
+    number, _, unit = rate.partition(" ")
+    try:
+        value = float(number) / 100
+    except ValueError:
+        return None
+    return value if unit == "%" and 0 < value <= 1 else None
+
+
+def _system(setup: Setup, columns: Sequence[Column]) -> System:
+    verified = {rate: c for c in columns if (rate := _rate(c, VERIFIED))}
+    own = {c.column: _own(setup.rows, c) for c in columns if not c.column.startswith(VERIFIED)}
+    points = tuple(_point(rate, own) for rate in verified)
+    drawn = {far: c for name, c in own.items() if (far := share_of(name.removeprefix(GENUINE))) and c.estimate}
+    name = columns[0].metric + (f" by {columns[0].judge}" if columns[0].judge else "")
+    area, lines = own.get(AREA, Cell("absent")), tuple(_lines(setup, verified))
+    return System(name, points, tuple((far, drawn[far]) for far in sorted(drawn)), area, lines)
+
+
+def _rate(column: Column, start: str) -> str:
+    rate = column.column.removeprefix(start)
+    return rate if column.column.startswith(start) and share_of(rate) is not None else ""
+
+
+def _point(rate: str, own: Mapping[str, Cell]) -> Point:
+    nothing = Cell("absent")
+    three = (own.get(what + rate, nothing) for what in (THRESHOLD, GENUINE, OTHERS))
+    return Point(rate, share_of(rate) or 0.0, *three)
+
+
+def _own(rows: Iterable[Row], column: Column) -> Cell:
+    """A figure of the system itself: every cell repeats it, so one that is scored is enough."""
+    found: list[Figure] = [f for row in rows for f in row.figures if f.name == column.name]
+    good = [f for f in found if scored(f)]
+    if good:
+        return Cell("scored", estimate(good[0]), seeds=1)
+    return Cell("unscored", reasons=tuple(dict.fromkeys(f.reason or "the value is not a number" for f in found)))
+
+
+def _lines(setup: Setup, verified: Mapping[str, Column]) -> Iterable[Line]:
+    roles = {row.attack: role(row) for row in setup.rows}
+    for attacks in (setup.attacks, setup.controls):
+        for defense in setup.defenses:
+            for attack in attacks:
+                cells = {rate: cell(setup.rows, column, defense, attack) for rate, column in verified.items()}
+                if any(c.state != "absent" for c in cells.values()):
+                    yield Line(defense, attack, roles[attack], cells)
