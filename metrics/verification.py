@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -13,18 +11,15 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from unveil.harness import plugins
 from unveil.harness.classifier import Classifier
-from unveil.harness.errors import AssetError, JudgeError, WeightsError
-from unveil.harness.fingerprint import fingerprint
 from unveil.harness.run import Run
 from unveil.harness.spec import LocalPath, Spec
-from unveil.harness.stages.measure import never_the_target
 from unveil.harness.stages.people import join, who
-from unveil.harness.types import Data, Direction, Evidence, Images, Measurement, Metric, Model
+from unveil.harness.types import Data, Direction, Evidence, Images, Measurement, Metric
 from unveil.metrics import roc
-from unveil.metrics.gallery import Gallery, Match, enrol, pairs, unit
-from unveil.metrics.judging import as_pictures, features, per_person, reconstructions
+from unveil.metrics.embedders import asked, build, embed, lacking, with_weights
+from unveil.metrics.gallery import Gallery, Match, enrol, pairs
+from unveil.metrics.judging import per_person, reconstructions
 
 Rate = Annotated[float, Field(gt=0, le=0.1)]
 RESAMPLES = 200
@@ -101,7 +96,7 @@ class Verification(Metric):
 
     def content(self) -> Mapping[str, str]:
         """Which embedder, with which weights and code: no model node stands for it."""
-        return {"embedder": self._asked(), "weights": "as the embedder's"}
+        return {"embedder": asked(self._named()), "weights": "as the embedder's"}
 
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """For each rate: verified, accepted pairs of two kinds, threshold; then the area under the ROC, and its curve.
@@ -111,12 +106,12 @@ class Verification(Metric):
             JudgeError: If the embedder has the target's weights or answers NaN.
         """
         fakes = reconstructions(evidence)
-        reason = self._lacking() or _unmeasurable(evidence.data, fakes)
+        reason = lacking(self._named()) or _unmeasurable(evidence.data, fakes)
         if reason is not None:
             return [Measurement(*column, reason=reason) for column in self._columns()]
-        embedder = self._build(evidence)
+        embedder = build(self._named(), evidence, "verification")
         found = self._calibration(embedder, evidence)
-        own = _own(found.gallery, _embed(embedder, fakes, evidence.run, "reconstructions"), fakes)
+        own = _own(found.gallery, embed(embedder, fakes, evidence.run, "reconstructions"), fakes)
         return list(self._results(found, own, fakes.labels.cpu().numpy()))
 
     def _columns(self) -> Iterator[tuple[str, str, Direction, float, float]]:
@@ -151,40 +146,12 @@ class Verification(Metric):
             yield _on_the_curve(column, rate, found)
 
     def _named(self) -> Spec:
-        more = {} if self.weights is None else {"weights": self.weights}
-        return Spec(self.embedder.use, {**self.embedder.settings, **more})
-
-    def _plugin(self) -> Model:
-        made: Model = plugins.make("models", self._named(), Path())
-        return made
-
-    def _asked(self) -> str:
-        plugin = self._plugin()
-        if (reason := self._lacking()) is not None:
-            return f"{self.embedder.use} absent: {reason}"
-        code = fingerprint(type(plugin).__module__)
-        return json.dumps({**plugins.asked(self._named(), plugin), "code": code}, sort_keys=True)
-
-    def _lacking(self) -> str | None:
-        """Why there is no trained embedder; None if there is."""
-        try:
-            content: Mapping[str, str] = getattr(self._plugin(), "content", dict)()
-        except (AssetError, WeightsError) as error:
-            return f"the embedder's weights cannot be had: {error.what}"
-        if not content:
-            return f"{self.embedder.use} has no trained weights: set weights = 'a checkpoint of it'"
-        return None
-
-    def _build(self, evidence: Evidence) -> Classifier:
-        data, run = evidence.data, evidence.run
-        embedder = self._plugin().build(data.classes, data.train.shape, run).requires_grad_(False)
-        never_the_target(embedder, evidence.target, "verification")
-        return embedder.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return with_weights(self.embedder, self.weights)
 
     def _calibration(self, embedder: Classifier, evidence: Evidence) -> Calibration:
         """Computed once for all cells on the same data; the oldest is forgotten first."""
         data = evidence.data
-        key = (self._asked(), data.checksum, self.match, repr(self.rates), str(self.strangers))
+        key = (asked(self._named()), data.checksum, self.match, repr(self.rates), str(self.strangers))
         if key not in _calibrated:
             while len(_calibrated) >= KEPT:
                 _calibrated.pop(next(iter(_calibrated)))
@@ -193,14 +160,14 @@ class Verification(Metric):
         return _calibrated[key]
 
     def _calibrate(self, embedder: Classifier, data: Data, run: Run, source: Run) -> Calibration:
-        gallery = enrol(_embed(embedder, data.train, run, "enrolment"), data.train.labels.cpu().numpy(), self.match)
+        gallery = enrol(embed(embedder, data.train, run, "enrolment"), data.train.labels.cpu().numpy(), self.match)
         held = join(data.validation, data.test)
         public = _thinned(data.public, self.strangers, source)
-        shown = gallery.scores(_embed(embedder, held, run, "held-out private pictures"))
+        shown = gallery.scores(embed(embedder, held, run, "held-out private pictures"))
         genuine, others = pairs(shown, held.labels.cpu().numpy(), gallery.people)
         impostors = others
         if len(public):
-            seen = gallery.scores(_embed(embedder, public, run, "public pictures"))
+            seen = gallery.scores(embed(embedder, public, run, "public pictures"))
             strangers = np.unique(public.labels.cpu().numpy(), return_inverse=True)[1]
             _, more = pairs(seen, strangers + data.classes, gallery.people)
             impostors = _joined(others, more)
@@ -229,13 +196,6 @@ def _own(gallery: Gallery, embeddings: NDArray[np.float64], images: Images) -> N
     """Similarity of each picture with the person it is meant to show ``(N,)``."""
     place = np.searchsorted(gallery.people, images.labels.cpu().numpy())
     return gallery.scores(embeddings)[np.arange(len(place)), place]
-
-
-def _embed(embedder: Classifier, images: Images, run: Run, of: str) -> NDArray[np.float64]:
-    found = features(embedder, as_pictures(images.pixels), run, f"embeddings of {of}")
-    if not np.isfinite(found).all():
-        raise JudgeError("the embedder answered NaN", "finite features", "check its weights")
-    return unit(found)
 
 
 def _thinned(images: Images, most: int, source: Run) -> Images:

@@ -1,0 +1,105 @@
+"""How near reconstructions come to the private pictures, as a fixed face recognition network sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unveil.harness.classifier import Classifier
+from unveil.harness.spec import LocalPath, Spec
+from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
+from unveil.metrics.embedders import asked, build, embed, lacking, title, with_weights
+from unveil.metrics.judging import per_person, reconstructions
+
+FARTHEST = 4.0  # squared distance of opposite unit vectors
+KEPT = 4  # sets of private embeddings remembered at a time
+
+Array = NDArray[np.float64]
+Key = tuple[str, str, bytes]
+_private: dict[Key, Array] = {}
+
+
+@dataclass(frozen=True)
+class DeltaFace(Metric):
+    """Squared distance of each reconstruction to the nearest private training picture of the person, by a face network.
+
+    The literature's delta_face (and AlignMI's "KNN distance"): between embeddings of unit length, so from 0 to 4, where
+    unrelated faces are about 2 apart. Unlike an evaluator, the network is the same for every data set, target and
+    paper. Published numbers are FaceNet's trained on VGGFace2, whose weights no package carries (``unveil assets``
+    says where to put them); without them nothing is scored. Any model plugin with trained weights can take its place.
+    The column says which network it was: distances of different networks cannot be compared, and pictures that a
+    network was not made for (unaligned, not faces) mean little to it.
+
+    All reconstructions count, successes and failures, rounded to 8 bits. If people have unequal numbers of them, each
+    person's are averaged first.
+
+    Attributes:
+        embedder: A model plugin whose features are the embedding. It must have been trained on other data.
+        weights: Checkpoint that is given to the embedder as its setting ``weights``, if it has one.
+    """
+
+    paper: ClassVar[str] = "Struppek et al., Plug & Play Attacks, ICML 2022"
+    about: ClassVar[str] = "attack"
+    needs_evaluator: ClassVar[bool] = False
+
+    embedder: Spec = field(default=Spec("facenet", {"weights": "asset"}))
+    weights: LocalPath | None = None
+
+    def content(self) -> Mapping[str, str]:
+        """Which embedder, with which weights and code."""
+        return {"embedder": asked(self._named()), "weights": "as the embedder's"}
+
+    def measure(self, evidence: Evidence) -> Sequence[Measurement]:
+        """One column.
+
+        Raises:
+            WeightsError: If the weights are there but do not fit.
+            JudgeError: If the embedder has the target's weights or answers NaN.
+        """
+        column = f"nearest squared L2 ({title(self.embedder)})", "squared distance", Direction.PROTECTS, 0.0, FARTHEST
+        fakes, train = reconstructions(evidence), evidence.data.train
+        reason = lacking(self._named()) or _alone(fakes, train)
+        if reason is not None:
+            return [Measurement(*column, reason=reason)]
+        reals, people = train[torch.isin(train.labels, fakes.labels)], fakes.labels.cpu().numpy()
+        embedder = build(self._named(), evidence, "delta_face")
+        x = embed(embedder, fakes, evidence.run, "reconstructions")
+        values = nearest(x, people, self._remembered(embedder, reals, evidence), reals.labels.cpu().numpy())
+        mean, who = per_person(values, people)
+        return [Measurement(*column, values=mean, identities=who, samples=len(values))]
+
+    def _named(self) -> Spec:
+        return with_weights(self.embedder, self.weights)
+
+    def _remembered(self, embedder: Classifier, reals: Images, evidence: Evidence) -> Array:
+        """Embeddings of private pictures, which all cells on the same data ask for; the oldest go first."""
+        key = asked(self._named()), evidence.data.checksum, reals.labels.cpu().numpy().tobytes()
+        if key not in _private:
+            while len(_private) >= KEPT:
+                _private.pop(next(iter(_private)))
+            _private[key] = embed(embedder, reals, evidence.run, "private pictures")
+        return _private[key]
+
+
+def nearest(x: Array, x_people: NDArray[np.int64], y: Array, y_people: NDArray[np.int64]) -> Array:
+    """Squared distance of each unit vector ``(N, F)`` to the nearest one ``(M, F)`` of the same person: ``(N,)``.
+
+    Example:
+        >>> nearest(np.array([[1.0, 0.0]]), np.array([7]), np.array([[0.0, 1.0], [-1.0, 0.0]]), np.array([7, 7]))
+        array([2.])
+    """
+    out = np.empty(len(x))
+    for person in np.unique(x_people):
+        mine = x_people == person
+        out[mine] = 2 - 2 * (x[mine] @ y[y_people == person].T).max(1)  # |a - b|^2 where |a| = |b| = 1
+    return out.clip(0.0, FARTHEST)
+
+
+def _alone(fakes: Images, train: Images) -> str | None:
+    alone = sorted(set(fakes.labels.tolist()) - set(train.labels.tolist()))
+    return f"no private training picture of class {', '.join(map(str, alone[:5]))}" if alone else None

@@ -1,0 +1,144 @@
+"""delta_face by hand on an embedder that reads the embedding off the pixels, and with FaceNet's file in the cache."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+from torch import nn
+
+from unveil.harness import assets, plugins
+from unveil.harness.classifier import Classifier
+from unveil.harness.conformance import check
+from unveil.harness.errors import JudgeError, WeightsError
+from unveil.harness.intervals import to_figure
+from unveil.harness.models.facenet import FaceNet
+from unveil.harness.run import Run
+from unveil.harness.spec import Spec
+from unveil.harness.types import Direction, Images
+from unveil.metrics import delta_face
+from unveil.metrics.delta_face import DeltaFace
+
+TOY = '''
+from dataclasses import dataclass
+from torch import nn
+from unveil.harness.classifier import Classifier
+
+class Reads(nn.Module):
+    def forward(self, x):
+        return x.mean((1, 2)) - 0.5
+
+@dataclass(frozen=True)
+class Toy:
+    """Reads."""
+    trained: bool = True
+
+    def content(self):
+        return {"trained": "by hand"} if self.trained else {}
+
+    def build(self, classes, shape, run):
+        return Classifier({"read": Reads()}, nn.Identity(), classes=classes, mean=(0.0,) * 3, std=(1.0,) * 3)
+'''
+
+
+@pytest.fixture(autouse=True)
+def forget(monkeypatch):
+    monkeypatch.setattr(delta_face, "_private", {})
+
+
+@pytest.fixture
+def toy(tmp_path):
+    (tmp_path / "toy.py").write_text(TOY)
+    return Spec(f"{tmp_path / 'toy.py'}:Toy")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNVEIL_CACHE", str(tmp_path / "cache"))
+    place = assets.ASSETS["facenet"].place
+    place.parent.mkdir(parents=True)
+    return place
+
+
+@pytest.fixture
+def nobody():
+    """A target with weights of its own, which the toy has none of."""
+    return Classifier({"body": nn.BatchNorm2d(3)}, nn.Identity(), classes=3)
+
+
+@pytest.fixture
+def some(pictures):
+    def drawn(counts, seed):
+        labels = np.repeat(np.arange(len(counts)), counts)
+        return pictures(np.random.default_rng(seed).integers(0, 256, (len(labels), 5)) / 255, labels)
+
+    return drawn
+
+
+def test_two_vectors_by_hand(build, pictures, toy, nobody):
+    """(+, +) beside (+, -) is at right angles; the nearer picture is of the other person and does not count."""
+    train = pictures([[1.0, 0.0], [1.0, 1.0]], [0, 1])
+    fakes = pictures([[1.0, 1.0], [0.0, 0.0]], [0, 1])
+    (m,) = DeltaFace(toy).measure(build(fakes=fakes, train=train, target=nobody))
+    assert m.values == pytest.approx([2.0, 4.0])
+    assert (m.column, m.high, m.direction) == ("nearest squared L2 (Toy)", 4.0, Direction.PROTECTS)
+
+
+def test_it_is_what_scipy_says(build, some, toy, nobody):
+    train, fakes = some([6, 3, 4, 9], 0), some([2, 2, 2], 1)
+    (m,) = DeltaFace(toy).measure(build(fakes=fakes, train=train, people=4, target=nobody))
+
+    def unit(images):
+        x = images.pixels[:, 0, 0, :].double().numpy() - 0.5
+        return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    pairs = cdist(unit(fakes), unit(train), "sqeuclidean")
+    pairs[fakes.labels.numpy()[:, None] != train.labels.numpy()] = np.inf
+    np.testing.assert_allclose(m.values, pairs.min(1), rtol=1e-5, atol=1e-6)
+    assert (m.identities.tolist(), m.samples) == ([0, 0, 1, 1, 2, 2], 6)
+    to_figure("delta_face", None, m)
+    (copies,) = DeltaFace(toy).measure(build(fakes=train, train=train, people=4, target=nobody))
+    assert copies.values == pytest.approx(np.zeros(4), abs=1e-9)
+    assert copies.identities.tolist() == [0, 1, 2, 3]
+
+
+def test_it_says_what_it_lacks(build, some, toy, cache):
+    evidence = build(fakes=some([1, 1], 0), train=some([2], 1))
+    (m,) = DeltaFace(toy).measure(evidence)
+    assert m.reason == "no private training picture of class 1"
+    (m,) = DeltaFace().measure(evidence)
+    assert "asset 'facenet' is not there" in m.reason
+    assert "download 20180402-114759-vggface2.pt" in m.reason
+    assert str(cache) not in DeltaFace().content()["embedder"], "an identity is the same on all machines"
+    (m,) = DeltaFace(Spec("small_resnet")).measure(evidence)
+    assert "small_resnet has no trained weights" in m.reason
+    (m,) = DeltaFace(Spec("mobilefacenet"), weights="gone.pth").measure(evidence)
+    assert "cannot be had" in m.reason
+
+
+@pytest.mark.slow
+def test_facenet_is_loaded_from_the_cache(build, some, cache):
+    absent = DeltaFace().content()
+    faces = Images(torch.rand(5, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 0, 1, 0, 1]))
+    network = FaceNet().build(3, (3, 32, 32), Run("by chance")).eval()
+    torch.save(network.stages.state_dict(), cache)
+    assert DeltaFace().content() != absent
+    evidence = build(fakes=faces[3:], train=faces[:3])
+    (m,) = DeltaFace().measure(evidence)
+    with torch.no_grad():
+        x = torch.nn.functional.normalize(network.features((faces.pixels * 255).round() / 255)).double().numpy()
+    d = cdist(x, x, "sqeuclidean")
+    assert m.values == pytest.approx([min(d[3, 0], d[3, 1]), d[4, 2]], rel=1e-4, abs=1e-6)
+    assert m.column == "nearest squared L2 (facenet)"
+    with pytest.raises(JudgeError, match="target's weights"):
+        DeltaFace().measure(build(fakes=faces[3:], train=faces[:3], target=network))
+    cache.write_bytes(b"something else")
+    with pytest.raises(WeightsError):
+        DeltaFace().measure(evidence)
+
+
+def test_it_conforms_when_it_scores(toy, tmp_path):
+    report = check("delta_face", "metrics", {"embedder": {"use": toy.use}}, tmp_path)
+    assert report.ok, str(report)
+    assert not [finding for finding in report.findings if finding.ok is None], str(report)
+    made = plugins.make("metrics", Spec("delta_face", {"embedder": {"use": toy.use}}), tmp_path)
+    assert made == DeltaFace(toy)
