@@ -31,6 +31,7 @@ SETTINGS = {
     ("priors", "style_gan"): [{}, {"augment": 0.6, "flip": True, "noise": False}],
     ("attacks", "kedmi"): [{}, {"clamp": True}],
     ("attacks", "lomma"): [{}, {"base": "kedmi"}, {"variant": "aug"}],
+    ("metrics", "knowledge_extraction"): [{"student": {"use": "small_resnet", "width": 4}}],
 }
 SLOW = {("metrics", name): [{"minimum": 8}] for name in ("fid", "kid", "prdc")}
 
