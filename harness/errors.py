@@ -61,3 +61,7 @@ class JudgeError(UnveilError):
 
 class StoreError(UnveilError):
     """An artefact that could not be written or has been damaged."""
+
+
+class UnansweredError(UnveilError):
+    """A judge from outside that has not answered yet."""

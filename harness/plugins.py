@@ -40,6 +40,7 @@ OFFERS = {
     "priors": ("needs_view", "build", "fit"),
     "attacks": ("access", "needs", "reconstruct"),
     "metrics": ("about", "needs_evaluator", "measure"),
+    "comparers": ("yes_or_no", "compare"),  # no kind of their own in a plan: a setting of a metric names them
 }  # fmt: skip
 
 
@@ -249,17 +250,28 @@ def _setting_error(use: str, error: ValidationError) -> PluginError:
 def _prepared(value: Any, hint: Any, base: Path) -> Any:
     """Nested plugins become ``Spec``s; relative paths become absolute ones if something lies there."""
     parts = typing.get_args(hint) if isinstance(hint, UnionType) or typing.get_origin(hint) is typing.Union else (hint,)
-    if Spec in parts and isinstance(value, Mapping) and "use" in value and "settings" not in value:
+    marks = [mark for part in parts for mark in getattr(part, "__metadata__", ())]
+    plain = [typing.get_args(part)[0] if typing.get_origin(part) is typing.Annotated else part for part in parts]
+    if Spec in plain and isinstance(value, str) and set(plain) <= {Spec, type(None)}:
+        value = {"use": value}
+    if Spec in plain and isinstance(value, Mapping) and "use" in value:
         rest = {name: setting for name, setting in value.items() if name != "use"}
-        return {"use": value["use"], "settings": rest}
+        use = _placed(value["use"], base) if LOCAL_PATH in marks else value["use"]
+        return {"use": use, "settings": rest} if "settings" not in value else {**value, "use": use}
     if (kinds := _leaves(hint)) >= {float} and str not in kinds:
         value = _numbers(value)
     if typing.get_origin(hint) is tuple and typing.get_args(hint)[1:] == (...,) and isinstance(value, list | tuple):
         return [_prepared(item, typing.get_args(hint)[0], base) for item in value]
-    marks = [mark for part in parts for mark in getattr(part, "__metadata__", ())]
     if LOCAL_PATH in marks and isinstance(value, str) and value and (base / value).exists():
         return str((base / value).resolve())
     return value
+
+
+def _placed(use: Any, base: Path) -> Any:
+    """``file.py:Class`` with the file's absolute path, if it lies there."""
+    path, _, name = use.rpartition(":") if isinstance(use, str) else ("", "", "")
+    there = path.endswith(".py") and (base / path).is_file()
+    return f"{(base / path).resolve()}:{name}" if there else use
 
 
 ENDLESS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}

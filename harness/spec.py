@@ -25,3 +25,8 @@ class Spec:
 
     def __hash__(self) -> int:
         return hash((self.use, repr(sorted(self.settings.items()))))
+
+
+LocalSpec = Annotated[Spec, LOCAL_PATH]
+"""Type of a setting that names a plugin which may be a file beside the plan. The metric that has it says what it is
+with ``content()``, since the file's place enters no identity."""

@@ -27,10 +27,10 @@ from unveil.harness.spec import Spec
 from unveil.harness.view import Access, Budget, Spent, View
 
 __all__ = [
-    "Access", "Attack", "Budget", "Ceiling", "Classifier", "ConditionalGenerator", "Control", "Data", "Dataset",
-    "Defense", "Direction", "Distillation", "Distilling", "Evidence", "Forward", "Generator", "Guided", "Images",
-    "Ingredients", "Measurement", "Metric", "Model", "Plugin", "Prior", "Run", "Spec", "Spent", "Step", "Surrogate",
-    "Terms", "UnveilError", "View", "draw_normal",
+    "Access", "Attack", "Budget", "Ceiling", "Classifier", "Comparer", "ConditionalGenerator", "Control", "Data",
+    "Dataset", "Defense", "Direction", "Distillation", "Distilling", "Evidence", "Forward", "Generator", "Guided",
+    "Images", "Ingredients", "Measurement", "Metric", "Model", "Plugin", "Prior", "Run", "Spec", "Spent", "Step",
+    "Surrogate", "Terms", "UnveilError", "View", "draw_normal",
 ]  # fmt: skip
 
 
@@ -333,4 +333,35 @@ class Metric(Plugin, Protocol):
 
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """Measures. What cannot be computed is a measurement with a reason, never a number."""
+        ...
+
+
+@runtime_checkable
+class Comparer(Protocol):
+    """Who says whether a picture shows a person: a network, a language model that sees pictures, people who are asked.
+
+    Attributes:
+        yes_or_no: Whether answers are 1 (it is the person) and 0 alone. Then the false-accept rate is what it is;
+            of other answers, thresholds are made.
+    """
+
+    yes_or_no: ClassVar[bool]
+
+    def compare(
+        self, pictures: Tensor, people: Sequence[Tensor], pairs: NDArray[np.int64], run: Run
+    ) -> NDArray[np.float64]:
+        """How alike pictures and people are.
+
+        Args:
+            pictures: ``(N, C, H, W)`` in [0, 1], of 256 levels.
+            people: Real pictures of each enrolled person, each ``(M, C, H, W)``.
+            pairs: Which picture and which person each question is about ``(Q, 2)``, in an order that tells nothing.
+            run: Randomness, device, progress, checkpoints.
+
+        Returns:
+            ``(Q,)``, finite; higher is more alike.
+
+        Raises:
+            UnansweredError: If there are no answers yet; why, in words.
+        """
         ...

@@ -68,7 +68,7 @@ class DeltaFace(Metric):
             return [Measurement(*column, reason=reason)]
         reals, people = train[torch.isin(train.labels, fakes.labels)], fakes.labels.cpu().numpy()
         embedder = build(self._named(), evidence, "delta_face")
-        x = embed(embedder, fakes, evidence.run, "reconstructions")
+        x = embed(embedder, fakes.pixels, evidence.run, "reconstructions")
         values = nearest(x, people, self._remembered(embedder, reals, evidence), reals.labels.cpu().numpy())
         mean, who = per_person(values, people)
         return [Measurement(*column, values=mean, identities=who, samples=len(values))]
@@ -82,7 +82,7 @@ class DeltaFace(Metric):
         if key not in _private:
             while len(_private) >= KEPT:
                 _private.pop(next(iter(_private)))
-            _private[key] = embed(embedder, reals, evidence.run, "private pictures")
+            _private[key] = embed(embedder, reals.pixels, evidence.run, "private pictures")
         return _private[key]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unveil.harness import plugins
 from unveil.harness.classifier import Classifier
@@ -17,7 +18,7 @@ from unveil.harness.fingerprint import fingerprint
 from unveil.harness.run import Run
 from unveil.harness.spec import Spec
 from unveil.harness.stages.measure import never_the_target
-from unveil.harness.types import Evidence, Images, Model
+from unveil.harness.types import Evidence, Model
 from unveil.metrics.gallery import unit
 from unveil.metrics.judging import as_pictures, features
 
@@ -60,13 +61,13 @@ def build(embedder: Spec, evidence: Evidence, metric: str) -> Classifier:
     return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def embed(embedder: Classifier, images: Images, run: Run, of: str) -> NDArray[np.float64]:
-    """Unit vectors ``(N, F)`` of pictures as 8 bits have them.
+def embed(embedder: Classifier, pixels: Tensor, run: Run, of: str) -> NDArray[np.float64]:
+    """Unit vectors ``(N, F)`` of pixels ``(N, C, H, W)``, rounded to 8 bits.
 
     Raises:
         JudgeError: If one is NaN.
     """
-    found = features(embedder, as_pictures(images.pixels), run, f"embeddings of {of}")
+    found = features(embedder, as_pictures(pixels), run, f"embeddings of {of}")
     if not np.isfinite(found).all():
         raise JudgeError("the embedder answered NaN", "finite features", "check its weights")
     return unit(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -27,6 +26,7 @@ from unveil.harness.spec import Spec
 from unveil.harness.training import fit, predict
 from unveil.harness.types import Data, Defense, Direction, Evidence, Images, Measurement, Metric, Model
 from unveil.metrics.judging import as_pictures, reconstructions
+from unveil.metrics.questions import by_content
 
 Rate = Annotated[float, Field(gt=0)]
 TRAIN, TEST = "private training pictures right", "private test pictures right"
@@ -92,7 +92,7 @@ class KnowledgeExtraction(Metric):
             WeightsError: If the student's weights do not fit or the hub cannot be reached.
             TrainingError: If training diverges.
         """
-        data, fakes = evidence.data, sorted_by_content(reconstructions(evidence))
+        data, fakes = evidence.data, by_content(reconstructions(evidence))
         reason = self._lacking() or self._too_few(fakes, data)
         if reason is not None:
             return [_column(name, reason=reason) for name in (TRAIN, TEST)]
@@ -176,14 +176,6 @@ class Crops(Defense):
         grid = F.affine_grid(theta.to(x), list(x.shape), align_corners=False)
         made = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
         return Images(made.clamp(0, 1), images.labels)
-
-
-def sorted_by_content(images: Images) -> Images:
-    """The same pictures person by person, each person's in the order of a hash of their pixels."""
-    pixels = images.pixels.cpu().contiguous().numpy()
-    hashes = [hashlib.sha256(one.tobytes()).digest() for one in pixels]
-    order = sorted(range(len(images)), key=lambda i: (int(images.labels[i]), hashes[i]))
-    return images[torch.tensor(order)]
 
 
 def _right(name: str, student: Classifier, images: Images, people: Tensor, run: Run) -> Measurement:

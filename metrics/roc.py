@@ -36,6 +36,9 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def __getitem__(self, which: NDArray[np.bool_]) -> Pairs:
+        return Pairs(self.scores[which], self.shown[which], self.claimed[which])
+
     def descending(self) -> Pairs:
         """The same, best score first."""
         order = np.argsort(-self.scores, kind="stable")

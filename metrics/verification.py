@@ -1,4 +1,4 @@
-"""Would a reconstruction unlock that person's account? Embedding verification at stated false-accept rates."""
+"""Would a reconstruction unlock that person's account? Verification at stated false-accept rates."""
 
 from __future__ import annotations
 
@@ -11,48 +11,23 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from unveil.harness.classifier import Classifier
+from unveil.harness.errors import UnansweredError
 from unveil.harness.run import Run
-from unveil.harness.spec import LocalPath, Spec
+from unveil.harness.spec import LocalPath, LocalSpec, Spec
+from unveil.harness.stages.measure import never_the_target
 from unveil.harness.stages.people import join, who
-from unveil.harness.types import Data, Direction, Evidence, Images, Measurement, Metric
-from unveil.metrics import roc
-from unveil.metrics.embedders import asked, build, embed, lacking, with_weights
-from unveil.metrics.gallery import Gallery, Match, enrol, pairs
+from unveil.harness.types import Comparer, Data, Direction, Evidence, Images, Measurement, Metric
+from unveil.metrics import comparers, embedders, outside, roc
+from unveil.metrics.comparers import Embeddings, People, enrolled
+from unveil.metrics.gallery import Match
 from unveil.metrics.judging import per_person, reconstructions
+from unveil.metrics.operating import Calibration, all_pairs, calibration, joined
+from unveil.metrics.questions import by_turn
 
 Rate = Annotated[float, Field(gt=0, le=0.1)]
-RESAMPLES = 200
 CURVE = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)  # rates at which the ROC is drawn, beside those that were asked for
 KEPT = 4  # calibrations remembered at a time
-_calibrated: dict[tuple[str, ...], Calibration] = {}
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What real pictures say of an embedder; no reconstruction has a part in it.
-
-    Attributes:
-        gallery: The enrolled people.
-        genuine: Held-out private pictures with their own person.
-        others: Held-out private pictures with every other person.
-        impostors: These and public pictures with everybody, descending.
-        thresholds: For each rate; None where the impostor pairs do not resolve it.
-        spreads: Bootstrap standard errors of the thresholds.
-        area: Area under the ROC.
-        area_error: Its standard error.
-        pictures: How many real pictures were compared with the gallery.
-    """
-
-    gallery: Gallery
-    genuine: roc.Pairs
-    others: roc.Pairs
-    impostors: roc.Pairs
-    thresholds: tuple[float | None, ...]
-    spreads: tuple[float, ...]
-    area: float
-    area_error: float
-    pictures: int
+_calibrated: dict[tuple[str, ...], tuple[Embeddings, People, Calibration]] = {}
 
 
 @dataclass(frozen=True)
@@ -76,12 +51,21 @@ class Verification(Metric):
     All reconstructions count, rounded to 8 bits. If people have unequal numbers of them, each person's are averaged
     first. An embedder without trained weights is not scored.
 
+    Anybody else who compares pictures can take the embedder's place (``comparer``, see "Judges from outside" in
+    docs/plugins.md): a language model that sees pictures, or people who are asked. They are asked about few pairs, the
+    real ones among the reconstructions and in an order that tells nothing. Of one who answers yes or no, the
+    false-accept rate is not set but measured, and one whose rate is clearly above the highest of ``rates``, or who
+    accepts no more genuine pairs than others, is no judge: what it says of reconstructions is not scored.
+
     Attributes:
         embedder: A model plugin whose features are the embedding. It must have been trained on other data.
         weights: Checkpoint that is given to the embedder as its setting ``weights``, if it has one.
         match: Similarity with the ``mean`` of a person's normalised embeddings, or the ``max`` over them.
         rates: False-accept rates.
         strangers: Most public pictures in the calibration, as evenly over people as can be.
+        comparer: Who compares instead of an embedder, such as ``"my_judge.py:MyJudge"``; its settings stand beside
+            ``use``.
+        questions: Most pairs of each kind (genuine, impostor, reconstruction) that a comparer is asked about.
     """
 
     paper: ClassVar[str] = "ISO/IEC 19795-1:2021; Deng et al., ArcFace, CVPR 2019"
@@ -93,33 +77,62 @@ class Verification(Metric):
     match: Match = "mean"
     rates: Annotated[tuple[Rate, ...], Field(min_length=1)] = (0.01, 0.001)
     strangers: Annotated[int, Field(ge=0)] = 2000
+    comparer: LocalSpec | None = None
+    questions: Annotated[int, Field(ge=10)] = 200
 
     def content(self) -> Mapping[str, str]:
-        """Which embedder, with which weights and code: no model node stands for it."""
-        return {"embedder": asked(self._named()), "weights": "as the embedder's"}
+        """Who compares, with which weights and code: no model node stands for it."""
+        if self.comparer is not None:
+            return {"comparer": comparers.asked(self.comparer), "embedder": "the comparer", "weights": "the comparer's"}
+        return {"embedder": embedders.asked(self._embedder()), "weights": "as the embedder's"}
 
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """For each rate: verified, accepted pairs of two kinds, threshold; then the area under the ROC, and its curve.
+
+        Of a comparer that answers yes or no: verified, and accepted pairs of two kinds.
 
         Raises:
             WeightsError: If the weights are there but do not fit.
             JudgeError: If the embedder has the target's weights or answers NaN.
         """
         fakes = reconstructions(evidence)
-        reason = lacking(self._named()) or _unmeasurable(evidence.data, fakes)
+        if self.comparer is not None:
+            return self._from_outside(comparers.outsider(self.comparer), evidence, fakes)
+        reason = embedders.lacking(self._embedder()) or _unmeasurable(evidence.data, fakes)
         if reason is not None:
-            return [Measurement(*column, reason=reason) for column in self._columns()]
-        embedder = build(self._named(), evidence, "verification")
-        found = self._calibration(embedder, evidence)
-        own = _own(found.gallery, embed(embedder, fakes, evidence.run, "reconstructions"), fakes)
+            return _unscored(self._columns(), reason)
+        comparer, people, found = self._calibration(evidence)
+        pairs = np.stack([np.arange(len(fakes)), people.place(fakes.labels)], axis=1)
+        own = comparer.compare(fakes.pixels, people, pairs, evidence.run)
         return list(self._results(found, own, fakes.labels.cpu().numpy()))
 
-    def _columns(self) -> Iterator[tuple[str, str, Direction, float, float]]:
+    def _from_outside(self, comparer: Comparer, evidence: Evidence, fakes: Images) -> Sequence[Measurement]:
+        data, columns = evidence.data, list(outside.COLUMNS if comparer.yes_or_no else self._columns())
+        reason = _unmeasurable(data, fakes) or outside.incomparable(data, fakes)
+        if reason is not None:
+            return _unscored(columns, reason)
+        try:
+            told = outside.ask(comparer, data, fakes, self.questions, evidence.run)
+        except UnansweredError as error:
+            return _unscored(columns, error.what)
+        if comparer.yes_or_no:
+            return outside.counted(told, max(self.rates))
+        source = Run(f"verification {data.checksum}")
+        private = told.impostors.shown < data.classes
+        found = calibration(
+            told.genuine, told.impostors[private], told.impostors, self.rates, data.classes, source, told.pictures
+        )
+        return list(self._results(found, told.own.scores, told.own.shown))
+
+    def _columns(self) -> Iterator[outside.Column]:
+        scale = ("cosine similarity", Direction.DESCRIBES, -1.0, 1.0)
+        if self.comparer is not None:
+            scale = ("score", Direction.DESCRIBES, -np.inf, np.inf)
         for rate in self.rates:
             yield f"verified at FAR {_percent(rate)}", "share", Direction.LEAKS, 0.0, 1.0
             yield f"genuine accepted at FAR {_percent(rate)}", "share", Direction.DESCRIBES, 0.0, 1.0
             yield f"other private people accepted at FAR {_percent(rate)}", "share", Direction.DESCRIBES, 0.0, 1.0
-            yield f"threshold at FAR {_percent(rate)}", "cosine similarity", Direction.DESCRIBES, -1.0, 1.0
+            yield f"threshold at FAR {_percent(rate)}", *scale
         yield "area under the ROC", "share", Direction.DESCRIBES, 0.0, 1.0
         for rate in self._curve():
             yield f"genuine accepted at FAR {_percent(rate)}", "share", Direction.DESCRIBES, 0.0, 1.0
@@ -137,7 +150,12 @@ class Verification(Metric):
             if threshold is None:
                 yield from (Measurement(*c, reason=_unresolved(rate, len(found.impostors))) for c in four)
                 continue
-            yield replace(_share(four[0], own > threshold, people), accepted=own > threshold)
+            reason = None if self.comparer is None else outside.useless(*found.accepted(threshold), 1.0)
+            if reason:
+                yield Measurement(*four[0], reason=reason)
+            else:  # a judge from outside saw a sample, which is no verdict on every picture
+                every = own > threshold if self.comparer is None else None
+                yield replace(_share(four[0], own > threshold, people), accepted=every)
             yield _share(four[1], found.genuine.scores > threshold, found.genuine.shown)
             yield _share(four[2], found.others.scores > threshold, found.others.claimed)
             yield Measurement(*four[3], value=threshold, standard_error=spread, samples=found.pictures)
@@ -145,57 +163,33 @@ class Verification(Metric):
         for rate, column in zip(self._curve(), columns, strict=True):
             yield _on_the_curve(column, rate, found)
 
-    def _named(self) -> Spec:
-        return with_weights(self.embedder, self.weights)
+    def _embedder(self) -> Spec:
+        return embedders.with_weights(self.embedder, self.weights)
 
-    def _calibration(self, embedder: Classifier, evidence: Evidence) -> Calibration:
+    def _calibration(self, evidence: Evidence) -> tuple[Embeddings, People, Calibration]:
         """Computed once for all cells on the same data; the oldest is forgotten first."""
         data = evidence.data
-        key = (asked(self._named()), data.checksum, self.match, repr(self.rates), str(self.strangers))
+        key = (embedders.asked(self._embedder()), data.checksum, self.match, repr(self.rates), str(self.strangers))
         if key not in _calibrated:
             while len(_calibrated) >= KEPT:
                 _calibrated.pop(next(iter(_calibrated)))
-            source = Run(f"verification {data.checksum}")  # not the cell's own: one threshold for all cells
-            _calibrated[key] = self._calibrate(embedder, data, evidence.run, source)
+            comparer = Embeddings(embedders.build(self._embedder(), evidence, "verification"), self.match)
+            people = enrolled(data.train)
+            _calibrated[key] = comparer, people, self._calibrate(comparer, people, data, evidence.run)
+        never_the_target(_calibrated[key][0].network, evidence.target, "verification")
         return _calibrated[key]
 
-    def _calibrate(self, embedder: Classifier, data: Data, run: Run, source: Run) -> Calibration:
-        gallery = enrol(embed(embedder, data.train, run, "enrolment"), data.train.labels.cpu().numpy(), self.match)
-        held = join(data.validation, data.test)
-        public = _thinned(data.public, self.strangers, source)
-        shown = gallery.scores(embed(embedder, held, run, "held-out private pictures"))
-        genuine, others = pairs(shown, held.labels.cpu().numpy(), gallery.people)
+    def _calibrate(self, comparer: Comparer, people: People, data: Data, run: Run) -> Calibration:
+        """From all pairs of real pictures and enrolled people."""
+        source = Run(f"verification {data.checksum}")  # not the cell's own: one threshold for all cells
+        held, public = join(data.validation, data.test), _thinned(data.public, self.strangers, source)
+        genuine, others = all_pairs(comparer, people, held.pixels, held.labels.cpu().numpy(), run)
         impostors = others
         if len(public):
-            seen = gallery.scores(embed(embedder, public, run, "public pictures"))
-            strangers = np.unique(public.labels.cpu().numpy(), return_inverse=True)[1]
-            _, more = pairs(seen, strangers + data.classes, gallery.people)
-            impostors = _joined(others, more)
-        impostors = impostors.descending()
-        thresholds = [
-            roc.threshold(impostors.scores, rate) if len(impostors) >= roc.needed(rate) else None for rate in self.rates
-        ]
-        rng = np.random.default_rng(source.seed("bootstrap"))
-        area_error, spreads = roc.errors(genuine, impostors, self.rates, data.classes, RESAMPLES, rng)
-        area = roc.area(genuine.scores, impostors.scores)
+            strangers = np.unique(public.labels.cpu().numpy(), return_inverse=True)[1] + data.classes
+            impostors = joined(others, all_pairs(comparer, people, public.pixels, strangers, run)[1])
         pictures = len(held) + len(public)
-        return Calibration(
-            gallery, genuine, others, impostors, tuple(thresholds), tuple(spreads), area, area_error, pictures
-        )
-
-
-def _joined(a: roc.Pairs, b: roc.Pairs) -> roc.Pairs:
-    return roc.Pairs(
-        np.concatenate([a.scores, b.scores]),
-        np.concatenate([a.shown, b.shown]),
-        np.concatenate([a.claimed, b.claimed]),
-    )
-
-
-def _own(gallery: Gallery, embeddings: NDArray[np.float64], images: Images) -> NDArray[np.float64]:
-    """Similarity of each picture with the person it is meant to show ``(N,)``."""
-    place = np.searchsorted(gallery.people, images.labels.cpu().numpy())
-    return gallery.scores(embeddings)[np.arange(len(place)), place]
+        return calibration(genuine, others, impostors, self.rates, data.classes, source, pictures)
 
 
 def _thinned(images: Images, most: int, source: Run) -> Images:
@@ -205,13 +199,7 @@ def _thinned(images: Images, most: int, source: Run) -> Images:
     images = Images(images.pixels, who(images))
     if len(images) <= most:
         return images
-    shuffled = torch.randperm(len(images), generator=source.generator("strangers")).numpy()
-    labels = images.labels.cpu().numpy()[shuffled]
-    by_person = np.argsort(labels, kind="stable")
-    _, starts, counts = np.unique(labels[by_person], return_index=True, return_counts=True)
-    turn = np.empty(len(labels), np.int64)
-    turn[by_person] = np.arange(len(labels)) - np.repeat(starts, counts)
-    chosen = shuffled[np.argsort(turn, kind="stable")[:most]]
+    chosen = by_turn(images.labels, source.generator("strangers"))[:most]
     return images[torch.from_numpy(np.sort(chosen))]
 
 
@@ -240,8 +228,10 @@ def _percent(rate: float) -> str:
     return f"{100 * rate:g} %"
 
 
-def _share(
-    column: tuple[str, str, Direction, float, float], accepted: NDArray[np.bool_], people: NDArray[np.int64]
-) -> Measurement:
+def _unscored(columns: Iterator[outside.Column] | Sequence[outside.Column], reason: str) -> list[Measurement]:
+    return [Measurement(*column, reason=reason) for column in columns]
+
+
+def _share(column: outside.Column, accepted: NDArray[np.bool_], people: NDArray[np.int64]) -> Measurement:
     mean, whose = per_person(accepted.astype(np.float64), people)
     return Measurement(*column, values=mean, identities=whose, samples=len(accepted))
