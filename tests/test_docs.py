@@ -122,6 +122,7 @@ def test_every_default_of_the_recipe_is_right() -> None:
 def test_every_built_in_plugin_is_named() -> None:
     text = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
     entries = [entry for kind in plugins.KINDS for group in plugins.registered(kind).values() for entry in group]
+    entries += [entry for group in plugins.registered("comparers").values() for entry in group]
     own = [entry.name for entry in entries if entry.target.startswith("unveil.")]
     assert own
     assert not [name for name in own if f"`{name}`" not in text]

@@ -19,6 +19,7 @@ from unveil.harness.run import Run
 # Settings for what has none by default, or shows what it does only with them.
 SETTINGS = {
     ("models", "timm"): [{"architecture": "resnet10t"}],
+    ("models", "facenet"): [],  # below, at length
     ("defenses", "tl_dmi"): [{}, {"freeze": "stage2"}, {"share": 0.2, "statistics": False}],
     ("defenses", "bido"): [{}, {"measure": "coco", "stages": ["stage2", "pool"], "sigma": 0.3}],
     ("defenses", "rolss"): [{}, {"scale": 0.2}, {"keep_epochs": 1}],
@@ -33,7 +34,7 @@ SETTINGS = {
     ("attacks", "lomma"): [{}, {"base": "kedmi"}, {"variant": "aug"}],
     ("metrics", "knowledge_extraction"): [{"student": {"use": "small_resnet", "width": 4}}],
 }
-SLOW = {("metrics", name): [{"minimum": 8}] for name in ("fid", "kid", "prdc")}
+SLOW = {("metrics", name): [{"minimum": 8}] for name in ("fid", "kid", "prdc")} | {("models", "facenet"): [{}]}
 
 
 def cases(table):

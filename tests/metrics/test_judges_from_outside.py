@@ -1,7 +1,9 @@
 """Judges from outside: who knows the truth, who always says yes, who guesses, who grades, and who has a sheet."""
 
 import csv
+import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +208,19 @@ def test_a_plan_names_a_file_beside_it(judge, tmp_path):
     (tmp_path / "no.py").write_text(JUDGES.replace("    yes_or_no: ClassVar[bool] = True\n", ""))
     with pytest.raises(PluginError, match="lacks yes_or_no"):
         Verification(comparer=Spec(f"{tmp_path / 'no.py'}:Knows")).content()
+
+
+def test_the_judge_in_the_documentation_judges(data, half, tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    section = text[text.index("## Judges from outside") :]
+    source, plan = (re.search(rf"```{kind}\n(.*?)```", section, re.DOTALL)[1] for kind in ("python", "toml"))
+    knows = 'return "yes" if picture[0, 0, 0] == person[0, 0, 0, 0] else "no"'
+    (tmp_path / "my_judge.py").write_text(source.replace("raise NotImplementedError", knows))
+    settings = {key: value for key, value in tomllib.loads(plan)["metrics"][0].items() if key != "use"}
+    metric = plugins.make("metrics", Spec("verification", settings), tmp_path)
+    found = by_column(metric.measure(evidence(data, half)))
+    assert found["verified"].values.mean() == 0.5
+    assert "its name and version" in metric.content()["comparer"]
 
 
 def test_it_conforms_with_a_judge_that_scores(tmp_path):
