@@ -1,6 +1,7 @@
 """Judges from outside: who knows the truth, who always says yes, who guesses, who grades, and who has a sheet."""
 
 import csv
+import json
 import re
 import subprocess
 import tomllib
@@ -17,6 +18,7 @@ from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import check
 from unveil.harness.errors import JudgeError, PluginError
 from unveil.harness.intervals import to_figure
+from unveil.harness.rows import Row
 from unveil.harness.run import Run
 from unveil.harness.spec import Spec
 from unveil.harness.types import Data, Evidence, Images
@@ -303,3 +305,31 @@ def test_no_sheet_in_a_repository(sheet, data, half, tmp_path):
     with pytest.raises(JudgeError, match="inside the git repository"):
         sheet.measure(evidence(data, half))
     assert not (tmp_path / "asked").exists()
+
+
+@pytest.mark.slow
+def test_a_plan_goes_on_where_its_sheets_were_filled(project):
+    """Twice the same plan: first it asks, then it reads; nothing but the judge's part is done anew."""
+    judge = '[[metrics]]\nuse = "verification"\nquestions = 10\ncomparer = { use = "answer_sheet", folder = "asked" }\n'
+    project.edit("tiny.toml", '[[metrics]]\nuse = "utility"\n', judge)
+    first = project.run()
+    assert first.returncode == 0, first.stderr
+
+    def figures():
+        rows = [Row.model_validate(row) for row in json.loads(project.rows())]
+        return [{f.column: f for f in row.figures if f.metric == "verification"} for row in rows]
+
+    assert all("questions in" in row["verified"].reason for row in figures())
+    sheets = list((project.folder / "asked").glob("*/answers.csv"))
+    assert len(sheets) == 1, "the defense did nothing, and equal questions are asked once"
+    for path in sheets:
+        fill(path, lambda number: "no" if int(number) % 2 else "yes")
+    second = project.run()
+    assert second.returncode == 0, second.stderr
+    labels = re.findall(r"^\[\d+/\d+\] (.*): [\d.]+ s$", second.stderr, re.MULTILINE)
+    assert len(labels) == 2
+    assert all(label.startswith("verification of guess") for label in labels)
+    assert all("genuine" in row["verified"].reason or "impostor" in row["verified"].reason for row in figures())
+    assert all(row["other people accepted"].value is not None for row in figures())
+    page = (project.folder / "store/reports/tiny/leaderboard.html").read_text()
+    assert "other people accepted" in page
