@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from unveil.harness.classifier import Classifier
-from unveil.harness.spec import LocalPath, Spec
+from unveil.harness.spec import LocalPath, LocalSpec, Spec
 from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
 from unveil.metrics.embedders import asked, build, embed, lacking, title, with_weights
 from unveil.metrics.judging import per_person, reconstructions
@@ -47,7 +47,7 @@ class DeltaFace(Metric):
     about: ClassVar[str] = "attack"
     needs_evaluator: ClassVar[bool] = False
 
-    embedder: Spec = field(default=Spec("facenet", {"weights": "asset"}))
+    embedder: LocalSpec = field(default=Spec("facenet", {"weights": "asset"}))
     weights: LocalPath | None = None
 
     def content(self) -> Mapping[str, str]:

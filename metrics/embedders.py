@@ -37,7 +37,7 @@ def asked(embedder: Spec) -> str:
     """Which embedder, with which weights and code, for the identity of a metric: no model node stands for it."""
     plugin, (reason, _) = _plugin(embedder), _lack(embedder)
     if reason:
-        return f"{embedder.use} absent: {reason}"
+        return f"{title(embedder)} absent: {reason}"
     code = fingerprint(type(plugin).__module__)
     return json.dumps({**plugins.asked(embedder, plugin), "code": code}, sort_keys=True)
 
@@ -85,5 +85,5 @@ def _lack(embedder: Spec) -> tuple[str, str]:
     except (AssetError, WeightsError) as error:
         return f"the embedder's weights cannot be had: {error.what}", error.todo
     if not content:
-        return f"{embedder.use} has no trained weights", "set weights = 'a checkpoint of it'"
+        return f"{title(embedder)} has no trained weights", "set weights = 'a checkpoint of it'"
     return "", ""

@@ -22,7 +22,7 @@ from unveil.harness.errors import AssetError, WeightsError
 from unveil.harness.fingerprint import fingerprint
 from unveil.harness.recipe import Recipe
 from unveil.harness.run import Run
-from unveil.harness.spec import Spec
+from unveil.harness.spec import LocalSpec, Spec
 from unveil.harness.training import fit, predict
 from unveil.harness.types import Data, Defense, Direction, Evidence, Images, Measurement, Metric, Model
 from unveil.metrics.judging import as_pictures, reconstructions
@@ -67,7 +67,7 @@ class KnowledgeExtraction(Metric):
     about: ClassVar[str] = "attack"
     needs_evaluator: ClassVar[bool] = False
 
-    student: Spec = field(default=RESNET50)
+    student: LocalSpec = field(default=RESNET50)
     epochs: Annotated[int, Field(ge=1)] = 75
     batch: Annotated[int, Field(ge=2)] = 32
     lr: Rate = 0.1
@@ -83,7 +83,7 @@ class KnowledgeExtraction(Metric):
         plugin, reason = self._plugin(), self._lacking()
         code = fingerprint(type(plugin).__module__)
         what = {"absent": reason} if reason else plugins.asked(self.student, plugin)
-        return {"student": json.dumps({"use": self.student.use, **what, "code": code}, sort_keys=True)}
+        return {"student": json.dumps({**what, "code": code}, sort_keys=True)}
 
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """Columns: private training and private test pictures right.

@@ -72,7 +72,7 @@ class Verification(Metric):
     about: ClassVar[str] = "attack"
     needs_evaluator: ClassVar[bool] = False
 
-    embedder: Spec = field(default=Spec("mobilefacenet"))
+    embedder: LocalSpec = field(default=Spec("mobilefacenet"))
     weights: LocalPath | None = None
     match: Match = "mean"
     rates: Annotated[tuple[Rate, ...], Field(min_length=1)] = (0.01, 0.001)

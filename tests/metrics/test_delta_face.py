@@ -140,5 +140,7 @@ def test_it_conforms_when_it_scores(toy, tmp_path):
     report = check("delta_face", "metrics", {"embedder": {"use": toy.use}}, tmp_path)
     assert report.ok, str(report)
     assert not [finding for finding in report.findings if finding.ok is None], str(report)
-    made = plugins.make("metrics", Spec("delta_face", {"embedder": {"use": toy.use}}), tmp_path)
-    assert made == DeltaFace(toy)
+    for value in ("toy.py:Toy", {"use": "toy.py:Toy"}):
+        made = plugins.make("metrics", Spec("delta_face", {"embedder": value}), tmp_path)
+        assert made == DeltaFace(toy)
+    assert str(tmp_path) not in str(plugins.asked(Spec("delta_face"), made))
