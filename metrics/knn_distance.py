@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
 from unveil.metrics.judging import evaluator, features, per_person, reconstructions
+from unveil.metrics.neighbours import nearest_of_same
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class KNNDistance(Metric):
         """Columns: nearest squared L2, and nearest L2."""
         fakes, judge = reconstructions(evidence), evaluator(evidence)
         reals = _of(evidence.data.train, fakes.labels)
-        squared = nearest(
+        squared = nearest_of_same(
             features(judge, fakes.pixels, evidence.run, "features of reconstructions"),
             fakes.labels.cpu().numpy(),
             features(judge, reals.pixels, evidence.run, "features of private pictures"),
@@ -45,33 +46,6 @@ class KNNDistance(Metric):
             _distance("nearest squared L2", "squared distance", squared, people),
             _distance("nearest L2", "distance", np.sqrt(squared), people),
         ]
-
-
-def nearest(
-    x: NDArray[np.float64], x_labels: NDArray[np.int64], y: NDArray[np.float64], y_labels: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Squared L2 distance from each x to the nearest y of the same label.
-
-    One label at a time, so that memory is bounded by one person's pictures.
-
-    Args:
-        x: ``(N, F)``.
-        x_labels: ``(N,)``.
-        y: ``(M, F)``.
-        y_labels: ``(M,)``.
-
-    Returns:
-        ``(N,)``; infinite where no y has the label.
-    """
-    out = np.full(len(x), np.inf)
-    for label in np.unique(x_labels):
-        mine, theirs = x[x_labels == label], y[y_labels == label]
-        if len(theirs):
-            centre = theirs.mean(0)  # |a|^2 + |b|^2 - 2ab cancels less when both are small
-            a, b = mine - centre, theirs - centre
-            pairs = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
-            out[x_labels == label] = pairs.min(1).clip(min=0)
-    return out
 
 
 def _of(images: Images, labels: torch.Tensor) -> Images:

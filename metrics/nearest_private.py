@@ -16,7 +16,7 @@ from unveil.harness import assets
 from unveil.harness.run import Run
 from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
 from unveil.metrics.judging import apply, as_pictures, per_person, reconstructions
-from unveil.metrics.knn_distance import nearest
+from unveil.metrics.neighbours import nearest
 from unveil.metrics.perceptual import LPIPS, SMALLEST
 
 WINDOW, SIGMA, C1, C2 = 11, 1.5, 0.01**2, 0.03**2  # Wang et al. 2004, section III.C, for pixels in [0, 1]
@@ -129,7 +129,7 @@ def _perceptual(fakes: Images, reals: Images, run: Run) -> Array:
             apply(network, pixels.expand(-1, 3, -1, -1), run, "LPIPS", PAIRS).double().numpy()
             for pixels in (fakes.pixels[mine], reals.pixels[theirs])
         )
-        out[mine.numpy()] = nearest(x, np.zeros(len(x), np.int64), y, np.zeros(len(y), np.int64))
+        out[mine.numpy()] = nearest(x, y)[:, 0]
     return out
 
 

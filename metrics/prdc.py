@@ -20,6 +20,7 @@ from pydantic import Field
 
 from unveil.harness.types import Direction, Evidence, Measurement, Metric
 from unveil.metrics.image_features import Clouds, Extractor, clouds, content, titled
+from unveil.metrics.neighbours import nearest
 
 Array = NDArray[np.float64]
 ROWS = 1024  # of a distance matrix in memory at once
@@ -119,13 +120,9 @@ def compare(x: Array, y: Array, k: int) -> Compared:
 
 
 def squared_radii(x: Array, k: int) -> Array:
-    """Squared distance of each x to its k-th nearest other ``(N,)``."""
-    out = np.empty(len(x))
-    for rows, distances in _blocks(x, x):
-        itself = np.arange(len(distances))
-        distances[itself, rows.start + itself] = np.inf
-        out[rows] = np.partition(distances, k - 1, axis=1)[:, k - 1]
-    return out
+    """Squared distance of each x to its k-th nearest other ``(N,)``; 0 where only rounding tells them apart."""
+    radii = nearest(x, x, k + 1)[:, k]  # itself is at 0, so no other is nearer
+    return np.where(radii > _same(x - x.mean(0), x - x.mean(0)), radii, 0.0)
 
 
 def _blocks(x: Array, y: Array) -> Iterator[tuple[slice, Array]]:
@@ -133,8 +130,13 @@ def _blocks(x: Array, y: Array) -> Iterator[tuple[slice, Array]]:
     centre = y.mean(0)  # |a|^2 + |b|^2 - 2ab cancels less when both are small
     a, b = x - centre, y - centre
     a2, b2 = (a**2).sum(1), (b**2).sum(1)
-    same = SAME * (a2.max() + b2.max())
+    same = _same(a, b)
     for start in range(0, len(x), ROWS):
         rows = slice(start, start + ROWS)
         distances = a2[rows, None] + b2 - 2 * a[rows] @ b.T
         yield rows, np.where(distances > same, distances, 0.0)
+
+
+def _same(a: Array, b: Array) -> float:
+    """Squared distance below which centred a and b are the same picture."""
+    return SAME * float((a**2).sum(1).max() + (b**2).sum(1).max())

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.distance import cdist
 
 from unveil.harness.calibration import calibration_error
 from unveil.harness.errors import JudgeError, UnveilError
@@ -11,7 +10,7 @@ from unveil.harness.intervals import to_figure
 from unveil.harness.types import Direction, Images
 from unveil.metrics.attack_accuracy import AttackAccuracy
 from unveil.metrics.judging import as_pictures, hits
-from unveil.metrics.knn_distance import KNNDistance, nearest
+from unveil.metrics.knn_distance import KNNDistance
 from unveil.metrics.utility import Utility
 
 
@@ -69,14 +68,6 @@ def test_metrics_say_what_they_lack(build, pictures, reader):
 def test_pictures_have_256_levels():
     x = torch.tensor([-0.2, 0.0, 0.5, 1 / 255 * 0.6, 1.3]).view(1, 1, 1, -1)
     assert (as_pictures(x) * 255).flatten().round().tolist() == [0, 0, 128, 1, 255]
-
-
-def test_nearest_is_cdists():
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(40, 64)) + 100, rng.normal(size=(90, 64)) + 100
-    a, b = np.arange(40) % 5, np.arange(90) % 5
-    expected = [cdist(x[[i]], y[b == a[i]], "sqeuclidean").min() for i in range(40)]
-    np.testing.assert_allclose(nearest(x, a, y, b), expected, rtol=1e-9)
 
 
 def test_knn_looks_at_train_pictures_of_the_same_person(build, pictures, reader):
