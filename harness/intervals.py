@@ -119,6 +119,7 @@ def to_figure(metric_name: str, judge: str | None, measurement: Measurement) -> 
         direction=str(m.direction),
         range=(m.low, m.high),
         samples=m.samples,
+        counted=m.counted,
         identities=0 if m.identities is None else len(np.unique(m.identities)),
         reason=m.reason,
     )

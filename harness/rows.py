@@ -33,6 +33,7 @@ class Figure(_Plain):
         low: Lower end of the 95 % interval over identities.
         high: Upper end.
         samples: Pictures that went in.
+        counted: Whether the value hangs on their number, so that only equal numbers compare.
         identities: People that went in.
         per_identity: Mean per person, by class label (as text, since JSON keys are text).
         reason: Why it is not scored.
@@ -48,6 +49,7 @@ class Figure(_Plain):
     low: float | None = None
     high: float | None = None
     samples: int = 0
+    counted: bool = False
     identities: int = 0
     per_identity: dict[str, float] = Field(default_factory=dict)
     reason: str | None = None

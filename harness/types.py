@@ -280,6 +280,7 @@ class Measurement:
         reason: Why it is not scored.
         accepted: Whether each reconstruction, in the attack's order, is taken for the person it should show ``(N,)``.
             Only of columns that are such a verdict: it is what judges are compared by, picture by picture.
+        counted: Whether the value hangs on how many samples there are (FID), so that only equal numbers compare.
     """
 
     column: str
@@ -294,6 +295,7 @@ class Measurement:
     samples: int = 0
     reason: str | None = None
     accepted: NDArray[np.bool_] | None = None
+    counted: bool = False
 
 
 @dataclass(frozen=True)

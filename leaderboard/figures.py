@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pandas as pd
 
 from unveil.harness.rows import Figure, Judge, Results, Row
+from unveil.leaderboard import counts
 from unveil.leaderboard.estimates import DESCRIBES, USEFUL, Estimate, estimate, pool, ranks, scored
 from unveil.leaderboard.wording import number
 
@@ -36,6 +37,7 @@ class Column:
         unit: Unit.
         direction: What a higher value means.
         limits: Smallest and largest possible value.
+        counted: Whether only equal numbers of pictures compare.
     """
 
     metric: str
@@ -44,12 +46,13 @@ class Column:
     unit: str
     direction: str
     limits: tuple[float, float]
+    counted: bool = False
 
     @classmethod
     def of(cls, figure: Figure) -> Column:
         """The column a figure belongs to."""
         f = figure
-        return cls(f.metric, f.column, f.judge, f.unit, f.direction, f.range)
+        return cls(f.metric, f.column, f.judge, f.unit, f.direction, f.range, f.counted)
 
     @property
     def name(self) -> str:
@@ -172,6 +175,7 @@ class Matrix:
         common: Attacks with a number for every compared defense: what the means are over.
         means: Mean over the common attacks, by defense.
         mean_ranks: Possible ranks of these means.
+        pictures: Fewest and most pictures per seed, by attack.
     """
 
     column: Column
@@ -181,6 +185,12 @@ class Matrix:
     common: tuple[str, ...]
     means: Mapping[str, Estimate]
     mean_ranks: Mapping[str, tuple[int, int]]
+    pictures: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def unequal(self) -> str:
+        """Numbers of pictures by attack, where they differ and numbers of unequal ones do not compare; else empty."""
+        return counts.told(self.pictures, self.column.counted)
 
     @property
     def not_scored(self) -> tuple[str, ...]:
@@ -215,18 +225,25 @@ def setups(results: Results) -> tuple[Setup, ...]:
 
 
 def matrix(setup: Setup, column: Column) -> Matrix:
-    """Fills in one figure for every defense and attack of a setup."""
+    """Fills in one figure for every defense and attack of a setup.
+
+    Where only equal numbers of pictures compare, an attack that has others on one defense than on another is neither
+    ranked nor averaged.
+    """
     attacks = setup.attacks + setup.controls
     cells = {(d, a): cell(setup.rows, column, d, a) for d in setup.defenses for a in attacks}
     numbers = {k: c.estimate for k, c in cells.items() if c.estimate}
+    pictures = counts.pictures(numbers)
+    refused = counts.unequal(pictures, setup.attacks) if column.counted else ()
+    fair = tuple(a for a in setup.attacks if a not in refused)
     ranked: dict[tuple[str, str], tuple[int, int]] = {}
-    for a in setup.attacks:
+    for a in fair:
         of = ranks({d: e for (d, b), e in numbers.items() if b == a}, column.direction)
         ranked |= {(d, a): rank for d, rank in of.items()}
     compared = tuple(d for d in setup.defenses if any((d, a) in numbers for a in setup.attacks))
-    common = tuple(a for a in setup.attacks if compared and all((d, a) in numbers for d in compared))
+    common = tuple(a for a in fair if compared and all((d, a) in numbers for d in compared))
     means = {d: mean(numbers, d, common, column) for d in compared} if common else {}
-    return Matrix(column, cells, ranked, compared, common, means, ranks(means, column.direction))
+    return Matrix(column, cells, ranked, compared, common, means, ranks(means, column.direction), pictures)
 
 
 def mean(numbers: Mapping[tuple[str, str], Estimate], defense: str, attacks: Sequence[str], column: Column) -> Estimate:

@@ -15,6 +15,7 @@ from unveil.harness.spec import LocalPath, LocalSpec, Spec
 from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
 from unveil.metrics.embedders import asked, build, embed, lacking, title, with_weights
 from unveil.metrics.judging import per_person, reconstructions
+from unveil.metrics.neighbours import nearest_of_same
 
 FARTHEST = 4.0  # squared distance of opposite unit vectors
 KEPT = 4  # sets of private embeddings remembered at a time
@@ -69,7 +70,8 @@ class DeltaFace(Metric):
         reals, people = train[torch.isin(train.labels, fakes.labels)], fakes.labels.cpu().numpy()
         embedder = build(self._named(), evidence, "delta_face")
         x = embed(embedder, fakes.pixels, evidence.run, "reconstructions")
-        values = nearest(x, people, self._remembered(embedder, reals, evidence), reals.labels.cpu().numpy())
+        private = self._remembered(embedder, reals, evidence)
+        values = nearest_of_same(x, people, private, reals.labels.cpu().numpy()).clip(max=FARTHEST)  # but for rounding
         mean, who = per_person(values, people)
         return [Measurement(*column, values=mean, identities=who, samples=len(values))]
 
@@ -84,20 +86,6 @@ class DeltaFace(Metric):
                 _private.pop(next(iter(_private)))
             _private[key] = embed(embedder, reals.pixels, evidence.run, "private pictures")
         return _private[key]
-
-
-def nearest(x: Array, x_people: NDArray[np.int64], y: Array, y_people: NDArray[np.int64]) -> Array:
-    """Squared distance of each unit vector ``(N, F)`` to the nearest one ``(M, F)`` of the same person: ``(N,)``.
-
-    Example:
-        >>> nearest(np.array([[1.0, 0.0]]), np.array([7]), np.array([[0.0, 1.0], [-1.0, 0.0]]), np.array([7, 7]))
-        array([2.])
-    """
-    out = np.empty(len(x))
-    for person in np.unique(x_people):
-        mine = x_people == person
-        out[mine] = 2 - 2 * (x[mine] @ y[y_people == person].T).max(1)  # |a - b|^2 where |a| = |b| = 1
-    return out.clip(0.0, FARTHEST)
 
 
 def _alone(fakes: Images, train: Images) -> str | None:

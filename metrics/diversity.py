@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
-from unveil.harness.stages.people import join
-from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
-from unveil.metrics.judging import as_pictures, evaluator, features, reconstructions
+from unveil.harness.types import Classifier, Direction, Evidence, Measurement, Metric
+from unveil.metrics import shared_features
+from unveil.metrics.judging import evaluator, reconstructions
+from unveil.metrics.shared_features import Split
 
 COLUMN = "of that of private pictures", "ratio", Direction.DESCRIBES, 0.0, np.inf
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SAME = 1e-6  # mean distance, relative to the features, of pictures that are all the same but for rounding
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -35,32 +39,39 @@ class Diversity(Metric):
 
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """One column."""
-        fakes, data = reconstructions(evidence), evidence.data
-        private = join(data.train, data.validation, data.test)
-        private = private[torch.isin(private.labels, fakes.labels)]
-        reason = _too_few(fakes, fakes, "reconstruction") or _too_few(private, fakes, "private picture")
+        fakes, judge = reconstructions(evidence), evaluator(evidence)
+        own = fakes.labels.cpu().numpy()
+        people = np.unique(own)
+        private, shown = _private(judge, evidence, people)
+        reason = _too_few(own, people, "reconstruction") or _too_few(shown, people, "private picture")
         if reason is not None:
             return [Measurement(*COLUMN, reason=reason)]
-        made = _spread(fakes, evidence)
-        real = _spread(Images(as_pictures(private.pixels), private.labels), evidence)
-        people = np.unique(fakes.labels.cpu().numpy())
+        made = _spread(shared_features.of_pictures(judge, fakes.pixels, evidence.run), own)
+        real = _spread(private, shown)
         if (real == 0).any():
             same = ", ".join(map(str, people[real == 0][:5]))
             return [Measurement(*COLUMN, reason=f"the evaluator tells no private pictures of class {same} apart")]
         return [Measurement(*COLUMN, values=made / real, identities=people, samples=len(fakes))]
 
 
-def _spread(images: Images, evidence: Evidence) -> NDArray[np.float64]:
+def _private(judge: Classifier, evidence: Evidence, people: Labels) -> tuple[Array, Labels]:
+    """Features of all private pictures of these people, and who is on them."""
+    parts = [shared_features.of_private(judge, evidence.data, split, people, evidence.run) for split in SPLITS]
+    parts = [(x, labels) for x, labels in parts if len(labels)]
+    if not parts:
+        return np.empty((0, 0)), np.empty(0, np.int64)
+    return np.concatenate([x for x, _ in parts]), np.concatenate([labels for _, labels in parts])
+
+
+def _spread(x: Array, labels: Labels) -> Array:
     """Mean distance over all pairs of each person's pictures, in the order of the labels."""
-    x = features(evaluator(evidence), images.pixels, evidence.run, "features of pictures")
-    labels, size = images.labels.cpu().numpy(), np.linalg.norm(x, axis=1).mean()
+    size = np.linalg.norm(x, axis=1).mean()
     means = np.array([pdist(x[labels == label]).mean() for label in np.unique(labels)])
     return np.where(means > SAME * size, means, 0.0)
 
 
-def _too_few(images: Images, fakes: Images, what: str) -> str | None:
-    have = images.labels.cpu().numpy()
-    alone = [label for label in np.unique(fakes.labels.cpu().numpy()).tolist() if (have == label).sum() < 2]
+def _too_few(have: Labels, people: Labels, what: str) -> str | None:
+    alone = [label for label in people.tolist() if (have == label).sum() < 2]
     if not alone:
         return None
     return f"fewer than two {what}s of class {', '.join(map(str, alone[:5]))}"

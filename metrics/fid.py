@@ -2,57 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from pydantic import Field
 
-from unveil.harness.types import Direction, Evidence, Measurement, Metric
+from unveil.harness.types import Direction, Measurement
 from unveil.metrics.frechet import frechet_distance, standard_error
-from unveil.metrics.image_features import Extractor, clouds, content, titled
+from unveil.metrics.image_features import CloudMetric, Clouds, Column
 
 
 @dataclass(frozen=True)
-class FID(Metric):
+class FID(CloudMetric):
     """Frechet distance between features of all reconstructions and of private training pictures.
 
-    The standard FID needs the Inception weights of pytorch-fid, which no package carries. Without them the features
-    are those of an ImageNet EfficientNet-Lite0, and the column says so: the two are different scales.
-
-    Both sets are rounded to 8 bits and equally large: FID is biased upwards for few pictures, so only equal counts
-    compare. The larger set is thinned person by person, blind to success. The private pictures are training pictures
-    of the attacked people, the same ones for every attack and defense with as many reconstructions.
+    It is biased upwards for few pictures, so only equal numbers compare, and the page refuses to rank others. ``kid``
+    is not. Network and pictures are those of all metrics of this kind (``CloudMetric``): 8 bits, equally many, the
+    private ones of the attacked people, and the column named after the network.
 
     Attributes:
         extractor: ``inception`` or ``efficientnet_lite0``, which is not scored where its weights are missing, or
             ``auto``: Inception where its weights are, else EfficientNet-Lite0.
         minimum: Fewest pictures in each set to give a number for.
+        pictures: Pictures in each set; None takes as many as both sets have.
     """
 
     paper: ClassVar[str] = "Heusel et al., GANs Trained by a Two Time-Scale Update Rule, NeurIPS 2017"
-    about: ClassVar[str] = "attack"
-    needs_evaluator: ClassVar[bool] = False
 
-    extractor: Extractor = "auto"
-    minimum: Annotated[int, Field(ge=2)] = 50
+    def columns(self) -> Sequence[Column]:
+        """One, named after the network."""
+        return [(self.titled("FID"), "squared distance", Direction.PROTECTS, 0.0, np.inf)]
 
-    def content(self) -> Mapping[str, str]:
-        """Which weights are used: placing the Inception file makes another measurement."""
-        return content(self.extractor)
-
-    def measure(self, evidence: Evidence) -> Sequence[Measurement]:
-        """One column, named after the network.
-
-        Raises:
-            AssetError: If the EfficientNet-Lite0 weights cannot be fetched, which another try may mend.
-        """
-        column = titled("FID", self.extractor), "squared distance", Direction.PROTECTS, 0.0, np.inf
-        found = clouds(self.extractor, self.minimum, evidence)
-        if isinstance(found, str):
-            return [Measurement(*column, reason=found)]
+    def score(self, found: Clouds) -> Sequence[Measurement]:
+        """The distance, and its standard error over people."""
         value = frechet_distance(found.x, found.y)
         error = standard_error(found.x, found.x_people, found.y, found.y_people)
         people, samples = found.x_people, len(found.x)
-        return [Measurement(*column, identities=people, value=value, standard_error=error, samples=samples)]
+        (column,) = self.columns()
+        return [
+            Measurement(
+                *column, identities=people, value=value, standard_error=error, samples=samples, counted=self.counted
+            )
+        ]

@@ -136,7 +136,7 @@ def _eigenvalues(a: Array, b: Array) -> Array:
         cross = a @ b.T
         values = linalg.eigvalsh(cross @ cross.T, driver="ev", check_finite=False)
     else:
-        values = linalg.eigh(b.T @ b, a.T @ a, type=2, eigvals_only=True, driver="gv", check_finite=False)
+        values = linalg.eigh(b.T @ b, a.T @ a, type=2, eigvals_only=True, driver="gv", check_finite=False)  # type: ignore[call-overload]
     return np.asarray(values).clip(min=0)
 
 

@@ -9,16 +9,15 @@ distance and all replicates of its jackknife: only the sums over pairs of people
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from unveil.harness.types import Direction, Evidence, Measurement, Metric
-from unveil.metrics.image_features import Extractor, clouds, content, titled
+from unveil.harness.types import Direction, Measurement
+from unveil.metrics.image_features import CloudMetric, Clouds, Column
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -26,7 +25,7 @@ ROWS = 1024  # of the kernel matrix in memory at once
 
 
 @dataclass(frozen=True)
-class KID(Metric):
+class KID(CloudMetric):
     """Squared kernel distance between features of all reconstructions and of private training pictures.
 
     The estimator is unbiased, so few pictures make the number noisy but not larger, and it can fall below zero. All of
@@ -38,31 +37,21 @@ class KID(Metric):
         extractor: ``inception`` or ``efficientnet_lite0``, which is not scored where its weights are missing, or
             ``auto``: Inception where its weights are, else EfficientNet-Lite0.
         minimum: Fewest pictures in each set to give a number for.
+        pictures: Pictures in each set; None takes as many as both sets have.
     """
 
     paper: ClassVar[str] = "Binkowski et al., Demystifying MMD GANs, ICLR 2018"
-    about: ClassVar[str] = "attack"
-    needs_evaluator: ClassVar[bool] = False
+    counted: ClassVar[bool] = False  # unbiased
 
-    extractor: Extractor = "auto"
-    minimum: Annotated[int, Field(ge=2)] = 50
+    def columns(self) -> Sequence[Column]:
+        """One, named after the network."""
+        return [(self.titled("KID"), "squared MMD", Direction.PROTECTS, -np.inf, np.inf)]
 
-    def content(self) -> Mapping[str, str]:
-        """Which weights are used: placing the Inception file makes another measurement."""
-        return content(self.extractor)
-
-    def measure(self, evidence: Evidence) -> Sequence[Measurement]:
-        """One column, named after the network.
-
-        Raises:
-            AssetError: If the EfficientNet-Lite0 weights cannot be fetched, which another try may mend.
-        """
-        column = titled("KID", self.extractor), "squared MMD", Direction.PROTECTS, -np.inf, np.inf
-        found = clouds(self.extractor, self.minimum, evidence)
-        if isinstance(found, str):
-            return [Measurement(*column, reason=found)]
+    def score(self, found: Clouds) -> Sequence[Measurement]:
+        """The distance, and its standard error over people."""
         value, error = kernel_distance(found.x, found.x_people, found.y, found.y_people)
         people, samples = found.x_people, len(found.x)
+        (column,) = self.columns()
         return [Measurement(*column, identities=people, value=value, standard_error=error, samples=samples)]
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
-from unveil.metrics.judging import evaluator, features, per_person, reconstructions
+from unveil.harness.types import Direction, Evidence, Measurement, Metric
+from unveil.metrics import shared_features
+from unveil.metrics.judging import evaluator, per_person, reconstructions
 from unveil.metrics.neighbours import nearest_of_same
 
 
@@ -21,7 +21,8 @@ class KNNDistance(Metric):
 
     Measured between the evaluator's penultimate features, which are always computed with that evaluator. The
     literature's "KNN distance" is squared and has k = 1; it and its root are both given. Distances of different
-    evaluators cannot be compared.
+    evaluators cannot be compared. With an Inception-v3 evaluator at 299 pixels the squared one is the delta_eval of
+    Struppek et al. (Plug & Play Attacks, ICML 2022).
 
     All reconstructions count, successes and failures, rounded to 8 bits. If people have unequal numbers of them, each
     person's are averaged first.
@@ -33,23 +34,14 @@ class KNNDistance(Metric):
 
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """Columns: nearest squared L2, and nearest L2."""
-        fakes, judge = reconstructions(evidence), evaluator(evidence)
-        reals = _of(evidence.data.train, fakes.labels)
-        squared = nearest_of_same(
-            features(judge, fakes.pixels, evidence.run, "features of reconstructions"),
-            fakes.labels.cpu().numpy(),
-            features(judge, reals.pixels, evidence.run, "features of private pictures"),
-            reals.labels.cpu().numpy(),
-        )
+        fakes, judge, run = reconstructions(evidence), evaluator(evidence), evidence.run
         people = fakes.labels.cpu().numpy()
+        reals, shown = shared_features.of_private(judge, evidence.data, "train", people, run)
+        squared = nearest_of_same(shared_features.of_pictures(judge, fakes.pixels, run), people, reals, shown)
         return [
             _distance("nearest squared L2", "squared distance", squared, people),
             _distance("nearest L2", "distance", np.sqrt(squared), people),
         ]
-
-
-def _of(images: Images, labels: torch.Tensor) -> Images:
-    return images[torch.isin(images.labels, labels.to(images.labels.device))]
 
 
 def _distance(column: str, unit: str, values: NDArray[np.float64], people: NDArray[np.int64]) -> Measurement:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
-from unveil.metrics.judging import as_pictures, evaluator, features, per_person, reconstructions
+from unveil.metrics import shared_features
+from unveil.metrics.judging import evaluator, per_person, reconstructions
 
 COLUMN = "train - test", "distance", Direction.PROTECTS, -np.inf, np.inf
 Array = NDArray[np.float64]
@@ -43,16 +43,16 @@ class MemorisationGap(Metric):
             alone = np.setdiff1d(people, images.labels.cpu().numpy())
             if len(alone):
                 return [Measurement(*COLUMN, reason=f"no {what} picture of class {', '.join(map(str, alone[:5]))}")]
-        gap = _gap(fakes, _of(data.train, fakes), _of(data.test, fakes), evidence)
+        gap = _gap(fakes, evidence)
         mean, who = per_person(gap, people)
         return [Measurement(*COLUMN, values=mean, identities=who, samples=len(gap))]
 
 
-def _gap(fakes: Images, train: Images, test: Images, evidence: Evidence) -> Array:
-    (x, mine), (a, in_train), (b, in_test) = (
-        (features(evaluator(evidence), i.pixels, evidence.run, "features of pictures"), i.labels.cpu().numpy())
-        for i in (fakes, train, test)
-    )
+def _gap(fakes: Images, evidence: Evidence) -> Array:
+    judge, data, run, mine = evaluator(evidence), evidence.data, evidence.run, fakes.labels.cpu().numpy()
+    x = shared_features.of_pictures(judge, fakes.pixels, run)
+    a, in_train = shared_features.of_private(judge, data, "train", mine, run)
+    b, in_test = shared_features.of_private(judge, data, "test", mine, run)
     gap = np.empty(len(x))
     for label in np.unique(mine):
         own = mine == label
@@ -60,12 +60,6 @@ def _gap(fakes: Images, train: Images, test: Images, evidence: Evidence) -> Arra
         m = min(to_train.shape[1], to_test.shape[1])
         gap[own] = nearest_of(to_train, m) - nearest_of(to_test, m)
     return gap
-
-
-def _of(images: Images, fakes: Images) -> Images:
-    """Pictures of the attacked people, with 256 levels like the reconstructions."""
-    own = images[torch.isin(images.labels, fakes.labels)]
-    return Images(as_pictures(own.pixels), own.labels)
 
 
 def nearest_of(distances: Array, m: int) -> Array:

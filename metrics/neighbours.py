@@ -114,8 +114,8 @@ class _Sweep:
                 for part in (squares[i : i + TILE] for i in range(0, padded, TILE))
             ]
         )
-        made = (torch.from_numpy(a.astype(np.float32)) for a in (squares, lengths))
-        return cls(torch.from_numpy(points), *made, centre, scale, torch.empty(TILE * TILE))
+        made = [torch.from_numpy(a.astype(np.float32, copy=False)) for a in (points, squares, lengths)]
+        return cls(made[0], made[1], made[2], centre, scale, torch.empty(TILE * TILE))
 
     def candidates(self, x: NDArray[Real], k: int) -> NDArray[np.bool_]:
         """Which groups may hold one of the k nearest of each x: ``(N, groups)``."""

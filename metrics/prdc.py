@@ -10,16 +10,16 @@ With B(z) the ball about z that reaches its k-th nearest neighbour within z's ow
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from unveil.harness.types import Direction, Evidence, Measurement, Metric
-from unveil.metrics.image_features import Clouds, Extractor, clouds, content, titled
+from unveil.harness.types import Direction, Measurement
+from unveil.metrics.image_features import CloudMetric, Clouds, Column
 from unveil.metrics.neighbours import nearest
 
 Array = NDArray[np.float64]
@@ -30,59 +30,52 @@ STATISTICS = {"precision": 1.0, "recall": 1.0, "density": np.inf, "coverage": 1.
 
 
 @dataclass(frozen=True)
-class PRDC(Metric):
+class PRDC(CloudMetric):
     """How many reconstructions look like private pictures (precision, density), and how many of these they reach.
 
     Recall and coverage are shares of the private training pictures. Coverage and density are less swayed by outliers
     than recall and precision. Standard definitions, over all attacked people together and not person by person:
     "like a private picture" means like anybody's. Network, pictures and their equal number are those of ``fid``, and
-    the columns name the network. Intervals are over people, with everybody's neighbourhoods as they are.
+    the columns name the network. Neighbourhoods shrink with more pictures, so only equal numbers compare. Intervals
+    are over people, with everybody's neighbourhoods as they are.
 
     Attributes:
-        k: Which nearest neighbour within its own set a picture's neighbourhood reaches.
         extractor: ``inception`` or ``efficientnet_lite0``, which is not scored where its weights are missing, or
             ``auto``: Inception where its weights are, else EfficientNet-Lite0.
         minimum: Fewest pictures in each set to give a number for.
+        pictures: Pictures in each set; None takes as many as both sets have.
+        k: Which nearest neighbour within its own set a picture's neighbourhood reaches.
     """
 
     paper: ClassVar[str] = "Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, ICML 2020"
-    about: ClassVar[str] = "attack"
-    needs_evaluator: ClassVar[bool] = False
 
     k: Annotated[int, Field(ge=1)] = 3
-    extractor: Extractor = "auto"
-    minimum: Annotated[int, Field(ge=2)] = 50
 
-    def content(self) -> Mapping[str, str]:
-        """Which weights are used: placing the Inception file makes another measurement."""
-        return content(self.extractor)
+    @property
+    def fewest(self) -> int:
+        """A picture needs k others."""
+        return max(self.minimum, self.k + 1)
 
-    def measure(self, evidence: Evidence) -> Sequence[Measurement]:
-        """Columns: precision, recall, density and coverage.
+    def columns(self) -> Sequence[Column]:
+        """Precision, recall, density and coverage, each named after the network."""
+        return [
+            (self.titled(name), "mean count / k" if name == "density" else "share", Direction.LEAKS, 0.0, most)
+            for name, most in STATISTICS.items()
+        ]
 
-        Raises:
-            AssetError: If the EfficientNet-Lite0 weights cannot be fetched, which another try may mend.
-        """
-        found = clouds(self.extractor, max(self.minimum, self.k + 1), evidence)
-        if isinstance(found, str):
-            return [Measurement(*self._column(name), reason=found) for name in STATISTICS]
-        return list(self._scored(found))
-
-    def _column(self, name: str) -> tuple[str, str, Direction, float, float]:
-        unit = "mean count / k" if name == "density" else "share"
-        return titled(name, self.extractor), unit, Direction.LEAKS, 0.0, STATISTICS[name]
-
-    def _scored(self, c: Clouds) -> Iterator[Measurement]:
-        found = compare(c.x, c.y, self.k)
-        values = {
-            "precision": (found.inside > 0, c.x_people),
-            "recall": (found.recalled, c.y_people),
-            "density": (found.inside / self.k, c.x_people),
-            "coverage": (found.covered, c.y_people),
-        }
-        for name, (value, people) in values.items():
-            column = self._column(name)
-            yield Measurement(*column, values=value.astype(np.float64), identities=people, samples=len(c.x))
+    def score(self, found: Clouds) -> Sequence[Measurement]:
+        """One value a picture: of reconstructions for precision and density, else of private pictures."""
+        c, balls = found, compare(found.x, found.y, self.k)
+        values: list[tuple[NDArray[Any], NDArray[np.int64]]] = [
+            (balls.inside > 0, c.x_people),
+            (balls.recalled, c.y_people),
+            (balls.inside / self.k, c.x_people),
+            (balls.covered, c.y_people),
+        ]
+        return [
+            Measurement(*column, values=v.astype(np.float64), identities=who, samples=len(c.x), counted=self.counted)
+            for column, (v, who) in zip(self.columns(), values, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

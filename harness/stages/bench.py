@@ -15,7 +15,8 @@ from unveil.harness.store import Artefact, Store
 from unveil.harness.types import Classifier, Data, Defense, Generator, Run, Spent
 
 T = TypeVar("T")
-KEPT = 9  # things in memory at once: data, target, prior, students, evaluator and a little more
+KEPT = 6  # things in memory at once: data, target, prior, students and a little more
+JUDGES = 4  # evaluators in memory at once: each cell asks all of them, and metrics remember what they saw
 
 
 class Bench:
@@ -28,20 +29,23 @@ class Bench:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._kept: dict[str, object] = {}
+        self._judges: dict[str, object] = {}
 
-    def _keep(self, key: str, load: Callable[[], T]) -> T:
-        if key in self._kept:
-            self._kept[key] = self._kept.pop(key)  # most recent last
+    def _keep(self, node: Node, load: Callable[[], T]) -> T:
+        kept, most = (self._judges, JUDGES) if node.kind == "evaluator" else (self._kept, KEPT)
+        if node.key in kept:
+            kept[node.key] = kept.pop(node.key)  # most recent last
         else:
             value = load()
-            while len(self._kept) >= KEPT:
-                del self._kept[next(iter(self._kept))]
-            self._kept[key] = value
-        return self._kept[key]  # type: ignore[return-value]
+            while len(kept) >= most:
+                del kept[next(iter(kept))]
+            kept[node.key] = value
+        return kept[node.key]  # type: ignore[return-value]
 
     def forget(self) -> None:
         """Lets go of everything that was loaded."""
         self._kept.clear()
+        self._judges.clear()
 
     def artefact(self, node: Node) -> Artefact:
         """What the node computed."""
@@ -54,7 +58,7 @@ class Bench:
             artefact = self.artefact(node)
             return from_tensors(artefact.tensors, artefact.record)
 
-        return self._keep(node.key, load)
+        return self._keep(node, load)
 
     def classifier(self, node: Node, run: Run) -> Classifier:
         """A trained classifier in evaluation mode on the run's device; do not change it."""
@@ -69,7 +73,7 @@ class Bench:
                 classifier = defense.finish(classifier, run)
             return classifier.to(run.device).eval().requires_grad_(False)
 
-        return self._keep(node.key, load)
+        return self._keep(node, load)
 
     def untrained(
         self,
@@ -116,7 +120,7 @@ class Bench:
             generator.to(run.device).eval().requires_grad_(False)
             return generator, Spent(record["queries"], record["gradients"])
 
-        return self._keep(node.key, load)
+        return self._keep(node, load)
 
     def surrogates(self, node: Node, run: Run) -> tuple[list[Classifier], int]:
         """The students of an attack's node, in order, and how many answers of the target they learnt from."""

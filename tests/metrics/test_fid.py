@@ -4,16 +4,19 @@ import torch
 
 from unveil.harness import assets
 from unveil.harness.errors import AssetError, WeightsError
+from unveil.harness.intervals import to_figure
 from unveil.harness.run import Run
 from unveil.harness.types import Images
 from unveil.metrics import image_features
 from unveil.metrics.fid import FID
 from unveil.metrics.frechet import frechet_distance
+from unveil.metrics.kid import KID
+from unveil.metrics.prdc import PRDC
 
 
 @pytest.fixture(autouse=True)
 def forget(monkeypatch):
-    monkeypatch.setattr(image_features, "_private", {})
+    monkeypatch.setattr(image_features, "_known", {})
 
 
 @pytest.fixture
@@ -59,7 +62,7 @@ def test_private_features_are_computed_once_and_few_are_kept(build, mean_colours
     assert sum(mean_colours) == 3 * 80
     for each in range(13, 20):
         FID().measure(build(fakes=faces(4, each, 3), train=train, people=4))
-    assert len(image_features._private) == image_features.KEPT
+    assert len(image_features._known) == image_features.KEPT
 
 
 def test_thinning_is_even_and_the_same_every_time():
@@ -76,6 +79,27 @@ def test_too_few_are_not_scored(build, mean_colours):
     assert "48 pictures in each set, fewer than the minimum of 50" in m.reason
     (m,) = FID(minimum=40).measure(build(fakes=faces(4, 12, 1), train=faces(4, 20, 0), people=4))
     assert m.value is not None
+
+
+def test_a_stated_number_of_pictures_is_taken_from_all(build, mean_colours):
+    train = faces(4, 20, 0)
+    found = [
+        FID(pictures=60).measure(build(fakes=faces(4, each, 1, 0.2), train=train, people=4))[0] for each in (20, 15, 14)
+    ]
+    assert [m.samples for m in found] == [60, 60, 0]
+    assert all(m.counted for m in found)
+    assert "56 pictures in each set, fewer than the 60 that were asked for" in found[2].reason
+    for m in found:
+        to_figure("fid", None, m)
+
+
+def test_metrics_of_a_cell_share_its_features(build, mean_colours):
+    train, cell_numbers = faces(4, 20, 0), (1, 2)
+    for seed in cell_numbers:
+        evidence = build(fakes=faces(4, 20, seed), train=train, people=4)
+        for metric in (FID(), KID(), PRDC()):
+            metric.measure(evidence)
+    assert sum(mean_colours) == 3 * 80
 
 
 def test_missing_inception_is_not_scored_and_auto_says_what_it_took(build, monkeypatch):

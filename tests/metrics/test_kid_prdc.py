@@ -27,7 +27,7 @@ def sets(n=90, m=70, d=24, shift=0.3, people=7, seed=0, spread=0.7):
 @pytest.fixture
 def thumbnails(monkeypatch):
     """Stands in for the network: a picture's features are its pixels, shrunk."""
-    monkeypatch.setattr(image_features, "_private", {})
+    monkeypatch.setattr(image_features, "_known", {})
     monkeypatch.setattr(image_features.assets, "path_if_present", lambda name: None)
     monkeypatch.setattr(
         image_features, "_network", lambda name, run: lambda x: torch.nn.functional.avg_pool2d(x, 4).flatten(1)
@@ -134,7 +134,7 @@ def test_copies_of_all_private_pictures_score_all():
 def test_prdc_says_whose_each_value_is_or_why_there_is_none(build, thumbnails):
     evidence = build(fakes=faces(4, 20, 1, 0.02), train=faces(6, 30, 0), people=6)
     found = PRDC().measure(evidence)
-    clouds = image_features.clouds("auto", 50, evidence)
+    clouds = image_features.clouds("auto", 50, None, evidence)
     expected = reference.compute_prdc(clouds.y, clouds.x, 3)
     assert [m.column for m in found] == [f"{name} (EfficientNet-Lite0)" for name in expected]
     for m, (name, value) in zip(found, expected.items(), strict=True):
@@ -144,3 +144,11 @@ def test_prdc_says_whose_each_value_is_or_why_there_is_none(build, thumbnails):
     few = PRDC(k=60).measure(build(fakes=faces(4, 13, 1), train=faces(6, 30, 0), people=6))
     assert len(few) == 4
     assert all("fewer than the minimum of 61" in m.reason for m in few)
+    assert all(m.counted for m in found)
+
+
+@pytest.mark.parametrize("pictures", [40, 60])
+def test_only_kid_may_be_compared_over_unequal_numbers(build, thumbnails, pictures):
+    evidence = build(fakes=faces(4, 20, 1, 0.2), train=faces(6, 30, 0), people=6)
+    (m,) = KID(minimum=40, pictures=pictures).measure(evidence)
+    assert (m.samples, m.counted) == (pictures, False)

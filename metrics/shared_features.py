@@ -1,0 +1,102 @@
+"""A classifier's features of pictures that many metrics and cells ask about, computed once in a process.
+
+Private pictures are the same for every attack and defense, and so is the evaluator that looks at them. Its features of
+a split are computed for the whole split, in its order and in batches of `judging.BATCH`, whoever was attacked; those of
+some people are cut out. So a number cannot depend on which metric asked first, or for whom. Pictures are known by their
+pixels, so the metrics of a cell share those of the reconstructions, too.
+
+What is remembered hangs on the classifier and goes with it: with a target when its cells are done, and with everything
+that is private before an attack begins that must not find it in its process (see `Bench.forget`). It must not be
+trained meanwhile; if its weights change in place, nothing old is taken for new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from unveil.harness.classifier import Classifier
+from unveil.harness.run import Run
+from unveil.harness.types import Data, Images
+from unveil.metrics.judging import as_pictures, features
+
+Split = Literal["train", "validation", "test"]
+Key = tuple[str, str, str]  # pictures, device, weights
+KEPT = 6  # sets of features of each classifier: three splits, and a few cells' reconstructions
+
+_known: WeakKeyDictionary[Classifier, dict[Key, NDArray[np.float32]]] = WeakKeyDictionary()
+_digests = WeakTensorKeyDictionary()
+
+
+def of_private(
+    classifier: Classifier, data: Data, split: Split, people: NDArray[np.int64], run: Run
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Penultimate features of all pictures of some people in a split, rounded to 8 bits, and who is on them.
+
+    Args:
+        classifier: Evaluator, or any other.
+        data: Whose private pictures.
+        split: Which.
+        people: Whose pictures are wanted; repetitions do not matter.
+        run: Device and progress.
+
+    Returns:
+        ``(n, F)`` and ``(n,)``, in the order of the split; n is 0 if there is none.
+    """
+    images: Images = getattr(data, split)
+    labels = images.labels.cpu().numpy()
+    wanted = np.isin(labels, people)
+    if not wanted.any():
+        return np.empty((0, 0)), labels[:0]
+    label = f"features of private {split} pictures"
+    found = _once(classifier, _known_digest(images.pixels), run, label, lambda: as_pictures(images.pixels))
+    return found[wanted].astype(np.float64), labels[wanted]
+
+
+def of_pictures(classifier: Classifier, pixels: Tensor, run: Run) -> NDArray[np.float64]:
+    """Penultimate features ``(N, F)`` of pictures ``(N, C, H, W)``, such as an attack's."""
+    label = "features of reconstructions"
+    return _once(classifier, digest(pixels), run, label, lambda: pixels).astype(np.float64)
+
+
+def digest(pixels: Tensor) -> str:
+    """What tells one set of pictures from another."""
+    made = hashlib.blake2b(str(tuple(pixels.shape)).encode(), digest_size=16)
+    made.update(pixels.cpu().contiguous().numpy().tobytes())
+    return made.hexdigest()
+
+
+def _known_digest(pixels: Tensor) -> str:
+    """Of private pictures, which are many and stay loaded: read once, and again if they were written to."""
+    version, made = _digests.get(pixels, (-1, ""))
+    if version != pixels._version:
+        made = digest(pixels)
+        _digests[pixels] = pixels._version, made
+    return str(made)
+
+
+def _once(
+    classifier: Classifier, pictures: str, run: Run, label: str, pixels: Callable[[], Tensor]
+) -> NDArray[np.float32]:
+    known = _known.setdefault(classifier.to(run.device), {})
+    key = (pictures, str(run.device), _state(classifier))
+    if key not in known:
+        made = features(classifier, pixels(), run, label).astype(np.float32)  # as they were: nothing is lost
+        while len(known) >= KEPT:
+            del known[next(iter(known))]
+        known[key] = made
+    known[key] = known.pop(key)  # most recent last
+    return known[key]
+
+
+def _state(classifier: Classifier) -> str:
+    """Changes whenever a weight or a statistic is written to or replaced."""
+    tensors = [*classifier.parameters(), *classifier.buffers()]
+    return f"{sum(t._version for t in tensors)} {hash(tuple(map(id, tensors)))}"
