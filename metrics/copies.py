@@ -1,0 +1,84 @@
+"""Whether an attack returned private pictures themselves, which no attack is ever given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unveil.harness.types import Direction, Evidence, Measurement, Metric
+from unveil.metrics.judging import per_person, reconstructions
+
+COLUMN = "private pictures", "share", Direction.DESCRIBES, 0.0, 1.0
+GRID = 16  # sides of the thumbnails that pairs are screened by
+PART = 256  # reconstructions at a time
+
+
+@dataclass(frozen=True)
+class Copies(Metric):
+    """Share of reconstructions that are a private picture, up to one of 256 grey levels (root mean square).
+
+    Anybody's picture counts: training, validation or test. A search through a classifier gets near a person, never to
+    within one grey level of a file. So a copy says that private pictures reached the attack past the target: it read
+    them itself, or they are among the public pictures too. The page calls any copy a fault of the experiment, but for
+    the ceiling, whose task it is to show real pictures. A cheat that changes its loot, by a shift or a mirror, is not
+    found here; look at ``nearest_private`` and ``memorisation_gap``.
+
+    Private pictures of one plain colour do not count: anybody can paint them.
+    """
+
+    paper: ClassVar[str] = ""
+    about: ClassVar[str] = "attack"
+    needs_evaluator: ClassVar[bool] = False
+
+    def measure(self, evidence: Evidence) -> Sequence[Measurement]:
+        """One column."""
+        fakes, data = reconstructions(evidence), evidence.data
+        if fakes.shape != data.train.shape:
+            reason = f"reconstructions of shape {fakes.shape} beside private pictures of shape {data.train.shape}"
+            return [Measurement(*COLUMN, reason=reason)]
+        reals = levels(torch.cat([data.train.pixels, data.validation.pixels, data.test.pixels]))
+        plain = (reals - reals.mean((2, 3), keepdim=True)).square().mean((1, 2, 3)) <= 1
+        mean, who = per_person(copied(levels(fakes.pixels), reals[~plain]), fakes.labels.cpu().numpy())
+        return [Measurement(*COLUMN, values=mean, identities=who, samples=len(fakes))]
+
+
+def levels(pixels: Tensor) -> Tensor:
+    """Pixels in [0, 1] as the whole numbers from 0 to 255 that a file holds."""
+    return (pixels.cpu() * 255).round().clamp(0, 255)
+
+
+def copied(fakes: Tensor, reals: Tensor) -> NDArray[np.float64]:
+    """1 where a picture differs from any other by at most one level (root mean square), else 0.
+
+    The mean over a block errs no more than the block's pixels do, so thumbnails rule out nearly all pairs, and no
+    pair wrongly.
+
+    Args:
+        fakes: Levels ``(N, C, H, W)``.
+        reals: Levels ``(M, C, H, W)``.
+
+    Returns:
+        ``(N,)``.
+
+    Example:
+        >>> one = torch.arange(64.0).view(1, 1, 8, 8)
+        >>> copied(torch.cat([one, one + 1, one + 2]), one)
+        array([1., 1., 0.])
+    """
+    block = max(1, min(fakes.shape[2:]) // GRID)
+    limit = fakes[0].numel() / block**2
+    found = np.zeros(len(fakes))
+    thumbnails = F.avg_pool2d(reals, block).flatten(1).double()
+    for start in range(0, len(fakes), PART):
+        mine = F.avg_pool2d(fakes[start : start + PART], block).flatten(1).double()
+        near = torch.cdist(mine, thumbnails).square() <= limit * (1 + 1e-6) + 1e-6
+        for i, j in near.nonzero().tolist():
+            found[start + i] = max(found[start + i], float((fakes[start + i] - reals[j]).square().mean() <= 1))
+    return found
