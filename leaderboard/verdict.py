@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from unveil.harness.rows import Judge
 from unveil.leaderboard.comparing import ALPHA, Comparison, comparisons, smallest
-from unveil.leaderboard.estimates import Estimate, better
-from unveil.leaderboard.figures import BASELINE, HEADLINE, Matrix, Setup, floor, judge_warnings, matrix, utility
+from unveil.leaderboard.complaints import Point, broken_rows, copies, copying, left_out, unfit_judges
+from unveil.leaderboard.estimates import Estimate, better, ranks
+from unveil.leaderboard.figures import BASELINE, HEADLINE, Matrix, Setup, floor, judge_warnings, matrix
 from unveil.leaderboard.scale import faults
 from unveil.leaderboard.wording import bare, full, listing, number, plural, span
+from unveil.leaderboard.worth import DEAR, Worth, told_of_utility, told_useless, worths
 
-Tone = Literal["less", "more", "tie", "fault", "warning", "plain"]
 _NAMED = 4  # so many defenses fit in a sentence
-
-
-@dataclass(frozen=True)
-class Point:
-    """One finding.
-
-    Attributes:
-        tone: ``less`` or ``more`` leakage than the baseline, a ``tie``, a ``fault`` of the benchmark, a ``warning``, or
-            plain.
-        text: In words.
-    """
-
-    tone: Tone
-    text: str
+_FEWEST = 6  # with fewer people no signs of their differences can reach 5 %
 
 
 @dataclass(frozen=True)
@@ -52,30 +39,48 @@ def verdict(setup: Setup, judges: Sequence[Judge]) -> Verdict:
         judges: Evaluators; those of this data set may spoil the verdict.
     """
     if setup.headline is None:
-        return Verdict("Nothing was scored, so nothing can be said.", (*_judges(setup, judges), *_broken(setup)))
-    found = matrix(setup, setup.headline)
-    points = [*_judges(setup, judges), *_basis(found), *_comparisons(found), *_detectable(found), *_best(found)]
-    points += [*_useful(setup), *_above_floor(found, setup), *_left_out(found, setup), *_broken(setup)]
-    return Verdict(_lead(found, setup, judges), tuple(points))
+        return Verdict(
+            "Nothing was scored, so nothing can be said.", (*unfit_judges(setup, judges), *broken_rows(setup))
+        )
+    found, worth = matrix(setup, setup.headline), worths(setup)
+    points = [*copies(setup), *unfit_judges(setup, judges), *_basis(found), *_useless(found, worth)]
+    points += [*_comparisons(found, worth), *_detectable(found), *_few(found), *_best(found, worth), *_useful(setup)]
+    points += [*_above_floor(found, setup), *left_out(found, setup), *broken_rows(setup)]
+    return Verdict(_lead(found, setup, judges, worth), tuple(points))
 
 
-def _lead(found: Matrix, setup: Setup, judges: Sequence[Judge]) -> str:
+def _lead(found: Matrix, setup: Setup, judges: Sequence[Judge], worth: Mapping[str, Worth]) -> str:
     if not found.means:
         return "No attack was scored on every defense, so the defenses cannot be compared."
     averaged = "Averaged over" if len(found.common) > 1 else "Against"
     against = f"{averaged} {plural(len(found.common), 'attack')}"
-    return (
-        f"{against}, {_numbers(found)}{_usefulness(found, setup)}. {_doubt(found, setup, judges) or _conclusion(found)}"
-    )
+    concluded = _doubt(found, setup, judges, worth) or _conclusion(found, worth)
+    return f"{against}, {_numbers(found, worth)}{_usefulness(found, setup, worth)}. {concluded}"
 
 
-def _told(found: Matrix) -> list[str]:
-    """All defenses if few; else the undefended target and those that may leak least."""
-    return [d for d in found.means if len(found.means) <= _NAMED or d == BASELINE or found.mean_ranks[d][0] == 1]
+def _first(found: Matrix, among: Sequence[str]) -> list[str]:
+    """Those that may leak least."""
+    ranked = ranks({d: found.means[d] for d in among}, found.column.direction)
+    return [d for d, (best, _) in ranked.items() if best == 1]
 
 
-def _numbers(found: Matrix) -> str:
-    numbers = {d: full(found.means[d], found.column.unit) for d in _told(found)}
+def _of_use(found: Matrix, worth: Mapping[str, Worth]) -> list[str]:
+    return [d for d in found.means if not worth[d].useless]
+
+
+def _told(found: Matrix, worth: Mapping[str, Worth]) -> list[str]:
+    """All defenses if few; else the undefended target and, of those that are of use, the ones that may leak least."""
+    if len(found.means) <= _NAMED:
+        return list(found.means)
+    first = _first(found, _of_use(found, worth))
+    return [d for d in found.means if d == BASELINE or d in first]
+
+
+def _numbers(found: Matrix, worth: Mapping[str, Worth]) -> str:
+    told = _told(found, worth)
+    if not told:
+        return "no defended target beats guessing"
+    numbers = {d: full(found.means[d], found.column.unit) for d in told}
     if (found.column.metric, found.column.column) == HEADLINE:
         first, *others = numbers
         undefended = " (undefended)" if first == BASELINE else ""
@@ -85,40 +90,65 @@ def _numbers(found: Matrix) -> str:
     return f"{found.column.metric} {found.column.column} is " + listing([f"{v} for {d}" for d, v in numbers.items()])
 
 
-def _usefulness(found: Matrix, setup: Setup) -> str:
-    if setup.utility is None:
-        return ""
-    cells = utility(setup, setup.utility)
-    known = [number(e.value, setup.utility.unit) for d in _told(found) if (e := cells[d].estimate)]
-    if len(known) < len(_told(found)):
-        return ""
-    return f"; utility {listing(known)}"
+def _usefulness(found: Matrix, setup: Setup, worth: Mapping[str, Worth]) -> str:
+    told = _told(found, worth)
+    known = [number(e.value, setup.utility.unit) for d in told if setup.utility and (e := worth[d].utility)]
+    return f"; utility {listing(known)}" if known and len(known) == len(told) else ""
 
 
-def _doubt(found: Matrix, setup: Setup, judges: Sequence[Judge]) -> str:
+def _doubt(found: Matrix, setup: Setup, judges: Sequence[Judge], worth: Mapping[str, Worth]) -> str:
     """Why the numbers say nothing about any defense, if so."""
+    if thieves := list(copying(setup)):
+        verb = "returns" if len(thieves) == 1 else "return"
+        return f"But {listing(thieves)} {verb} private pictures themselves, so nothing can be concluded."
+    if BASELINE in found.means and worth[BASELINE].useless:
+        return "But the undefended target itself is no better than guessing, so nothing can be concluded."
     mine = [j for j in judges if (j.data, j.name) == (setup.data, found.column.judge)]
     unfit = [text for j in mine for text in judge_warnings(j)]
     unfit += [fault.text for fault in faults(setup, judges) if fault.judge == found.column.judge and fault.voids]
     if unfit:
         return f"But the judge is not fit to judge ({unfit[0]}), so nothing can be concluded."
-    low, base = floor(found, setup), found.means.get(BASELINE)
-    if low and base and not better(low, base, found.column.direction):
+    low = floor(found, setup)
+    if low and BASELINE in found.means and not _above_luck(found, low):
         return "But that cannot be told apart from pure luck, so nothing can be concluded about any defense."
     return ""
 
 
-def _conclusion(found: Matrix) -> str:
+def _above_luck(found: Matrix, low: Estimate) -> bool:
+    """Whether the undefended target surely gives something away: on average, or to any attack by itself."""
+    return better(low, found.means[BASELINE], found.column.direction) or len(_lucky(found, low)) < len(found.common)
+
+
+def _lucky(found: Matrix, low: Estimate) -> list[str]:
+    """Attacks that on the undefended target cannot be told apart from luck."""
+    alone = {a: found.cells[BASELINE, a].estimate for a in found.common}
+    return [a for a, e in alone.items() if e is None or not better(low, e, found.column.direction)]
+
+
+def _conclusion(found: Matrix, worth: Mapping[str, Worth]) -> str:
     others = [d for d in found.means if d != BASELINE]
     if BASELINE not in found.means or not others:
         return "There is no undefended target to compare with." if others else "There is no defense to compare with."
-    compared = comparisons(found)
+    compared = [c for c in comparisons(found) if not worth[c.defense].useless]
     less, more, ties = ([c.defense for c in compared if c.side == side] for side in ("less", "more", "tie"))
-    than = [f"{_leak(less)} less than no defense"] if less else []
+    cheap, dear = [d for d in less if not worth[d].dear], [d for d in less if worth[d].dear]
+    than = [f"{_leak(cheap)} less than no defense"] if cheap else []
+    than += [f"{_leak(dear)} less than no defense, but at a price of {_prices(dear, worth)} of utility"] if dear else []
     than += [f"{_leak(more)} more than no defense"] if more else []
     told = f"cannot be told apart from {'it' if than else 'no defense'}"
     than += [f"{_some(ties)} {told}: the difference may be chance, so nothing can be concluded"] if ties else []
+    useless = [d for d in others if worth[d].useless]
+    it, leaks = ("is", "it leaks") if len(useless) == 1 else ("are", "they leak")
+    than += [f"{_some(useless)} {it} useless, no better than guessing, so what {leaks} says nothing"] if useless else []
     return "; ".join(than) + "."
+
+
+def _prices(names: Sequence[str], worth: Mapping[str, Worth]) -> str:
+    """One price with its interval, or the lowest and the highest."""
+    losses = sorted(loss.value for d in names if (loss := worth[d].loss))
+    if len(losses) == 1:
+        return worth[names[0]].price
+    return f"{bare(losses[0], 'share')} to {bare(losses[-1], 'share')} points"
 
 
 def _leak(names: Sequence[str]) -> str:
@@ -137,11 +167,20 @@ def _basis(found: Matrix) -> list[Point]:
     return [Point("plain", f"Figure: {found.column.metric} {found.column.column}{judged}; attacks: {named}.")]
 
 
-def _comparisons(found: Matrix) -> list[Point]:
+def _useless(found: Matrix, worth: Mapping[str, Worth]) -> list[Point]:
+    return [Point("warning", told_useless(d, worth[d])) for d in found.means if worth[d].useless]
+
+
+def _comparisons(found: Matrix, worth: Mapping[str, Worth]) -> list[Point]:
+    """Each defense against none, but for those that are useless: it would look like praise."""
     said = {"less": "leaks less than", "more": "leaks more than", "tie": "cannot be told apart from"}
-    return [
-        Point(c.side, f"{c.defense} {said[c.side]} the undefended target{_gap(found, c)}.") for c in comparisons(found)
-    ]
+    told = []
+    for c in comparisons(found):
+        if not worth[c.defense].useless:
+            price = f" It costs {worth[c.defense].price} of utility." if worth[c.defense].dear else ""
+            text = f"{c.defense} {said[c.side]} the undefended target{_gap(found, c)}.{price}"
+            told.append(Point(c.side, text))
+    return told
 
 
 def _gap(found: Matrix, compared: Comparison) -> str:
@@ -181,34 +220,45 @@ def _detectable(found: Matrix) -> list[Point]:
     ]
 
 
-def _best(found: Matrix) -> list[Point]:
-    first = [d for d, (best, _) in found.mean_ranks.items() if best == 1]
-    if len(found.means) < 3:
+def _few(found: Matrix) -> list[Point]:
+    people = max((e.identities for e in found.means.values()), default=_FEWEST)
+    if not 0 < people < _FEWEST:
         return []
+    return [
+        Point(
+            "warning",
+            f"Only {plural(people, 'person', 'people')}: too few to show a difference between defenses, however large, "
+            f"since even five people all agree by chance once in 16 times. The intervals are over people, and so wide.",
+        )
+    ]
+
+
+def _best(found: Matrix, worth: Mapping[str, Worth]) -> list[Point]:
+    """Who leaks least of those that are of use; where that is dearly bought, also who does at a low price."""
+    if len(found.means) < 3 or len(usable := _of_use(found, worth)) < 2:
+        return []
+    least = _least(found, usable, f"all {len(usable)}" + (" of use" if len(usable) < len(found.means) else ""), worth)
+    cheap = [d for d in usable if not worth[d].dear]
+    if len(cheap) < 2 or not any(worth[d].dear for d in _first(found, usable)):
+        return [least]
+    limit = f"the {len(cheap)} that do not surely cost more than {bare(DEAR, 'share')} points of utility"
+    return [least, _least(found, cheap, limit, worth)]
+
+
+def _least(found: Matrix, among: Sequence[str], whom: str, worth: Mapping[str, Worth]) -> Point:
+    first = _first(found, among)
+    named = listing([f"{d} (at a price of {worth[d].price})" if worth[d].dear else d for d in first])
     if len(first) == 1:
-        return [Point("plain", f"{first[0]} leaks least of all {len(found.means)}.")]
-    return [Point("tie", f"Tied for leaking least, their intervals overlap: {listing(first)}.")]
+        return Point("plain", f"Of {whom}, {named} leaks least.")
+    return Point("tie", f"Of {whom}, tied for leaking least, their intervals overlap: {named}.")
 
 
 def _useful(setup: Setup) -> list[Point]:
     if setup.utility is None:
         return [Point("warning", "Utility was not measured: a useless model leaks nothing.")]
-    cells = utility(setup, setup.utility)
-    known = {d: e for d, c in cells.items() if (e := c.estimate)}
-    if not known:
-        return [Point("warning", "Utility was not scored: a useless model leaks nothing.")]
-    base = known.get(BASELINE)
-    told = []
-    for defense, mine in known.items():
-        judged = "" if base is None or mine is base else _cost(mine, base)
-        told.append(f"{defense} {full(mine, setup.utility.unit)}{judged}")
-    return [Point("plain", f"Utility ({setup.utility.column}): {'; '.join(told)}.")]
-
-
-def _cost(mine: Estimate, base: Estimate) -> str:
-    if not mine.apart(base):
-        return ", a tie"
-    return ", less useful" if mine.value < base.value else ", more useful"
+    if told := told_of_utility(setup):
+        return [Point("plain", told)]
+    return [Point("warning", "Utility was not scored: a useless model leaks nothing.")]
 
 
 def _above_floor(found: Matrix, setup: Setup) -> list[Point]:
@@ -216,37 +266,20 @@ def _above_floor(found: Matrix, setup: Setup) -> list[Point]:
     if low is None:
         return [Point("warning", "No control attack was run: how much pure luck would score is unknown.")]
     text = f"Pure luck (random latents) scores {full(low, found.column.unit)}"
-    base = found.means.get(BASELINE)
-    if base is None:
+    if BASELINE not in found.means:
         return [Point("plain", text + ".")]
-    if better(low, base, found.column.direction):
-        return [Point("plain", f"{text}; the attacks on the undefended target do better than that.")]
-    return [
-        Point(
-            "warning", f"{text}; the attacks on the undefended target cannot be told apart from it: they prove nothing."
-        )
-    ]
+    if not _above_luck(found, low):
+        told = "the attacks on the undefended target cannot be told apart from it: they prove nothing"
+        return [Point("warning", f"{text}; {told}.")]
+    if better(low, found.means[BASELINE], found.column.direction):
+        text += "; the attacks on the undefended target do better than that"
+    return [Point("plain", text + "."), *_powerless(_lucky(found, low))]
 
 
-def _left_out(found: Matrix, setup: Setup) -> list[Point]:
-    attacks = [a for a in setup.attacks if a not in found.common]
-    defenses = [d for d in setup.defenses if d not in found.compared]
-    told = [f"Left out of the comparison, since no attack on it was scored: {listing(defenses)}."] if defenses else []
-    if attacks and found.compared:
-        told.append(f"Left out of the averages, since not scored on every defense: {listing(attacks)}.")
-    return [Point("warning", text) for text in told]
-
-
-def _judges(setup: Setup, judges: Sequence[Judge]) -> list[Point]:
-    said = [(j.name, text) for j in judges if j.data == setup.data for text in judge_warnings(j)]
-    said += [(fault.judge, fault.text) for fault in faults(setup, judges)]
-    return [Point("fault", f"Judge {name} {text}: the benchmark, not the defense, is at fault.") for name, text in said]
-
-
-def _broken(setup: Setup) -> list[Point]:
-    broken: dict[str, list[str]] = {"failed": [], "blocked": []}
-    for row in setup.rows:
-        if row.status != "done":
-            seed = f" (seed {row.seed})" if len(setup.seeds) > 1 else ""
-            broken[row.status].append(f"{row.defense} × {row.attack}{seed}")
-    return [Point("warning", f"{k.capitalize()}: {listing(v)}.") for k, v in broken.items() if v]
+def _powerless(lucky: list[str]) -> list[Point]:
+    """Attacks that only pull the averages down."""
+    if not lucky:
+        return []
+    told = "it proves nothing and dilutes" if len(lucky) == 1 else "they prove nothing and dilute"
+    text = f"{listing(lucky)} cannot be told apart from pure luck on the undefended target: {told} the averages."
+    return [Point("warning", text)]
