@@ -14,6 +14,7 @@ from unveil.leaderboard.scale import faults
 from unveil.leaderboard.wording import bare, full, listing, number, plural, span
 from unveil.leaderboard.worth import DEAR, Worth, told_of_utility, told_useless, worths
 
+CLOSED = "closed-set top-1"  # of an open-set judge
 _NAMED = 4  # so many defenses fit in a sentence
 _FEWEST = 6  # with fewer people no signs of their differences can reach 5 %
 
@@ -43,7 +44,8 @@ def verdict(setup: Setup, judges: Sequence[Judge]) -> Verdict:
             "Nothing was scored, so nothing can be said.", (*unfit_judges(setup, judges), *broken_rows(setup))
         )
     found, worth = matrix(setup, setup.headline), worths(setup)
-    points = [*copies(setup), *unfit_judges(setup, judges), *_basis(found), *_useless(found, worth)]
+    points = [*copies(setup), *unfit_judges(setup, judges), *_basis(found), *_otherwise(found, setup)]
+    points += _useless(found, worth)
     points += [*_comparisons(found, worth), *_detectable(found), *_few(found), *_best(found, worth), *_useful(setup)]
     points += [*_above_floor(found, setup), *left_out(found, setup), *broken_rows(setup)]
     return Verdict(_lead(found, setup, judges, worth), tuple(points))
@@ -165,6 +167,19 @@ def _basis(found: Matrix) -> list[Point]:
     judged = f", judged by {found.column.judge}" if found.column.judge else ""
     named = listing(found.common)
     return [Point("plain", f"Figure: {found.column.metric} {found.column.column}{judged}; attacks: {named}.")]
+
+
+def _otherwise(found: Matrix, setup: Setup) -> list[Point]:
+    """What the undefended target gives away by other judges, and by this one if it could not say "nobody here"."""
+    if (found.column.metric, found.column.column) != HEADLINE or BASELINE not in found.means:
+        return []
+    told = []
+    for c in setup.leaking:
+        same = c.metric == HEADLINE[0] and c.judge and (c.column == HEADLINE[1]) != (c.judge == found.column.judge)
+        if same and c.column in (HEADLINE[1], CLOSED) and (e := matrix(setup, c).means.get(BASELINE)):
+            made = f" if it had to name a private person ({CLOSED})" if c.column == CLOSED else ""
+            told.append(f"{full(e, c.unit)} by {c.judge}{made}")
+    return [Point("plain", f"The same pictures of the undefended target: {listing(told)}.")] if told else []
 
 
 def _useless(found: Matrix, worth: Mapping[str, Worth]) -> list[Point]:

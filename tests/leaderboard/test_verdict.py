@@ -148,3 +148,26 @@ def test_without_a_utility_nothing_is_called_useless() -> None:
     (setup,) = setups(Results(title="", plan="", rows=rows))
     assert set(worths(setup).values()) == {Worth()}
     assert verdict(setup, ()).lead.endswith("good leaks less than no defense.")
+
+
+def test_what_other_judges_say_of_the_same_pictures() -> None:
+    names = {"data": "people", "model": "small_resnet", "seed": 0, "status": "done", "attack": "gmi"}
+    leaks = {"none": (0.3, 0.8, 0.9), "good": (0.1, 0.2, 0.3)}
+    rows = tuple(
+        Row(
+            **names,
+            defense=d,
+            figures=(
+                share("attack_accuracy", "top-1", first, 20, judge="open"),
+                share("attack_accuracy", "closed-set top-1", closed, 20, judge="open"),
+                share("attack_accuracy", "top-1", other, 20, judge="as published"),
+            ),
+        )
+        for d, (first, closed, other) in leaks.items()
+    )
+    (setup,) = setups(Results(title="", plan="", rows=rows))
+    (told,) = [t for t in texts(verdict(setup, ()), "plain") if t.startswith("The same pictures")]
+    assert told == (
+        "The same pictures of the undefended target: 90 % [84, 94] by as published and 80 % [74, 85] by open if it had "
+        "to name a private person (closed-set top-1)."
+    )
