@@ -27,8 +27,9 @@ class Surroundings:
     Attributes:
         store: URL of the store.
         device: ``cpu``, ``cuda`` or ``cuda:1``.
-        mixed_precision: Whether bfloat16 may be used on devices that are faster at it.
+        mixed_precision: Whether matrix work uses bfloat16.
         shown: Where progress goes.
+        compiled: Whether networks that attacks descend are compiled.
         isolated: Whether a target of which an attack sees only scores or labels is kept in another process.
     """
 
@@ -36,6 +37,7 @@ class Surroundings:
     device: str = "cpu"
     mixed_precision: bool = False
     shown: Progress = field(default_factory=Silent)
+    compiled: bool = False
     isolated: bool = True
 
 
@@ -83,7 +85,10 @@ def compute(node: Node, around: Surroundings) -> Outcome:
         bench.store.scratch(node.key),
         around.shown,
         isolated=around.isolated,
+        compiled=around.compiled,
     )
+    if around.compiled:
+        torch.compiler.reset()  # it keeps a few variants of a function and then, saying nothing, compiles no more
     start = time.monotonic()
     try:
         stage = importlib.import_module(f"unveil.harness.stages.{node.kind}")
@@ -124,6 +129,8 @@ def provenance(node: Node, around: Surroundings, seconds: float) -> dict[str, An
         "seconds": round(seconds, 2),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": around.device,
+        "precision": "mixed" if around.mixed_precision else "full",
+        "compiled": around.compiled,
         "threads": torch.get_num_threads(),
         "versions": {
             "unveil": version("unveil"), "python": platform.python_version(), "torch": torch.__version__,

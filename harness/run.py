@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor
+
+P, T = ParamSpec("P"), TypeVar("T")
 
 
 class Bar(Protocol):
@@ -54,12 +56,13 @@ class Run:
     Attributes:
         identity: The node's identity; equal identities draw equal numbers on any machine, in any order.
         device: Where to compute. Never part of an identity.
-        mixed_precision: Whether matrix work may use bfloat16 on devices that are faster at it.
+        mixed_precision: Whether matrix work uses bfloat16 where ``autocast`` stands. Never part of an identity.
         scratch: Folder for checkpoints of this node's own long loops; None switches checkpoints off.
         shown: Where progress goes.
         kept: Tensors that a node keeps beside its result, by name; see ``keep``.
         notes: What a reader of the result must know; see ``note``.
         isolated: Whether a target of which an attack sees only scores or labels is kept in another process.
+        compiled: Whether ``compile`` compiles. Never part of an identity.
     """
 
     identity: str
@@ -70,6 +73,7 @@ class Run:
     kept: dict[str, Tensor] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     isolated: bool = False
+    compiled: bool = False
 
     def keep(self, name: str, value: Tensor) -> None:
         """Stores a tensor beside the node's result, for metrics and for the curious; a second one replaces it."""
@@ -124,10 +128,23 @@ class Run:
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
-        """Mixed precision where the run allows it and the device has it."""
-        on = self.mixed_precision and self.device.type == "cuda"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=on):
+        """Mixed precision where the run asks for it: bfloat16 in convolutions and matrix products, sums in float32."""
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed_precision):
             yield
+
+    def compile(self, fn: Callable[P, T]) -> Callable[P, T]:
+        """A function of frozen networks, compiled where the run asks for it; its results differ by rounding then.
+
+        Only calls that gradients go through are compiled: the others are few, and of sizes that are not seen again.
+        """
+        if not self.compiled:
+            return fn
+        fast: Callable[P, T] = torch.compile(fn)
+
+        def either(*args: P.args, **kwargs: P.kwargs) -> T:
+            return (fast if torch.is_grad_enabled() else fn)(*args, **kwargs)
+
+        return either
 
 
 def draw_normal(generators: Sequence[torch.Generator], shape: Sequence[int]) -> Tensor:

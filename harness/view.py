@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import torch
@@ -162,6 +163,15 @@ class Desk(Protocol):
         ...
 
 
+Compiler: TypeAlias = Callable[[Callable[[Tensor], Tensor]], Callable[[Tensor], Tensor]]
+"""Of a function, one that gives the same up to rounding."""
+
+
+def as_it_is(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The compiler that leaves a function alone."""
+    return fn
+
+
 class LocalDesk:
     """Answers with a classifier in this process.
 
@@ -170,13 +180,20 @@ class LocalDesk:
         access: What may be asked.
         shape: Shape ``(C, H, W)`` of the images that the target takes.
         budget: The limits.
+        compiler: Makes the passes that gradients go through faster; see `harness.run.Run.compile`.
     """
 
     def __init__(
-        self, classifier: Classifier, access: Access, shape: tuple[int, int, int], budget: Budget = Budget()
+        self,
+        classifier: Classifier,
+        access: Access,
+        shape: tuple[int, int, int],
+        budget: Budget = Budget(),
+        compiler: Compiler = as_it_is,
     ) -> None:
         self.access, self.shape, self.budget, self.classes = access, shape, budget, classifier.classes
         self._classifier = classifier.eval().requires_grad_(False)
+        self._logits, self._features = compiler(classifier.logits), compiler(classifier.features)
         self._meter = Meter(budget)
 
     def ask(self, part: str, x: Tensor) -> tuple[Tensor, ...]:
@@ -200,8 +217,8 @@ class LocalDesk:
 
     def _inside(self, part: str, x: Tensor) -> tuple[Tensor, ...]:
         if part == "logits":
-            return (self._counted(self._classifier.logits(x)),)
-        features = self._counted(self._classifier.features(x))
+            return (self._counted(self._logits(x)),)
+        features = self._counted(self._features(x))
         if part == "features":
             return (features,)
         return features, self._classifier.outputs(self._classifier.head(features))
@@ -254,14 +271,20 @@ class View:
         access: What the attack declared.
         shape: Shape ``(C, H, W)`` of the images that the target takes.
         budget: What the attack may ask at most.
+        compiler: As `LocalDesk` has it.
     """
 
     __slots__ = ("__weakref__",)
 
     def __init__(
-        self, classifier: Classifier, access: Access, shape: tuple[int, int, int], budget: Budget = Budget()
+        self,
+        classifier: Classifier,
+        access: Access,
+        shape: tuple[int, int, int],
+        budget: Budget = Budget(),
+        compiler: Compiler = as_it_is,
     ) -> None:
-        _DESKS[self] = LocalDesk(classifier, access, shape, budget)
+        _DESKS[self] = LocalDesk(classifier, access, shape, budget, compiler)
 
     @classmethod
     def at(cls, desk: Desk) -> View:

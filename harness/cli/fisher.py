@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from unveil.harness.cli.runs import DeviceOption, JsonOption, PlanArgument, StoreOption, compute_all
+from unveil.harness.cli.runs import JsonOption, PlanArgument, StoreOption, compute_all
+from unveil.harness.cli.surroundings import CompileOption, DeviceOption, Precision, PrecisionOption, surroundings
 from unveil.harness.cli.terminal import output, print_json, table
 from unveil.harness.errors import PlanError
 
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 
 def fisher(
-    plan: PlanArgument, store: StoreOption = "runs", device: DeviceOption = "auto", as_json: JsonOption = False
+    plan: PlanArgument,
+    store: StoreOption = "runs",
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = Precision.AUTO,
+    compiled: CompileOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show by layer what classification and inversion look at in a plan's targets, and whether TL-DMI's claim holds."""
     from unveil.harness.assemble import results as assemble  # noqa: PLC0415 (torch is loaded here, not for --help)
@@ -30,7 +36,8 @@ def fisher(
 
     file = only_fisher(read(plan))
     matrix, kept = expand(file), Store(store)
-    results = assemble(file, matrix, compute_all(matrix.nodes(), kept, device), kept)
+    around = surroundings(kept, device, precision, compiled)
+    results = assemble(file, matrix, compute_all(matrix.nodes(), kept, around), kept)
     found = [(setup, profile) for setup in setups(results) for profile in profiles(setup.rows)]
     if as_json:
         print_json([{"data": setup.data, "model": setup.model, **plain(profile)} for setup, profile in found])

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unveil.harness.cli.surroundings import CompileOption, DeviceOption, Precision, PrecisionOption, surroundings
 from unveil.harness.cli.tables import show
 from unveil.harness.cli.terminal import Screen, errors, output, print_json, table
 from unveil.harness.errors import PlanError
 
 if TYPE_CHECKING:
-    from unveil.harness.execute import Outcome
+    from unveil.harness.execute import Outcome, Surroundings
     from unveil.harness.graph import Matrix, Node
     from unveil.harness.plan import PlanFile
     from unveil.harness.rows import Results
@@ -37,7 +39,6 @@ UriOption = Annotated[
         envvar="MLFLOW_TRACKING_URI",
     ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")]
 InProcessOption = Annotated[
     bool,
     typer.Option(
@@ -46,11 +47,13 @@ InProcessOption = Annotated[
 ]
 
 
-def run(
+def run(  # noqa: PLR0913, PLR0917 (an option each)
     plan: PlanArgument,
     store: StoreOption = "runs",
     mlflow: UriOption = "",
     device: DeviceOption = "auto",
+    precision: PrecisionOption = Precision.AUTO,
+    compiled: CompileOption = False,
     private_pictures: PrivateOption = False,
     in_process: InProcessOption = False,
     as_json: JsonOption = False,
@@ -62,7 +65,8 @@ def run(
 
     file = read(plan)
     matrix, kept = expand(file), Store(store)
-    outcomes = compute_all(matrix.nodes(), kept, device, isolated=not in_process)
+    around = surroundings(kept, device, precision, compiled, isolated=not in_process)
+    outcomes = compute_all(matrix.nodes(), kept, around)
     results = _report(file, matrix, outcomes, kept)
     page = _render(results, kept, file.name, private_pictures)
     _log(results, page, kept, mlflow)
@@ -75,25 +79,21 @@ def run(
         raise typer.Exit(1)
 
 
-def compute_all(nodes: Sequence[Node], store: Store, device: str, *, isolated: bool = True) -> dict[str, Outcome]:
+def compute_all(nodes: Sequence[Node], store: Store, around: Surroundings) -> dict[str, Outcome]:
     """Computes what is not there yet and says so; Ctrl-C ends the command with status 130.
 
     Args:
         nodes: Parents before children.
         store: Where everything is kept.
-        device: As the option has it.
-        isolated: As `unveil.harness.execute.Surroundings` has it.
+        around: What it is computed with; progress goes to the terminal.
     """
-    from unveil.harness.execute import Surroundings  # noqa: PLC0415 (see run)
     from unveil.harness.pools import InlinePool  # noqa: PLC0415
     from unveil.harness.schedule import run_nodes  # noqa: PLC0415
 
     with Screen() as screen:
         heard = _Teller(screen, len(nodes), store)
-        where = _device(device)
-        around = Surroundings(store.url, where, mixed_precision=where != "cpu", shown=screen, isolated=isolated)
         try:
-            outcomes = run_nodes(nodes, around, InlinePool(), heard)
+            outcomes = run_nodes(nodes, replace(around, shown=screen), InlinePool(), heard)
         except KeyboardInterrupt:
             screen.say("interrupted: what was computed is kept; run the same command again to go on", "yellow")
             raise typer.Exit(130) from None
@@ -123,20 +123,6 @@ class _Teller:
         elif outcome.status in ("failed", "unscored"):  # what is blocked by it need not repeat its error
             how = f"{outcome.status.upper()}: {outcome.error}"
             self.screen.say(f"[{self.ended}/{self.total}] {node.label}: {how}", "red")
-
-
-def _device(wanted: str) -> str:
-    import torch  # noqa: PLC0415 (see run)
-
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=wanted)
-    except (RuntimeError, AssertionError) as error:
-        raise PlanError(
-            f"device {wanted!r} cannot be used: {error}", "cpu, or a device that torch sees", "choose another"
-        ) from error
-    return wanted
 
 
 def _report(file: PlanFile, matrix: Matrix, outcomes: dict[str, Outcome], store: Store) -> Results:

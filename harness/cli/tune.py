@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from unveil.harness.cli.runs import DeviceOption, JsonOption, StoreOption, compute_all
+from unveil.harness.cli.runs import JsonOption, StoreOption, compute_all
+from unveil.harness.cli.surroundings import DeviceOption, Precision, PrecisionOption, surroundings
 from unveil.harness.cli.terminal import errors, output, print_json, table
 from unveil.harness.errors import PlanError
 from unveil.harness.plugins import KINDS, registered, suggest
@@ -40,6 +41,7 @@ def tune(
     ] = "",
     store: StoreOption = "runs",
     device: DeviceOption = "auto",
+    precision: PrecisionOption = Precision.AUTO,
     as_json: JsonOption = False,
 ) -> None:
     """Find the strongest setting of a defense that costs no more utility than stated, on validation pictures."""
@@ -52,7 +54,7 @@ def tune(
     found = targets(file, part)
     needed = [node for target in found.values() for node in _strengths(target).values()]
     nodes = list(dict.fromkeys(node for want in needed for node in want.lineage()))
-    outcomes = compute_all(nodes, kept, device)
+    outcomes = compute_all(nodes, kept, surroundings(kept, device, precision, compiled=False))
     failed = [outcomes[node.key].error for node in nodes if outcomes[node.key].status == "failed"]
     if failed:
         errors().print("\n".join(failed), style="red", markup=False, highlight=False)

@@ -103,7 +103,7 @@ def target_seen(
     """An attack's view of its target. Where it needs no gradient, nothing of the target stays in this process."""
     target = node.parents["target"]
     if access is Access.WHITE_BOX or not run.isolated:
-        yield View(bench.classifier(target, run), access, shape, limits)
+        yield View(bench.classifier(target, run), access, shape, limits, run.compile)
         return
     bench.forget()
     threads = torch.get_num_threads()
