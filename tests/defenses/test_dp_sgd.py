@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from unveil.harness.learner import Learner
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.models.timm import Timm
 from unveil.harness.recipe import Recipe
-from unveil.harness.run import Bar, Run, Silent
+from unveil.harness.run import Progress, Run
 from unveil.harness.training import History, fit
 from unveil.harness.types import Classifier, Defense, Images, Model
 
@@ -164,28 +165,15 @@ def test_noise_is_calibrated_to_the_budget() -> None:
     assert multipliers == sorted(multipliers)
 
 
-class Interrupted(Silent):
-    """Stops a training at a step of its."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def start(self, label: str, total: int) -> Bar:
-        return self
-
-    def advance(self, steps: int = 1, **values: float) -> None:
-        self.left -= steps
-        if self.left < 0:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("steps", [4, 7])
-def test_it_goes_on_where_it_was_interrupted(steps: int, tmp_path: Path) -> None:
+def test_it_goes_on_where_it_was_interrupted(
+    steps: int, tmp_path: Path, interrupted: Callable[[int], Progress]
+) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=3)
     whole, history = trained(MID(0.1), NOISY, recipe=recipe)
     with pytest.raises(KeyboardInterrupt):
         trained(
-            MID(0.1), NOISY, recipe=recipe, run=dataclasses.replace(RUN, scratch=tmp_path, shown=Interrupted(steps))
+            MID(0.1), NOISY, recipe=recipe, run=dataclasses.replace(RUN, scratch=tmp_path, shown=interrupted(steps))
         )
     resumed, other = trained(MID(0.1), NOISY, recipe=recipe, run=dataclasses.replace(RUN, scratch=tmp_path))
     assert equal(whole, resumed)

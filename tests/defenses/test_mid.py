@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from unveil.harness import plugins
 from unveil.harness.errors import PluginError, UnveilError
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.recipe import Recipe
-from unveil.harness.run import Run, Silent
+from unveil.harness.run import Progress, Run
 from unveil.harness.spec import Spec
 from unveil.harness.training import fit
 from unveil.harness.types import Access, Classifier, Images, Step, View
@@ -124,29 +125,16 @@ def test_loss_is_beta_times_the_divergence_and_reaches_features_and_code() -> No
         assert parameter.grad.abs().sum() > 0
 
 
-class _Stop(Silent):
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def start(self, label: str, total: int) -> _Stop:
-        return self
-
-    def advance(self, steps: int = 1, **values: float) -> None:
-        self.left -= steps
-        if self.left < 0:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("noise", ["sample", "mean"])
 def test_training_lowers_the_divergence_and_resumes_bit_for_bit(
-    tmp_path: Path, noise: Literal["sample", "mean"]
+    tmp_path: Path, noise: Literal["sample", "mean"], interrupted: Callable[[int], Progress]
 ) -> None:
     defense, recipe = MID(beta=0.1, noise=noise), Recipe(epochs=3, batch=12, views=0, lr=1e-2)
     whole = _net(defense)
     history = fit(whole, (defense,), IMAGES, IMAGES, recipe, RUN)
     curve = history.curves["loss/kl"]
     assert curve[-1] < curve[0]
-    broken = Run("mid", scratch=tmp_path, shown=_Stop(3))
+    broken = Run("mid", scratch=tmp_path, shown=interrupted(3))
     with pytest.raises(KeyboardInterrupt):
         fit(_net(defense), (defense,), IMAGES, IMAGES, recipe, broken)
     resumed = _net(defense)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from unveil.harness.errors import PluginError
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.models.timm import Timm
 from unveil.harness.recipe import Recipe
-from unveil.harness.run import Bar, Run, Silent
+from unveil.harness.run import Progress, Run
 from unveil.harness.training import History, fit
 from unveil.harness.types import Classifier, Defense, Images, Model
 
@@ -149,21 +150,6 @@ def test_stacks_train_and_load(model: Model, stack: tuple[Defense, ...]) -> None
 CONSTANT = dataclasses.replace(RECIPE, epochs=3, schedule="constant", warmup=0.0)
 
 
-class Interrupted(Silent):
-    """Stops a training at a step of its."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def start(self, label: str, total: int) -> Bar:
-        return self
-
-    def advance(self, steps: int = 1, **values: float) -> None:
-        self.left -= steps
-        if self.left < 0:
-            raise KeyboardInterrupt
-
-
 def two_stages(model: Model, scale: float, run: Run = RUN) -> tuple[Classifier, History]:
     stack = (RoLSS(scale, keep_epochs=1),)
     classifier = prepared(model, stack)
@@ -201,10 +187,12 @@ def test_training_in_two_stages(model: Model) -> None:
 
 
 @pytest.mark.parametrize("steps", [3, 5])
-def test_two_stages_go_on_where_they_were_interrupted(steps: int, tmp_path: Path) -> None:
+def test_two_stages_go_on_where_they_were_interrupted(
+    steps: int, tmp_path: Path, interrupted: Callable[[int], Progress]
+) -> None:
     whole, history = two_stages(SMALL, 0.2)
     with pytest.raises(KeyboardInterrupt):
-        two_stages(SMALL, 0.2, dataclasses.replace(RUN, scratch=tmp_path, shown=Interrupted(steps)))
+        two_stages(SMALL, 0.2, dataclasses.replace(RUN, scratch=tmp_path, shown=interrupted(steps)))
     resumed, other = two_stages(SMALL, 0.2, dataclasses.replace(RUN, scratch=tmp_path))
     assert other == history
     assert all(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -18,27 +20,16 @@ from unveil.attacks.priors.conditional_gan import (
     select,
 )
 from unveil.attacks.priors.conditional_networks import DPLG, GPLG, ConditionalBatchNorm, Down, Up
-from unveil.harness.classifier import Classifier
 from unveil.harness.errors import UnveilError
 from unveil.harness.global_rng import seeded
 from unveil.harness.run import Run
-from unveil.harness.types import Access, Images, View
+from unveil.harness.types import Images, View
 
 SHAPE = (1, 16, 16)
 PRIOR = ConditionalGAN(top=4, width=4, steps=8, batch=6, critic_steps=2)
 
 
-@pytest.fixture
-def public() -> Images:
-    x = torch.rand(9, *SHAPE, generator=torch.Generator().manual_seed(1))
-    return Images(x, torch.full((9,), -1))
-
-
-def asked() -> View:
-    with seeded(Run("2")):
-        head = nn.Linear(256, 3)
-    target = Classifier({"flat": nn.Flatten()}, head, classes=3, mean=(0.5,), std=(0.5,))
-    return View(target, Access.WHITE_BOX, SHAPE)
+Asked = Callable[[], View]
 
 
 def fitted(prior: ConditionalGAN, public: Images, run: Run, view: View) -> tuple[ProjectionGAN, dict[str, list[float]]]:
@@ -112,7 +103,7 @@ def test_every_layer_of_the_discriminator_has_norm_one_and_the_class_is_projecte
     torch.testing.assert_close(d(x, y) - d(x, None), (d.embed.weight[y] * v).sum(1))
 
 
-def test_losses_are_the_worked_ones() -> None:
+def test_losses_are_the_worked_ones(asked: Asked) -> None:
     def given(x: Tensor, y: Tensor) -> Tensor:
         """Reads the score straight off the picture, plus the class."""
         return x.flatten(1)[:, 0] + y
@@ -133,7 +124,7 @@ def test_losses_are_the_worked_ones() -> None:
 
 
 def test_the_best_pictures_of_each_class_are_those_of_a_plain_sort(
-    public: Images, run: Run, monkeypatch: pytest.MonkeyPatch
+    public: Images, run: Run, monkeypatch: pytest.MonkeyPatch, asked: Asked
 ) -> None:
     monkeypatch.setattr(conditional_gan, "CHUNK", 4)
     twins = Images(torch.cat([public.pixels, public.pixels[:3]]), torch.full((12,), -1))
@@ -158,7 +149,7 @@ def test_batches_are_pairs_of_a_class_and_one_of_its_pictures(public: Images, ru
     assert not torch.equal(pairs.batch(0)[0], pairs.batch(len(selected) * 2)[0])
 
 
-def test_the_first_updates_are_the_written_ones(public: Images, run: Run) -> None:
+def test_the_first_updates_are_the_written_ones(public: Images, run: Run, asked: Asked) -> None:
     """Adam's first step with betas (0, .9) is -lr g / |g|; the generator goes first, and the target helps it alone."""
     prior = ConditionalGAN(top=4, width=4, steps=1, batch=6, critic_steps=1, lr=1e-3)
     with seeded(run, "weights"):
@@ -196,7 +187,7 @@ def moved(before: Tensor, slope: Tensor, after: Tensor, lr: float) -> None:
     torch.testing.assert_close((after - before)[clear], -lr * slope.sign()[clear], atol=5e-6, rtol=0)
 
 
-def test_same_identity_same_bits_and_both_networks_learn(public: Images, run: Run) -> None:
+def test_same_identity_same_bits_and_both_networks_learn(public: Images, run: Run, asked: Asked) -> None:
     view = asked()
     first, curves = fitted(PRIOR, public, run, view)
     again, _ = fitted(PRIOR, public, run, asked())
@@ -208,7 +199,9 @@ def test_same_identity_same_bits_and_both_networks_learn(public: Images, run: Ru
     assert (view.spent.queries, view.spent.gradients) == (9 + 8 * 6, 8 * 6)
 
 
-def test_goes_on_after_a_kill_as_if_nothing_had_been(public: Images, interrupted: tuple[Run, Run]) -> None:
+def test_goes_on_after_a_kill_as_if_nothing_had_been(
+    public: Images, interrupted: tuple[Run, Run], asked: Asked
+) -> None:
     whole = asked()
     expected, curves = fitted(PRIOR, public, Run("test"), whole)
     killed, heir = interrupted
@@ -222,7 +215,7 @@ def test_goes_on_after_a_kill_as_if_nothing_had_been(public: Images, interrupted
     assert view.spent == whole.spent
 
 
-def test_a_picture_shows_its_class_or_nobody_and_only_its_own_latent(public: Images, run: Run) -> None:
+def test_a_picture_shows_its_class_or_nobody_and_only_its_own_latent(public: Images, run: Run, asked: Asked) -> None:
     prior, _ = fitted(PRIOR, public, run, asked())
     z, y = draw(run, "shown", 0, 3, 3)
     shown = prior.synthesize_as(z, y)

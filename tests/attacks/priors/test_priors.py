@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,31 +10,22 @@ from torch import nn
 from unveil.attacks.priors import gan
 from unveil.attacks.priors.inversion_gan import InversionGAN, discriminator_loss, generator_loss
 from unveil.attacks.priors.wgan_gp import WGANGP, gradient_penalty
-from unveil.harness.classifier import Classifier
 from unveil.harness.errors import AssetError, TrainingError, UnveilError
 from unveil.harness.global_rng import seeded
 from unveil.harness.run import Run
-from unveil.harness.types import Access, Images, Prior, View
+from unveil.harness.types import Images, Prior, View
 
 SHAPE = (1, 16, 16)
 WGAN = WGANGP(width=4, steps=10, batch=4, critic_steps=2)
 INVERSION = InversionGAN(width=4, steps=10, batch=4, generator_every=2)
 
 
-@pytest.fixture
-def public() -> Images:
-    x = torch.rand(9, *SHAPE, generator=torch.Generator().manual_seed(1))
-    return Images(x, torch.full((9,), -1))
+Asked = Callable[[], View]
 
 
-def asked() -> View:
-    with seeded(Run("2")):
-        head = nn.Linear(256, 3)
-    target = Classifier({"flat": nn.Flatten()}, head, classes=3, mean=(0.5,), std=(0.5,))
-    return View(target, Access.WHITE_BOX, SHAPE)
-
-
-def fitted(prior: Prior, public: Images, run: Run) -> tuple[dict[str, torch.Tensor], dict[str, list[float]]]:
+def fitted(
+    prior: Prior, public: Images, run: Run, asked: Asked
+) -> tuple[dict[str, torch.Tensor], dict[str, list[float]]]:
     generator = prior.build(3, SHAPE)
     curves = prior.fit(generator, public, asked() if prior.needs_view else None, run)
     return generator.state_dict(), {key: list(values) for key, values in curves.items()}
@@ -69,10 +62,10 @@ def test_discriminator_and_generator_losses_are_the_written_ones() -> None:
 
 
 @pytest.mark.parametrize("prior", [WGAN, INVERSION], ids=["wgan_gp", "inversion_gan"])
-def test_same_identity_same_bits_and_both_networks_learn(prior: Prior, public: Images, run: Run) -> None:
-    first, curves = fitted(prior, public, run)
-    again, _ = fitted(prior, public, run)
-    other, _ = fitted(prior, public, Run("other"))
+def test_same_identity_same_bits_and_both_networks_learn(prior: Prior, public: Images, run: Run, asked: Asked) -> None:
+    first, curves = fitted(prior, public, run, asked)
+    again, _ = fitted(prior, public, run, asked)
+    other, _ = fitted(prior, public, Run("other"), asked)
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not torch.equal(first["network.up.0.weight"], other["network.up.0.weight"])
     assert {len(values) for values in curves.values()} == {10, 5}
@@ -80,26 +73,26 @@ def test_same_identity_same_bits_and_both_networks_learn(prior: Prior, public: I
 
 @pytest.mark.parametrize("prior", [WGAN, INVERSION], ids=["wgan_gp", "inversion_gan"])
 def test_goes_on_after_a_kill_as_if_nothing_had_been(
-    prior: Prior, public: Images, interrupted: tuple[Run, Run]
+    prior: Prior, public: Images, interrupted: tuple[Run, Run], asked: Asked
 ) -> None:
-    whole, curves = fitted(prior, public, Run("test"))
+    whole, curves = fitted(prior, public, Run("test"), asked)
     killed, heir = interrupted
     with pytest.raises(KeyboardInterrupt):
-        fitted(prior, public, killed)
+        fitted(prior, public, killed, asked)
     assert list(killed.scratch.iterdir()) if killed.scratch else False
-    resumed, resumed_curves = fitted(prior, public, heir)
+    resumed, resumed_curves = fitted(prior, public, heir, asked)
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
     assert curves == resumed_curves
 
 
-def test_a_kept_generator_stays_as_it_is(public: Images, run: Run) -> None:
-    kept = fitted(WGANGP(width=4, steps=1, batch=4, train_generator=False), public, run)[0]
-    longer = fitted(WGANGP(width=4, steps=5, batch=4, train_generator=False), public, run)[0]
+def test_a_kept_generator_stays_as_it_is(public: Images, run: Run, asked: Asked) -> None:
+    kept = fitted(WGANGP(width=4, steps=1, batch=4, train_generator=False), public, run, asked)[0]
+    longer = fitted(WGANGP(width=4, steps=5, batch=4, train_generator=False), public, run, asked)[0]
     assert all(torch.equal(kept[key], longer[key]) for key in kept if key.startswith("network."))
     assert not torch.equal(kept["critic.layers.0.weight"], longer["critic.layers.0.weight"])
 
 
-def test_the_target_is_asked_once_about_each_public_picture(public: Images, run: Run) -> None:
+def test_the_target_is_asked_once_about_each_public_picture(public: Images, run: Run, asked: Asked) -> None:
     for flip, queries in ((False, 9), (True, 18)):
         view = asked()
         prior = InversionGAN(width=4, steps=3, batch=4, flip=flip)
