@@ -16,7 +16,7 @@ NUMBERS = crops.NUMBERS + 4  # uniform numbers that decide a view: the crop's, c
 class Augmentation:
     """What may happen to a picture, in this order: crop and mirror, brightness, contrast, turn.
 
-    Draw uniform numbers ``(N, NUMBERS)`` in [0, 1), such as from `crops.Uniform`, and call it with them.
+    Draw uniform numbers ``(N, NUMBERS)`` in [0, 1), such as from `numbers.uniform`, and call it with them.
     kornia shuffles brightness and contrast; the order shows only where one of them clips.
 
     Attributes:

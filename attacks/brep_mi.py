@@ -77,7 +77,7 @@ class BREPMI:
                 break
             bar.advance(1, radius=walk.state["radius"].mean().item())
         walk.tell()
-        return show(walk.prior, walk.state["best"], [(int(y),) for y in labels], run)
+        return show(walk.prior, walk.state["best"], [(int(y),) for y in labels], run, self.batch)
 
     def surrounded(self, inside: Tensor) -> Tensor:
         """Which spheres lie inside their class: whether each direction does ``(K, directions)`` to ``(K,)``."""

@@ -3,42 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from unveil.attacks.search import Key
-from unveil.harness.types import Run
-
 ATTEMPTS = 10  # at a crop of random area and aspect that fits into the picture
 NUMBERS = 2 * ATTEMPTS + 3  # uniform numbers that decide a crop: areas, aspects, top, left, mirrored
-BLOCK = 64  # steps whose numbers are drawn at once; part of the numbers, so not a setting
-
-
-class Uniform:
-    """Uniform numbers in [0, 1) for each sample and step, from the sample and step alone.
-
-    Args:
-        run: Source of the numbers.
-        name: What they are for.
-        count: Numbers per sample and step.
-    """
-
-    def __init__(self, run: Run, name: str, count: int = NUMBERS) -> None:
-        self._run, self._name, self._count = run, name, count
-        self._drawn: tuple[Sequence[Key], int] | None = None
-        self._block = torch.empty(0)
-
-    def at(self, keys: Sequence[Key], t: int) -> Tensor:
-        """Numbers ``(len(keys), count)`` of step t, on the CPU."""
-        block, row = divmod(t, BLOCK)
-        if self._drawn != (keys, block):
-            generators = self._run.generators(self._name, [(*key, block) for key in keys])
-            self._block = torch.stack([torch.rand(BLOCK, self._count, generator=g) for g in generators])
-            self._drawn = keys, block
-        return self._block[:, row]
 
 
 @dataclass(frozen=True)

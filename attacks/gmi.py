@@ -10,24 +10,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
-from unveil.attacks.search import (
-    Descent,
-    Identity,
-    Key,
-    Objective,
-    State,
-    labels_of,
-    prior_of,
-    search,
-    seen_by,
-    show,
-)
-from unveil.harness.types import Access, Generator, Images, Ingredients, Run, Spec, View
+from unveil.attacks.losses import IdentityLoss
+from unveil.attacks.search import ByLatents, Descent, Identity, Key, Objective, State, labels_of, search, show
+from unveil.harness.types import Generator, Images, Run, Spec, View
 
 
 @dataclass(frozen=True)
-class GMI:
+class GMI(ByLatents):
     """GMI: finds latents of a GAN that the target recognises, by gradient descent with Nesterov-like momentum.
 
     The released code descends the mean loss of 60 images, so that its step depends on its batch. Here each image
@@ -59,15 +48,6 @@ class GMI:
     batch: Annotated[int, Field(ge=1)] = 300
 
     paper: ClassVar[str] = "Zhang et al., The Secret Revealer: Generative Model-Inversion Attacks, CVPR 2020"
-    access: ClassVar[Access] = Access.WHITE_BOX
-
-    def needs(self) -> Spec:
-        """The prior it searches."""
-        return self.prior
-
-    def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
-        """Gives ``restarts`` pictures of each label; see `harness.types.Attack.reconstruct`."""
-        return self.descend(view, prior_of(ingredients, run), seen_by(view, self.identity), labels, run)
 
     def descend(self, view: View, prior: Generator, identity: Identity, labels: Tensor, run: Run) -> Images:
         """Gives ``restarts`` pictures of each label, found by descending that identity loss."""
@@ -76,11 +56,11 @@ class GMI:
 
         def start(keys: Sequence[Key]) -> State:
             z = prior.sample(run.generators("z", keys)).to(run.device)
-            return {"z": z, "v": torch.zeros_like(z)}
+            return {"z": z, "v": torch.zeros_like(z), "y": labels_of(keys, run)}
 
         def step(keys: Sequence[Key], state: State, t: int) -> Tensor:  # noqa: ARG001
             z = state["z"].requires_grad_(True)
-            loss, identity = objective(z, labels_of(keys, run))
+            loss, identity = objective(z, state["y"])
             (g,) = torch.autograd.grad(loss.sum() / self.batch_equivalent, z)
             state["z"], state["v"] = self.move(z.detach(), state["v"], g)
             return identity
@@ -89,11 +69,7 @@ class GMI:
             return prior.synthesize(state["z"])
 
         last = search(view, run, "gmi", keys, self.steps, self.batch, Descent(start, step, pictures))
-        return show(prior, last["z"], keys, run)
-
-    def identity_loss(self, o: Tensor, y: Tensor) -> Tensor:
-        """What it descends; see `harness.types.Guided`."""
-        return IDENTITY_LOSSES[self.identity](o, y)
+        return show(prior, last["z"], keys, run, self.batch)
 
     def move(self, z: Tensor, v: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
         """One update of latents z and velocity v by gradient g; the first one moves z by ``-(1 + μ) η g``."""

@@ -11,26 +11,14 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks.adam import adam
-from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
-from unveil.attacks.search import (
-    Descent,
-    Identity,
-    Key,
-    Objective,
-    State,
-    labels_of,
-    prior_of,
-    search,
-    seen_by,
-    show,
-)
-from unveil.harness.types import Access, Generator, Images, Ingredients, Run, Spec, View, draw_normal
-
-BLOCK = 64  # steps whose noise is drawn at once; part of the numbers, so not a setting
+from unveil.attacks.losses import IdentityLoss
+from unveil.attacks.numbers import normal
+from unveil.attacks.search import ByLatents, Descent, Identity, Key, Objective, State, labels_of, search, show
+from unveil.harness.types import Generator, Images, Run, Spec, View, draw_normal
 
 
 @dataclass(frozen=True)
-class KEDMI:
+class KEDMI(ByLatents):
     """KEDMI: fits a Gaussian over a GAN's latents to each identity, then draws reconstructions from it.
 
     Attributes:
@@ -57,30 +45,21 @@ class KEDMI:
     batch: Annotated[int, Field(ge=1)] = 300
 
     paper: ClassVar[str] = "Chen et al., Knowledge-Enriched Distributional Model Inversion Attacks, ICCV 2021"
-    access: ClassVar[Access] = Access.WHITE_BOX
-
-    def needs(self) -> Spec:
-        """The prior it searches."""
-        return self.prior
-
-    def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
-        """Gives ``draws`` pictures of each label; see `harness.types.Attack.reconstruct`."""
-        return self.descend(view, prior_of(ingredients, run), seen_by(view, self.identity), labels, run)
 
     def descend(self, view: View, prior: Generator, identity: Identity, labels: Tensor, run: Run) -> Images:
         """Gives ``draws`` pictures of each label, found by descending that identity loss."""
         objective = Objective(prior, identity, self.identity_weight, run)
         keys = [(int(y),) for y in labels]
-        noise = Noise(run, prior.latent)
+        noise = normal(run, "noise", prior.latent)
 
         def start(keys: Sequence[Key]) -> State:
             p = torch.zeros(len(keys), 2, prior.latent, device=run.device)  # mean μ, log-variance ℓ
             p[:, 1] = self.log_variance_init
-            return {"p": p, "m": torch.zeros_like(p), "s": torch.zeros_like(p)}
+            return {"p": p, "m": torch.zeros_like(p), "s": torch.zeros_like(p), "y": labels_of(keys, run)}
 
         def step(keys: Sequence[Key], state: State, t: int) -> Tensor:
             p = state["p"].requires_grad_(True)
-            loss, identity = objective(self.draw(p, noise.at(keys, t)), labels_of(keys, run))
+            loss, identity = objective(self.draw(p, noise.at(keys, t)), state["y"])
             (g,) = torch.autograd.grad(loss.sum(), p)
             state["p"], state["m"], state["s"] = adam(p.detach(), g, state["m"], state["s"], t, self.lr)
             return identity
@@ -91,36 +70,9 @@ class KEDMI:
         fitted = search(view, run, "kedmi", keys, self.steps, self.batch, Descent(start, step, pictures))["p"]
         shown = [(y, s) for (y,) in keys for s in range(self.draws)]
         e = draw_normal(run.generators("draw", shown), (prior.latent,))
-        return show(prior, self.draw(fitted.repeat_interleave(self.draws, 0), e), shown, run)
-
-    def identity_loss(self, o: Tensor, y: Tensor) -> Tensor:
-        """What it descends; see `harness.types.Guided`."""
-        return IDENTITY_LOSSES[self.identity](o, y)
+        return show(prior, self.draw(fitted.repeat_interleave(self.draws, 0), e), shown, run, self.batch)
 
     def draw(self, p: Tensor, e: Tensor) -> Tensor:
         """Latents ``z = μ + exp(ℓ/2) ε``: parameters ``(N, 2, latent)`` and noise to ``(N, latent)``."""
         z = p[:, 0] + (p[:, 1] / 2).exp() * e
         return z.clamp(-1, 1) if self.clamp else z
-
-
-class Noise:
-    """Fresh standard normal noise for each identity and step, from the identity and step alone.
-
-    Args:
-        run: Source of the numbers.
-        latent: Numbers per identity and step.
-    """
-
-    def __init__(self, run: Run, latent: int) -> None:
-        self._run, self._latent = run, latent
-        self._drawn: tuple[Sequence[Key], int] | None = None
-        self._block = torch.empty(0)
-
-    def at(self, keys: Sequence[Key], t: int) -> Tensor:
-        """Noise ``(len(keys), latent)`` of step t, on the device."""
-        block, row = divmod(t, BLOCK)
-        if self._drawn != (keys, block):
-            generators = self._run.generators("noise", [(*key, block) for key in keys])
-            self._block = draw_normal(generators, (BLOCK, self._latent)).to(self._run.device)
-            self._drawn = keys, block
-        return self._block[:, row]

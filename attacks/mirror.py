@@ -81,9 +81,7 @@ class Mirror:
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives ``samples`` pictures of each label; see `harness.types.Attack.reconstruct`."""
-        prior, attack = prior_of(ingredients, run), self.within(view.budget, len(labels))
-        if attack != self:
-            run.note(f"kept to its budget with presamples = {attack.presamples}, queries = {attack.queries}")
+        prior, attack = prior_of(ingredients, run), afford.kept_to(view.budget, self, labels, run)
         return attack.attack(view, WSpace(prior, view.shape), prior, labels, run)
 
     def within(self, budget: Budget, identities: int) -> Mirror:
@@ -118,11 +116,12 @@ class Mirror:
             return -state["f"][:, 0]
 
         def pictures(state: State) -> Tensor:
-            return space.pictures(space.from_p(state["p"][:, 0]))
+            return torch.cat([space.pictures(space.from_p(p)) for p in state["p"][:, 0].split(self.batch)])
 
         keys = [(y, r) for y in labels.tolist() for r in range(self.samples)]
+        # All populations at once, so that batches stay full while populations end; pictures are made by the batch.
         bred = search(view, run, "mirror", keys, self.generations, len(keys), Descent(start, step, pictures))
-        return draw(space.pictures, space.from_p(bred["p"][:, 0]), keys, run)
+        return draw(space.pictures, space.from_p(bred["p"][:, 0]), keys, run, self.batch)
 
     def founders(self, score: Tensor) -> Tensor:
         """First populations ``(samples, population)``: rows of the best presamples by score, best first."""

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from unveil.attacks import afford
 from unveil.attacks.adam import adam
-from unveil.attacks.crops import Uniform
 from unveil.attacks.losses import cross_entropy
+from unveil.attacks.numbers import uniform
 from unveil.attacks.pspace import Box, presampled
 from unveil.attacks.search import Descent, Key, State, draw, labels_of, prior_of, search
 from unveil.attacks.selection import best, best_of_each, robustness
@@ -78,10 +78,7 @@ class MirrorWhiteBox:
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives ``samples`` pictures of each label, the most robust first; see `harness.types.Attack.reconstruct`."""
-        prior, attack = prior_of(ingredients, run), self.within(view.budget, len(labels))
-        if attack != self:
-            cut = f"presamples = {attack.presamples}, steps = {attack.steps}, views = {attack.views}"
-            run.note(f"kept to its budget with {cut}")
+        prior, attack = prior_of(ingredients, run), afford.kept_to(view.budget, self, labels, run)
         return attack.attack(view, WSpace(prior, view.shape), prior, labels, run)
 
     def within(self, budget: Budget, identities: int) -> MirrorWhiteBox:
@@ -109,16 +106,17 @@ class MirrorWhiteBox:
             seen = robustness(view, run, "mirror views", space, found, keys, self.views, self.batch)
             rank = seen["share"] + seen["score"] / (2 * self.views)  # ties of the share are broken by the score
             kept = best_of_each(rank, len(labels), self.samples)
-        return draw(space.pictures, found[kept], [keys[i] for i in kept.tolist()], run)
+        return draw(space.pictures, found[kept], [keys[i] for i in kept.tolist()], run, self.batch)
 
     def descent(self, view: View, run: Run, space: WSpace, box: Box, first: Tensor) -> Descent:
         """Descends single styles from ``first`` ``(presamples, w_dim)``, the rows that keys name second."""
-        mirrored = Uniform(run, "mirrored", 1)
+        mirrored = uniform(run, "mirrored", 1)
 
         def start(keys: Sequence[Key]) -> State:
             w = first[[i for _, i in keys]]
             zero = torch.zeros_like(w)
-            return {"w": w, "m": zero, "s": zero, "best": w.clone(), "lowest": torch.full_like(w[:, 0], torch.inf)}
+            lowest = torch.full_like(w[:, 0], torch.inf)
+            return {"w": w, "m": zero, "s": zero, "best": w.clone(), "lowest": lowest, "y": labels_of(keys, run)}
 
         def step(keys: Sequence[Key], state: State, t: int) -> Tensor:
             w = state["w"].requires_grad_(True)
@@ -126,7 +124,7 @@ class MirrorWhiteBox:
             with run.autocast():
                 x = space.pictures(w)
                 o = view.logits(torch.where(flip, x.flip(-1), x))
-            loss = WEIGHT * self.identity_loss(o.float(), labels_of(keys, run))
+            loss = WEIGHT * self.identity_loss(o.float(), state["y"])
             (g,) = torch.autograd.grad(loss.sum(), w)
             w, loss = w.detach(), loss.detach()
             lower = loss < state["lowest"]

@@ -54,13 +54,13 @@ class PixelAdversarial:
         def start(keys: Sequence[Key]) -> State:
             draws = [int(torch.randint(len(public), (), generator=g)) for g in run.generators("start", keys)]
             x = public[draws].to(run.device, memory_format=torch.channels_last)
-            return {"x": x, "start": x.clone()}
+            return {"x": x, "start": x.clone(), "y": labels_of(keys, run)}
 
         def step(keys: Sequence[Key], state: State, t: int) -> Tensor:  # noqa: ARG001
             x = state["x"].detach().requires_grad_(True)
             with run.autocast():
                 o = view.logits(x)
-            loss = IDENTITY_LOSSES[self.identity](o.float(), labels_of(keys, run))
+            loss = IDENTITY_LOSSES[self.identity](o.float(), state["y"])
             (g,) = torch.autograd.grad(loss.sum(), x)
             state["x"] = self.move(x.detach(), g, state["start"])
             return loss.detach()

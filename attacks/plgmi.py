@@ -12,8 +12,8 @@ from torch import Tensor
 
 from unveil.attacks import augment
 from unveil.attacks.adam import adam
-from unveil.attacks.crops import Uniform
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
+from unveil.attacks.numbers import uniform
 from unveil.attacks.search import Descent, Key, State, labels_of, prior_of, search, show_as
 from unveil.harness.errors import UnveilError
 from unveil.harness.types import Access, ConditionalGenerator, Images, Ingredients, Run, Spec, View
@@ -60,7 +60,7 @@ class PLGMI:
         """
         prior = _conditional(ingredients, run)
         keys = [(int(y), r) for y in labels for r in range(self.restarts)]
-        numbers = Uniform(run, "augment", COPIES * augment.NUMBERS)
+        numbers = uniform(run, "augment", COPIES * augment.NUMBERS)
 
         def start(keys: Sequence[Key]) -> State:
             z = prior.sample(run.generators("z", keys)).to(run.device)
@@ -79,7 +79,7 @@ class PLGMI:
             return prior.synthesize_as(state["z"], state["y"])
 
         last = search(view, run, "plgmi", keys, self.steps, self.batch, Descent(start, step, pictures))
-        return show_as(prior, last["z"], keys, run)
+        return show_as(prior, last["z"], keys, run, self.batch)
 
     def loss(self, view: View, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
         """``Σ_i identity(T(aug_i(x)), y)`` over two views, ``(N,)``.

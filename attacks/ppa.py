@@ -12,8 +12,9 @@ from torch import Tensor
 
 from unveil.attacks import afford
 from unveil.attacks.adam import adam
-from unveil.attacks.crops import RandomCrop, Uniform
+from unveil.attacks.crops import NUMBERS, RandomCrop
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
+from unveil.attacks.numbers import uniform
 from unveil.attacks.search import Descent, Key, State, draw, labels_of, prior_of, search
 from unveil.attacks.selection import best, best_of_each, robustness
 from unveil.attacks.wspace import WSpace, first_styles, scored
@@ -87,9 +88,7 @@ class PPA:
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives ``keep`` pictures of each label, the most robust first; see `harness.types.Attack.reconstruct`."""
-        prior, attack = prior_of(ingredients, run), self.within(view.budget, len(labels))
-        if attack != self:
-            run.note(f"kept to its budget with pool = {attack.pool}, steps = {attack.steps}, views = {attack.views}")
+        prior, attack = prior_of(ingredients, run), afford.kept_to(view.budget, self, labels, run)
         return attack.attack(view, WSpace(prior, view.shape, self.crop), prior, labels, run)
 
     def within(self, budget: Budget, identities: int) -> PPA:
@@ -115,24 +114,24 @@ class PPA:
         if self.keep < self.candidates:
             score = robustness(view, run, "ppa views", space, last, keys, self.views, self.batch)["score"]
             kept = best_of_each(score, len(labels), self.keep)
-        return draw(space.pictures, last[kept], [keys[i] for i in kept.tolist()], run)
+        return draw(space.pictures, last[kept], [keys[i] for i in kept.tolist()], run, self.batch)
 
     def descent(self, view: View, run: Run, space: WSpace, first: Tensor) -> Descent:
         """Descends single styles from ``first`` ``(pool, w_dim)``, of which a key's second number names the row.
 
         The paper's loss is a mean over its batch: Adam takes the same steps whatever factor that is.
         """
-        crop, crops = RandomCrop(self.crop_scale), Uniform(run, "crops")
+        crop, crops = RandomCrop(self.crop_scale), uniform(run, "crops", NUMBERS)
 
         def start(keys: Sequence[Key]) -> State:
             w = first[[i for _, i in keys]]
-            return {"w": w, "m": torch.zeros_like(w), "s": torch.zeros_like(w)}
+            return {"w": w, "m": torch.zeros_like(w), "s": torch.zeros_like(w), "y": labels_of(keys, run)}
 
         def step(keys: Sequence[Key], state: State, t: int) -> Tensor:
             w = state["w"].requires_grad_(True)
             with run.autocast():
                 o = view.logits(crop(space.pictures(w), crops.at(keys, t)))
-            loss = self.identity_loss(o.float(), labels_of(keys, run))
+            loss = self.identity_loss(o.float(), state["y"])
             (g,) = torch.autograd.grad(loss.sum(), w)
             lr = self.lr * 0.1 ** sum(t >= milestone for milestone in self.milestones)
             state["w"], state["m"], state["s"] = adam(w.detach(), g, state["m"], state["s"], t, lr, BETAS)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,10 +14,21 @@ from torch import Tensor
 from unveil.attacks.loop import resumable_steps
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.harness.errors import BudgetSpentError, UnveilError
-from unveil.harness.types import ConditionalGenerator, Generator, Images, Ingredients, Run, Spent, View
+from unveil.harness.types import (
+    Access,
+    ConditionalGenerator,
+    Generator,
+    Images,
+    Ingredients,
+    Run,
+    Spec,
+    Spent,
+    View,
+)
 
 PASSES = ("synthesize", "synthesize_as", "synthesize_w", "realism")  # of priors, as far as they have them
 WAYPOINTS = 6  # steps of a search at which its pictures are kept
+CHUNK = 256  # finished pictures that are made at once, at most
 State = dict[str, Tensor]
 Key = tuple[int, ...]
 Identity: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -48,6 +60,31 @@ def compiled(prior: Generator, run: Run) -> Generator:
 def seen_by(view: View, loss: IdentityLoss) -> Identity:
     """The identity loss of what the target alone makes of a picture."""
     return lambda x, y: IDENTITY_LOSSES[loss](view.logits(x).float(), y)
+
+
+class ByLatents(ABC):
+    """What GMI and KEDMI share: they descend an identity loss of the target's logits in a prior's latents."""
+
+    prior: Spec
+    identity: IdentityLoss
+
+    access: ClassVar[Access] = Access.WHITE_BOX
+
+    def needs(self) -> Spec:
+        """The prior it searches."""
+        return self.prior
+
+    def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
+        """Gives so many pictures of each label as its settings say; see `harness.types.Attack.reconstruct`."""
+        return self.descend(view, prior_of(ingredients, run), seen_by(view, self.identity), labels, run)
+
+    def identity_loss(self, o: Tensor, y: Tensor) -> Tensor:
+        """What it descends; see `harness.types.Guided`."""
+        return IDENTITY_LOSSES[self.identity](o, y)
+
+    @abstractmethod
+    def descend(self, view: View, prior: Generator, identity: Identity, labels: Tensor, run: Run) -> Images:
+        """Pictures of each label, found by descending that identity loss."""
 
 
 @dataclass(frozen=True)
@@ -176,19 +213,20 @@ def labels_of(keys: Sequence[Key], run: Run) -> Tensor:
     return torch.tensor([key[0] for key in keys], device=run.device)
 
 
-def show(prior: Generator, z: Tensor, keys: Sequence[Key], run: Run, chunk: int = 256) -> Images:
-    """Pictures of latents ``(N, latent)``, labelled with what they are meant to show."""
-    return draw(prior.synthesize, z, keys, run, chunk)
+def show(prior: Generator, z: Tensor, keys: Sequence[Key], run: Run, batch: int = CHUNK) -> Images:
+    """Pictures of latents ``(N, latent)``, so many in memory at once, labelled with what they are meant to show."""
+    return draw(prior.synthesize, z, keys, run, batch)
 
 
-def show_as(prior: ConditionalGenerator, z: Tensor, keys: Sequence[Key], run: Run, chunk: int = 256) -> Images:
+def show_as(prior: ConditionalGenerator, z: Tensor, keys: Sequence[Key], run: Run, batch: int = CHUNK) -> Images:
     """As `show`, of a prior that is told what to show."""
-    y = iter(torch.split(labels_of(keys, run), chunk))
-    return draw(lambda part: prior.synthesize_as(part, next(y)), z, keys, run, chunk)
+    y = iter(labels_of(keys, run).split(min(batch, CHUNK)))
+    return draw(lambda part: prior.synthesize_as(part, next(y)), z, keys, run, batch)
 
 
 @torch.no_grad()
-def draw(picture: Callable[[Tensor], Tensor], z: Tensor, keys: Sequence[Key], run: Run, chunk: int = 256) -> Images:
+def draw(picture: Callable[[Tensor], Tensor], z: Tensor, keys: Sequence[Key], run: Run, batch: int = CHUNK) -> Images:
     """As `show`, of whatever ``picture`` turns into pixels."""
-    pixels = [picture(part.to(run.device)).clamp(0, 1).float().cpu() for part in torch.split(z, chunk)]
+    parts = z.split(min(batch, CHUNK))
+    pixels = [picture(part.to(run.device)).clamp(0, 1).float().cpu() for part in parts]
     return Images(torch.cat(pixels).contiguous(), torch.tensor([key[0] for key in keys]))

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from unveil.attacks.crops import RandomCrop, Uniform
+from unveil.attacks.crops import NUMBERS, RandomCrop
+from unveil.attacks.numbers import uniform
 from unveil.attacks.search import Descent, Key, State, labels_of, search
 from unveil.attacks.wspace import WSpace
 from unveil.harness.types import Run, View
@@ -53,18 +54,18 @@ def robustness(
     Returns:
         ``score``: mean softmax score of the label ``(N,)``; ``share`` of views that are labelled so ``(N,)``.
     """
-    shown, crops = _Shown(space, w, keys, run), Uniform(run, "views")
+    shown, crops = _Shown(space, w, keys, run), uniform(run, "views", NUMBERS)
 
     def start(part: Sequence[Key]) -> State:
-        return {name: torch.zeros(len(part), device=run.device) for name in ("score", "share")}
+        zero = torch.zeros(len(part), device=run.device)
+        return {"score": zero, "share": zero.clone(), "y": labels_of(part, run)}
 
     @torch.no_grad()
     def step(part: Sequence[Key], state: State, t: int) -> Tensor:
         p = view.scores(VIEWS(shown.of(part), crops.at(part, t))).float()
-        y = labels_of(part, run)
-        known = p.gather(1, y[:, None])[:, 0]
+        known = p.gather(1, state["y"][:, None])[:, 0]
         state["score"] += known / views
-        state["share"] += (p.argmax(1) == y) / views
+        state["share"] += (p.argmax(1) == state["y"]) / views
         return 1 - known
 
     return search(view, run, name, keys, views, batch, Descent(start, step))

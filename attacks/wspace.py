@@ -48,18 +48,19 @@ class WSpace:
 
     def __init__(self, prior: Generator, shape: tuple[int, int, int], crop: int | None = None) -> None:
         self._prior, self._size, self._crop = prior, shape[-2:], crop
+        self._styled = prior if isinstance(prior, Styled) else None  # asked once: such a protocol is slow to check
 
     def map(self, z: Tensor, psi: float, cutoff: int | None) -> Tensor:
         """Latents ``(N, latent)`` to styles ``(N, num_ws, w_dim)``."""
-        return self._prior.map(z, psi, cutoff) if isinstance(self._prior, Styled) else z[:, None]
+        return z[:, None] if self._styled is None else self._styled.map(z, psi, cutoff)
 
     def pictures(self, w: Tensor) -> Tensor:
         """Styles ``(N, num_ws, w_dim)``, or one for all layers ``(N, w_dim)``, to pixels as the target takes them."""
         w = w[:, None] if w.dim() == 2 else w
-        if isinstance(self._prior, Styled):
-            x = self._prior.synthesize_w(w.expand(-1, self._prior.num_ws, -1))
-        else:
+        if self._styled is None:
             x = self._prior.synthesize(w[:, 0])
+        else:
+            x = self._styled.synthesize_w(w.expand(-1, self._styled.num_ws, -1))
         return self._frame(x)
 
     def _frame(self, x: Tensor) -> Tensor:
@@ -71,11 +72,11 @@ class WSpace:
 
     def to_p(self, w: Tensor) -> Tensor:
         """Undoes the mapping network's last activation, so that each coordinate is about normal (MIRROR)."""
-        return F.leaky_relu(w, 1 / SLOPE) if isinstance(self._prior, Styled) else w
+        return w if self._styled is None else F.leaky_relu(w, 1 / SLOPE)
 
     def from_p(self, p: Tensor) -> Tensor:
         """The inverse of ``to_p``."""
-        return F.leaky_relu(p, SLOPE) if isinstance(self._prior, Styled) else p
+        return p if self._styled is None else F.leaky_relu(p, SLOPE)
 
 
 def _centre(x: Tensor, crop: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unveil.harness.classifier import Classifier
 from unveil.harness.global_rng import seeded
 from unveil.harness.run import Run
-from unveil.harness.types import Access, Generator, Images, Ingredients, View
+from unveil.harness.types import Access, ConditionalGenerator, Generator, Images, Ingredients, View
 
 SHAPE = (1, 2, 3)
 
@@ -52,6 +52,16 @@ class StylePrior(Generator):
         return self.synthesize_w(self.map(z))
 
 
+class Canvas(ConditionalGenerator):
+    """Pixels are .5 + .2 z + .1 y: every pixel its own latent."""
+
+    shape = (3, 8, 8)
+    latent = 3 * 8 * 8
+
+    def synthesize_as(self, z: Tensor, y: Tensor) -> Tensor:
+        return 0.5 + 0.2 * z.view(-1, *self.shape) + 0.1 * y.view(-1, 1, 1, 1)
+
+
 def linear_target(shape: tuple[int, int, int] = SHAPE, classes: int = 3) -> Classifier:
     length = shape[0] * shape[1] * shape[2]
     with seeded(Run("0")):
@@ -86,6 +96,34 @@ def style_target() -> Classifier:
 @pytest.fixture
 def styled() -> Ingredients:
     return Ingredients(StylePrior(), Images(torch.zeros(1, *StylePrior.shape), torch.tensor([-1])))
+
+
+@pytest.fixture
+def canvas() -> Ingredients:
+    return Ingredients(Canvas(), Images(torch.zeros(1, *Canvas.shape), torch.tensor([-1])))
+
+
+@pytest.fixture
+def painted() -> Classifier:
+    """A target whose logits are linear in pixels."""
+    head = nn.utils.skip_init(nn.Linear, 192, 3)
+    with torch.no_grad():
+        head.weight.copy_(torch.randn(3, 192, generator=torch.Generator().manual_seed(3)))
+        head.bias.zero_()
+    return Classifier({"flat": nn.Flatten()}, head, classes=3, std=(1.0,) * 3)
+
+
+@pytest.fixture
+def student() -> Callable[[int], Classifier]:
+    """Makes students: logits ``W (x - .5)``, with another W for each seed."""
+
+    def made(seed: int) -> Classifier:
+        with seeded(Run("student")):
+            head = nn.Linear(6, 3, bias=False)
+        head.weight.data = torch.randn(3, 6, generator=torch.Generator().manual_seed(seed)) * 3
+        return Classifier({"flat": nn.Flatten()}, head, classes=3, mean=(0.5,), std=(1.0,))
+
+    return made
 
 
 @pytest.fixture

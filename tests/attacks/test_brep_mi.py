@@ -94,14 +94,6 @@ def test_who_is_never_found_still_has_a_picture(
     assert run.notes[0].startswith("no sample was labelled as 1 of 2 identities in 300 queries")
 
 
-def test_results_depend_on_neither_batch_nor_company(view: View, ingredients: Ingredients, run: Run) -> None:
-    both = BREPMI(queries=2000).reconstruct(view, ingredients, LABELS, run).pixels
-    small = BREPMI(queries=2000, batch=7).reconstruct(view, ingredients, LABELS, run).pixels
-    alone = BREPMI(queries=2000).reconstruct(view, ingredients, LABELS[1:], run).pixels
-    torch.testing.assert_close(small, both, atol=1e-5, rtol=0)
-    torch.testing.assert_close(alone, both[1:], atol=1e-5, rtol=0)
-
-
 def test_goes_on_after_a_kill_as_if_nothing_had_been(
     view: View, target: Classifier, ingredients: Ingredients, interrupted: tuple[Run, Run]
 ) -> None:

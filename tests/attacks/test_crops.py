@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unveil.attacks.crops import NUMBERS, RandomCrop, Uniform
+from unveil.attacks.crops import NUMBERS, RandomCrop
+from unveil.attacks.numbers import uniform
 from unveil.attacks.selection import VIEWS
 from unveil.harness.run import Run
 
@@ -46,7 +47,7 @@ def test_a_crop_that_never_fits_is_the_whole_picture() -> None:
 
 
 def test_a_sample_has_its_own_numbers_fresh_at_each_step() -> None:
-    together, alone = Uniform(Run("a"), "u", 3), Uniform(Run("a"), "u", 3)
+    together, alone = uniform(Run("a"), "u", 3), uniform(Run("a"), "u", 3)
     steps = [together.at([(0, 1), (2, 1)], t) for t in (0, 1, 63, 64, 65)]
     assert len(torch.cat(steps).unique(dim=0)) == 10
     assert torch.equal(alone.at([(2, 1)], 64)[0], steps[3][1])

@@ -173,19 +173,6 @@ def test_white_box_pays_for_presamples_descent_and_views(
     assert DESCENDED.identity_loss(torch.eye(3), torch.arange(3)).shape == (3,)
 
 
-@ATTACKS
-def test_results_depend_on_neither_batch_nor_company(
-    attack: Mirror | MirrorWhiteBox, style_target: Classifier, styled: Ingredients, run: Run
-) -> None:
-    def pixels(attack: Mirror | MirrorWhiteBox, labels: Tensor) -> Tensor:
-        return attack.reconstruct(seen(attack, style_target), styled, labels, run).pixels
-
-    both = pixels(attack, LABELS)
-    torch.testing.assert_close(pixels(dataclasses.replace(attack, batch=3), LABELS), both, atol=1e-5, rtol=0)
-    torch.testing.assert_close(pixels(attack, LABELS[1:]), both[2:], atol=1e-5, rtol=0)
-    assert torch.equal(pixels(attack, LABELS), both)
-
-
 @pytest.mark.parametrize(("attack", "kill_at"), [(BRED, 2), (BRED, 4), (DESCENDED, 6), (DESCENDED, 27)])
 def test_goes_on_after_a_kill_as_if_nothing_had_been(
     attack: Mirror | MirrorWhiteBox,

@@ -4,10 +4,10 @@ from math import pi
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unveil.attacks import augment, crops
-from unveil.attacks.crops import Uniform
+from unveil.attacks.numbers import uniform
 from unveil.attacks.plgmi import AUGMENTATION, PLGMI
 from unveil.attacks.random_latents import RandomLatents
 from unveil.harness import torchvision_ops
@@ -42,31 +42,12 @@ class ColourWheel(ConditionalGenerator):
         return torch.zeros(len(x))
 
 
-class Canvas(ConditionalGenerator):
-    """Pixels are .5 + .2 z + .1 y: every pixel its own latent."""
-
-    latent = 3 * 8 * 8
-
-    def synthesize_as(self, z: Tensor, y: Tensor) -> Tensor:
-        return 0.5 + 0.2 * z.view(-1, *SHAPE) + 0.1 * y.view(-1, 1, 1, 1)
-
-
 def given(prior: ConditionalGenerator) -> Ingredients:
     return Ingredients(prior, Images(torch.zeros(1, *SHAPE), torch.tensor([-1])))
 
 
 def looking(target: Classifier, budget: Budget = Budget()) -> View:  # noqa: B008 (frozen)
     return View(target, Access.WHITE_BOX, SHAPE, budget)
-
-
-@pytest.fixture
-def painted() -> Classifier:
-    """A target whose logits are linear in pixels."""
-    head = nn.utils.skip_init(nn.Linear, 192, 3)
-    with torch.no_grad():
-        head.weight.copy_(torch.randn(3, 192, generator=torch.Generator().manual_seed(3)))
-        head.bias.zero_()
-    return Classifier({"flat": nn.Flatten()}, head, classes=3, std=(1.0,) * 3)
 
 
 def test_finds_the_known_optimum(painted: Classifier, run: Run) -> None:
@@ -94,11 +75,12 @@ def seen(x: Tensor, u: Tensor) -> Tensor:
     return tv.rotate(x, 10 * turn - 5, interpolation=InterpolationMode.BILINEAR)
 
 
-def test_loss_and_first_update_are_the_written_ones(painted: Classifier, run: Run) -> None:
-    prior, keys = Canvas(), [(0, 0), (2, 0)]
+def test_loss_and_first_update_are_the_written_ones(painted: Classifier, canvas: Ingredients, run: Run) -> None:
+    prior, keys = canvas.prior, [(0, 0), (2, 0)]
+    assert isinstance(prior, ConditionalGenerator)
     z = draw_normal(run.generators("z", keys), (192,)).requires_grad_(True)
     x = prior.synthesize_as(z, LABELS)
-    u = Uniform(run, "augment", 2 * augment.NUMBERS).at(keys, 0).view(2, 2, -1)
+    u = uniform(run, "augment", 2 * augment.NUMBERS).at(keys, 0).view(2, 2, -1)
     losses = []
     for i, y in enumerate(LABELS.tolist()):
         o = torch.stack([painted.logits(seen(x[i], u[i, k])[None])[0] for k in range(2)])
@@ -127,34 +109,25 @@ def test_pays_two_queries_and_gradients_a_step_and_shows_its_path(painted: Class
     torch.testing.assert_close(fewer.pixels, two.pixels, atol=1e-5, rtol=0)
 
 
-def test_results_depend_on_neither_batch_nor_company(painted: Classifier, run: Run) -> None:
-    """To 1e-5, not to the bit: matrix kernels sum in an order that depends on the size of the batch."""
-    both, small, alone = (
-        PLGMI(restarts=2, steps=20, batch=batch).reconstruct(looking(painted), given(Canvas()), labels, run).pixels
-        for batch, labels in ((150, LABELS), (1, LABELS), (150, LABELS[1:]))
-    )
-    torch.testing.assert_close(small, both, atol=1e-4, rtol=0)
-    torch.testing.assert_close(alone, both[2:], atol=1e-4, rtol=0)
-
-
-def test_same_identity_same_bits(painted: Classifier) -> None:
+def test_same_identity_same_bits(painted: Classifier, canvas: Ingredients) -> None:
     first, again, other = (
-        PLGMI(steps=5).reconstruct(looking(painted), given(Canvas()), LABELS, Run(name)).pixels
-        for name in ("a", "a", "b")
+        PLGMI(steps=5).reconstruct(looking(painted), canvas, LABELS, Run(name)).pixels for name in ("a", "a", "b")
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_goes_on_after_a_kill_as_if_nothing_had_been(painted: Classifier, interrupted: tuple[Run, Run]) -> None:
+def test_goes_on_after_a_kill_as_if_nothing_had_been(
+    painted: Classifier, canvas: Ingredients, interrupted: tuple[Run, Run]
+) -> None:
     attack, whole = PLGMI(restarts=2, steps=4, batch=3), looking(painted)  # two batches: killed in the second
-    expected = attack.reconstruct(whole, given(Canvas()), LABELS, Run("test"))
+    expected = attack.reconstruct(whole, canvas, LABELS, Run("test"))
     killed, heir = interrupted
     with pytest.raises(KeyboardInterrupt):
-        attack.reconstruct(looking(painted), given(Canvas()), LABELS, killed)
+        attack.reconstruct(looking(painted), canvas, LABELS, killed)
     assert killed.load("plgmi") is not None
     taken_up = looking(painted)
-    resumed = attack.reconstruct(taken_up, given(Canvas()), LABELS, heir)
+    resumed = attack.reconstruct(taken_up, canvas, LABELS, heir)
     assert torch.equal(resumed.pixels, expected.pixels)
     assert taken_up.spent == whole.spent
 

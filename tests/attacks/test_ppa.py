@@ -115,17 +115,6 @@ def test_it_pays_for_pool_descent_and_views(style_target: Classifier, styled: In
     assert view.spent.queries == 2 * 20 + 2 * 4 * 5
 
 
-def test_results_depend_on_neither_batch_nor_company(style_target: Classifier, styled: Ingredients, run: Run) -> None:
-    def pixels(batch: int, labels: torch.Tensor) -> torch.Tensor:
-        attack = PPA(pool=20, candidates=4, keep=2, steps=20, views=3, crop_scale=(0.5, 1.0), batch=batch)
-        return attack.reconstruct(white_box(style_target), styled, labels, run).pixels
-
-    both = pixels(100, LABELS)
-    torch.testing.assert_close(pixels(3, LABELS), both, atol=1e-5, rtol=0)
-    torch.testing.assert_close(pixels(100, LABELS[1:]), both[2:], atol=1e-5, rtol=0)
-    assert torch.equal(pixels(100, LABELS), both)
-
-
 @pytest.mark.parametrize("kill_at", [2, 7, 12])  # one step for the pool, six of descent in two batches, six of views
 def test_goes_on_after_a_kill_as_if_nothing_had_been(
     style_target: Classifier, styled: Ingredients, interrupted: tuple[Run, Run], kill_at: int
