@@ -3,19 +3,18 @@
 The people are the sample, not their pictures: several reconstructions of one person rise and fall together. So the
 interval is a bootstrap over people, each drawn with all their values.
 
-Two corrections, since the plain percentile bootstrap is too narrow:
+Two ways, by what is known of the range:
 
-* Its quantiles are moved outwards as Student's t is wider than the normal (the "expanded percentile" interval of
-  Hesterberg, What Teachers Should Know About the Bootstrap, 2015), which matters below some 40 people.
-* It has no width at all when every value is 0, and next to none when hardly any differ. Where the range is finite
-  and the mean lies less than ten people's worth from an end of it, the score interval of Wilson (1927) for a share
-  takes over, with as many trials as the spread between people says there are (the effective sample size of Korn and
-  Graubard, Survey Methodology 24, 1998), never fewer than people nor more than values. All 0 among 40 people gives
-  [0, 0.088], however many pictures each has.
+* Finite at both ends (shares): the score interval of Wilson (1927) with as many trials as the spread between people
+  says there are (the effective sample size of Korn and Graubard, Survey Methodology 24, 1998), with Student's t for the
+  normal. Where few people have the rarer outcome the spread says little, and the trials are drawn towards one a
+  person, as if all pictures of a person agreed. All 0 among 40 people gives [0, 0.088], however many pictures each has.
+* Else (distances, differences): the bootstrap-t interval (Efron 1981), whose quantiles are of the studentised mean, so
+  that it follows a skewed sample; never narrower at either end than Student's, which holds where few people differ
+  and resamples without any spread would pretend certainty.
 
-Simulated for shares from 1 to 90 % among 20 to 158 people with five pictures each (84 settings of 1000 repetitions),
-95 % intervals hold the truth in 95 % of repetitions in the median, in 90 % at worst and in 98 % at best. The worst are
-a hit on one or two people in all whose pictures nearly always agree. Means of skewed distances: 92 to 95 %.
+Coverage over a grid of settings, and the corners where no method can: docs/measurement.md, from
+benchmarks/coverage.py.
 
 What no such interval can know is how a second training of the same target would have come out: that takes seeds.
 """
@@ -38,7 +37,9 @@ if TYPE_CHECKING:
 
 SEED = 20_200_607  # one constant for all figures: equal values have equal intervals, and two cells share their draws
 SLACK = 1e-9  # rounding by which a mean may leave its range
-FEW = 10.0  # people's worth of values that the bootstrap needs away from each end of the range
+DOUBT = 3.0  # people with the rarer outcome at which the design effect is half learnt, half the worst
+TINY = 1e-12  # spread that is rounding
+FEW = 10.0  # people who must differ for a bootstrap of a difference to see its spread
 
 
 def interval(
@@ -47,6 +48,7 @@ def interval(
     confidence: float = 0.95,
     resamples: int = 2000,
     bounds: tuple[float, float] | None = None,
+    stretch: float = 1.0,
 ) -> tuple[float, float]:
     """Interval of the mean over all values, from people drawn with replacement.
 
@@ -59,6 +61,7 @@ def interval(
         confidence: Share of repetitions in which the interval should hold the true mean, in (0, 1).
         resamples: Bootstrap repetitions.
         bounds: Smallest and largest possible value; infinite ends are as good as none.
+        stretch: How many times wider, for what people alone do not tell (seeds); at least 1.
 
     Returns:
         Lower and upper end. Both infinite for a single person with values of no known range.
@@ -67,16 +70,18 @@ def interval(
         UnveilError: If there is no value, one is not finite, or the lengths differ.
     """
     people, counts, sums = _per_person(values, identities)
-    mean = float(sums.sum() / counts.sum())
     if bounds is not None and all(map(math.isfinite, bounds)):
         low, high = bounds
-        share = (mean - low) / (high - low)
-        if len(people) * min(share, 1 - share) < FEW:
-            lower, upper = wilson(share, _trials(share, counts, (sums - low * counts) / (high - low)), confidence)
-            return low + lower * (high - low), low + upper * (high - low)
+        hits = (sums - low * counts) / (high - low)
+        share = min(max(float(hits.sum() / counts.sum()), 0.0), 1.0)  # rounding may leave the range
+        single = bool(np.isin(values, bounds).all())
+        lower, upper = wilson(share, _trials(share, counts, hits, confidence, single) / stretch**2, confidence)
+        return low + lower * (high - low), low + upper * (high - low)
     if len(people) < 2:
         return -math.inf, math.inf
-    return _bootstrap(sums, counts, confidence, resamples)
+    mean = float(sums.sum() / counts.sum())
+    lower, upper = _studentised(sums, counts, confidence, resamples)
+    return mean - stretch * (mean - lower), mean + stretch * (upper - mean)
 
 
 def wilson(share: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
@@ -147,7 +152,8 @@ def _from_values(
 def _from_value(value: float, m: Measurement) -> dict[str, float | None]:
     if m.standard_error is None:
         return {"value": float(value)}
-    half = float(ndtri(0.975)) * m.standard_error
+    people = 0 if m.identities is None else len(np.unique(m.identities))
+    half = float(stdtrit(people - 1, 0.975) if people > 1 else ndtri(0.975)) * m.standard_error
     low, high = _clip((value - half, value + half), m)
     return {"value": float(value), "low": low, "high": high}
 
@@ -171,24 +177,53 @@ def _per_person(
     return people, counts, np.bincount(position, weights=v).astype(np.float64)
 
 
-def _trials(share: float, counts: NDArray[np.float64], sums: NDArray[np.float64]) -> float:
-    """Independent trials that would vary as much as these people do, with the t correction for few people."""
-    n, total = len(counts), counts.sum()
-    spread = n / max(n - 1, 1) * float(((sums - share * counts) ** 2).sum()) / total**2
-    if n < 2 or spread == 0:
-        return n  # nothing to tell how a person's values hang together, so suppose they all agree
-    effective = share * (1 - share) / spread * float(ndtri(0.025) / stdtrit(n - 1, 0.025)) ** 2
-    return float(np.clip(effective, n, total))
+def _trials(
+    share: float, counts: NDArray[np.float64], hits: NDArray[np.float64], confidence: float, single: bool
+) -> float:
+    """Independent trials that would vary as much as these people do, corrected for few people by Student's t.
+
+    Single hits and misses are never more trials than there are of them; values in between, as means over several
+    pictures are, may be.
+    """
+    total, even = counts.sum(), _even(counts)
+    n = len(counts)
+    spread = n / max(n - 1, 1) * float(((hits - share * counts) ** 2).sum()) / total**2
+    if n < 2 or spread <= TINY:
+        return even  # nothing to tell how a person's values hang together, so suppose they all agree
+    own = spread * total / (share * (1 - share))  # design effect: values that tell as much as one trial
+    own = max(1.0, own) if single else own
+    seen = min(_even(counts[hits > TINY]), _even(counts[counts - hits > TINY]))
+    doubt = DOUBT**2 / (DOUBT**2 + seen**2)
+    effect = own + doubt * (max(own, total / even) - own)
+    tail = (1 - confidence) / 2
+    few = float(ndtri(tail) / stdtrit(max(even - 1, 1), tail)) ** 2
+    return float(total / effect) * few
 
 
-def _bootstrap(
+def _even(counts: NDArray[np.float64]) -> float:
+    """People of equal weight that would tell as much (Kish 1965)."""
+    return float(counts.sum() ** 2 / (counts**2).sum()) if len(counts) else 0.0
+
+
+def _studentised(
     sums: NDArray[np.float64], counts: NDArray[np.float64], confidence: float, resamples: int
 ) -> tuple[float, float]:
-    n = len(sums)
+    """Bootstrap-t, no narrower at either end than Student's t."""
+    n, mean = len(sums), float(sums.sum() / counts.sum())
+    error = math.sqrt(n / (n - 1) * float(((sums - mean * counts) ** 2).sum())) / counts.sum()
+    if error <= TINY * max(1.0, abs(mean)):
+        return mean, mean
     drawn = draws(n, resamples)
-    tail = expanded(n, confidence)
-    low, high = np.quantile((drawn @ sums) / (drawn @ counts), (tail, 1 - tail))
-    return float(low), float(high)
+    total = drawn @ counts
+    means = (drawn @ sums) / total
+    off = sums - mean * counts  # about the mean, so that no digits are lost; each draw's own mean is taken off below
+    squares = drawn @ off**2 - 2 * (means - mean) * (drawn @ (off * counts)) + (means - mean) ** 2 * (drawn @ counts**2)
+    errors = np.sqrt(n / (n - 1) * np.maximum(squares, 0.0)) / total
+    known = errors > 1e-6 * error
+    student = np.divide(means - mean, errors, out=np.zeros(len(means)), where=known)
+    tail, t = (1 - confidence) / 2, float(stdtrit(n - 1, (1 + confidence) / 2))
+    low, high = np.quantile(student, (tail, 1 - tail))
+    return mean - max(float(high), t) * error, mean + max(float(-low), t) * error
 
 
 @lru_cache(maxsize=2)

@@ -10,7 +10,8 @@ import pandas as pd
 
 from unveil.harness.rows import Figure, Judge, Results, Row
 from unveil.leaderboard import counts
-from unveil.leaderboard.estimates import DESCRIBES, USEFUL, Estimate, estimate, pool, ranks, scored
+from unveil.leaderboard.estimates import DESCRIBES, USEFUL, Estimate, estimate, pool, scored
+from unveil.leaderboard.paired import ranks
 from unveil.leaderboard.wording import number
 
 BASELINE = "none"  # the empty defense, which others are compared with
@@ -258,13 +259,13 @@ def cell(rows: Iterable[Row], column: Column, defense: str, attack: str) -> Cell
     A failed row gives no number, whatever it had measured before it failed.
     """
     mine = [r for r in rows if (r.defense, r.attack) == (defense, attack)]
-    figures = [f for r in mine if r.status == "done" for f in r.figures if f.name == column.name]
-    parts = [estimate(f) for f in figures if scored(f)]
+    found = [(r.seed, f) for r in mine if r.status == "done" for f in r.figures if f.name == column.name]
+    figures, parts = [f for _, f in found], [estimate(f, seed) for seed, f in found if scored(f)]
     broken = [r for r in mine if r.status != "done"]
     reasons = [f"seed {r.seed}: {r.error or 'no error was recorded'}" for r in broken]
     reasons += [f.reason or "the value is not a number" for f in figures if not scored(f)]
-    found = pool(parts, column.limits, seeds=len(parts)) if parts else None
-    return Cell(_state(found, broken, figures), found, _unique(reasons), len(mine))
+    pooled = pool(parts, column.limits, seeds=len(parts)) if parts else None
+    return Cell(_state(pooled, broken, figures), pooled, _unique(reasons), len(mine))
 
 
 def utility(setup: Setup, column: Column) -> dict[str, Cell]:
@@ -329,7 +330,7 @@ def _utility_cell(rows: Sequence[Row], column: Column) -> Cell:
             if figure.name == column.name and (row.seed not in by_seed or not scored(by_seed[row.seed])):
                 by_seed[row.seed] = figure
     figures = list(by_seed.values())
-    parts = [estimate(f) for f in figures if scored(f)]
+    parts = [estimate(f, seed) for seed, f in by_seed.items() if scored(f)]
     broken = [] if figures else [r for r in rows if r.status != "done"]
     reasons = [r.error or "no error was recorded" for r in broken]
     reasons += [f.reason or "the value is not a number" for f in figures if not scored(f)]

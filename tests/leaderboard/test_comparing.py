@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from unveil.leaderboard.comparing import Comparison, comparisons, detectable, holm, sign_flip, smallest
+from unveil.leaderboard.comparing import Comparison, comparisons, smallest
 from unveil.leaderboard.estimates import LEAKS, PROTECTS, Estimate
 from unveil.leaderboard.figures import Column, Matrix
+from unveil.leaderboard.paired import detectable, holm, sign_flip
 
 
 def compared(direction: str = LEAKS, **people: list[float] | Estimate) -> dict[str, Comparison]:
@@ -83,8 +84,8 @@ def test_a_detectable_difference_is_found_eight_times_in_ten() -> None:
     exact = float(stats.norm.cdf((true / spread) * (1.96 + 0.84) - 1.96))  # power at the true difference
     assert np.mean(found) == pytest.approx(exact, abs=0.08)
     gaps = rng.normal(0.0, 0.3, 40)
-    size = detectable(list(gaps))
+    size = detectable(Estimate(0.0, per_identity={str(i): g for i, g in enumerate(gaps)}))
     assert size
     power = np.mean([stats.ttest_1samp(rng.normal(size, gaps.std(ddof=1), 40), 0).pvalue < 0.05 for _ in range(1000)])
     assert power == pytest.approx(0.8, abs=0.05)
-    assert detectable([0.1, 0.3]) is None  # too few people for any verdict
+    assert detectable(Estimate(0.2, per_identity={"0": 0.1, "1": 0.3})) is None  # too few people for any verdict

@@ -9,6 +9,7 @@ from unveil.harness.rows import Figure
 from unveil.harness.types import Direction
 from unveil.leaderboard import estimates as est
 from unveil.leaderboard.estimates import Estimate
+from unveil.leaderboard.paired import ranks
 
 
 def test_directions_are_those_of_the_vocabulary() -> None:
@@ -29,6 +30,37 @@ def test_pooling_averages_each_person_over_the_seeds_and_resamples_people() -> N
     assert pooled.low == pytest.approx(mean.mean() - half, abs=0.015)
     assert pooled.high == pytest.approx(mean.mean() + half, abs=0.015)
     assert (pooled.seeds, pooled.samples, pooled.identities) == (3, 750, 50)
+
+
+def two_ways(seeds: int, between: float, people: int = 40) -> Estimate:
+    rng = np.random.default_rng(seeds)
+    ease = rng.normal(0.5, 0.1, people)
+    parts = []
+    for seed, shift in enumerate(between * np.linspace(-1, 1, seeds)):
+        own = {str(i): float(v) for i, v in enumerate(ease + shift + rng.normal(0, 0.05, people))}
+        parts.append(Estimate(float(np.mean(list(own.values()))), 0, 1, 1, people, people, own, {seed: own}))
+    return est.pool(parts, (0.0, 1.0), seeds=seeds)
+
+
+def test_trainings_that_differ_widen_what_is_pooled_over_them() -> None:
+    alike, apart = two_ways(3, 0.0), two_ways(3, 0.2)
+    assert sorted(apart.by_seed) == [0, 1, 2]
+    assert apart.ends[1] - apart.ends[0] > 3 * (alike.ends[1] - alike.ends[0])
+
+
+def test_attacks_that_share_their_seeds_are_averaged_seed_by_seed() -> None:
+    a, b = two_ways(3, 0.1), two_ways(2, 0.1)
+    both = est.pool([a, b], (0.0, 1.0), seeds=2)
+    assert sorted(both.by_seed) == [0, 1]
+    assert both.by_seed[1]["7"] == pytest.approx((a.by_seed[1]["7"] + b.by_seed[1]["7"]) / 2)
+
+
+def test_differences_are_paired_by_seed() -> None:
+    a, b = two_ways(3, 0.2), two_ways(3, 0.2)
+    gap = est.difference(a, b)
+    assert gap
+    assert gap.by_seed[2]["0"] == 0.0
+    assert gap.ends == (0.0, 0.0)
 
 
 def test_pooling_statistics_of_whole_sets_averages_the_ends() -> None:
@@ -63,8 +95,8 @@ def test_ranks_are_sets() -> None:
         "high": Estimate(5, 4, 6),
         "far": Estimate(9, 8, 10),
     }
-    assert est.ranks(found, est.LEAKS) == {"low": (1, 2), "middle": (1, 3), "high": (2, 3), "far": (4, 4)}
-    assert est.ranks(found, est.PROTECTS)["far"] == (1, 1)
+    assert ranks(found, est.LEAKS) == {"low": (1, 2), "middle": (1, 3), "high": (2, 3), "far": (4, 4)}
+    assert ranks(found, est.PROTECTS)["far"] == (1, 1)
 
 
 def test_difference_is_paired() -> None:

@@ -83,7 +83,7 @@ def test_means_are_over_the_attacks_that_all_have(found: Matrix) -> None:
     assert found.means["none"].value == pytest.approx(
         sum(e.value for a in found.common if (e := found.cells["none", a].estimate)) / 2
     )
-    assert found.mean_ranks["tl_dmi"] == (1, 2)
+    assert found.mean_ranks["tl_dmi"] == (1, 3)  # two seeds: too few to tell it from the next for all trainings
 
 
 def test_not_scored_keeps_its_reason(setup: Setup) -> None:
@@ -111,7 +111,7 @@ def test_judges_are_judged(sample: ModuleType) -> None:
 
 def test_the_verdict_says_what_the_intervals_allow(setup: Setup, results: Results) -> None:
     said = verdict(setup, results.judges)
-    assert "none (undefended) lets 46\u00a0% [41,\u00a052] of reconstructions be recognised" in said.lead
+    assert "none (undefended) lets 46\u00a0% [28,\u00a066] of reconstructions be recognised" in said.lead
     assert "tl_dmi and tl_dmi+bido leak less than no defense" in said.lead
     assert "bido cannot be told apart from it: the difference may be chance, so nothing can be concluded" in said.lead
     texts = " ".join(p.text for p in said.points)
@@ -151,7 +151,7 @@ def test_controls_stand_apart_and_count_in_nothing(sample: ModuleType) -> None:
     assert low
     assert old
     assert old.value < low.value < after.means["none"].value  # the mean of both floors, and of no other control
-    assert [p for p in verdict(more, ()).points if "best" in p.text or "fooled" in p.text] == []
+    assert [p for p in verdict(more, ()).points if p.tone != "fault" and ("best" in p.text or "fooled" in p.text)] == []
     page = render(Results(title="", plan="", rows=tuple(attacks + controls)))
     assert all(f"{head}<small>" in page for head in ("Luck", "Gullibility", "Ceiling"))
 

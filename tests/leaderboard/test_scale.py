@@ -167,9 +167,9 @@ def test_controls_speak_against_a_judge() -> None:
     assert found(gmi, *good) == ()
     bad = found(
         gmi,
-        row("random_latents", [0.2] * 30),
+        row("random_latents", [0.18, 0.22] * 15),
         row("held_out_private", [0.7] * 30),
-        row("pixel_adversarial", [0.4] * 30),
+        row("pixel_adversarial", [0.38, 0.42] * 15),
     )
     assert [f.voids for f in bad] == [True, True, False]
     texts = [f.text.replace("\u00a0", " ") for f in bad]
@@ -185,8 +185,8 @@ def test_controls_speak_against_a_judge() -> None:
 
 def test_faults_lead_the_page_in_red_and_void_the_verdict() -> None:
     rows = (
-        row("gmi", [0.6] * 30), row("random_latents", [0.2] * 30), row("held_out_private", [0.9] * 30),
-        row("pixel_adversarial", [0.4] * 30), row("public_lookalikes", [0.1] * 30),
+        row("gmi", [0.6] * 30), row("random_latents", [0.18, 0.22] * 15), row("held_out_private", [0.9] * 30),
+        row("pixel_adversarial", [0.38, 0.42] * 15), row("public_lookalikes", [0.1] * 30),
     )  # fmt: skip
     (setup,) = setups(Results(title="t", plan="", rows=rows))
     said = verdict(setup, ())
