@@ -92,7 +92,7 @@ def detectable(gap: Estimate) -> float | None:
         return None
     if len(gap.by_seed) > 1:
         found = crossed(_values(gap))
-        return found.half(ALPHA / 2) + found.half(1 - POWER)
+        return found.half(ALPHA / 2, cautious=True) + found.half(1 - POWER, cautious=True)
     return float(stdtrit(n - 1, 1 - ALPHA / 2) + stdtrit(n - 1, POWER)) * float(np.std(values, ddof=1)) / math.sqrt(n)
 
 
