@@ -113,7 +113,10 @@ def test_the_verdict_says_what_the_intervals_allow(setup: Setup, results: Result
     said = verdict(setup, results.judges)
     assert "none (undefended) lets 46\u00a0% [28,\u00a066] of reconstructions be recognised" in said.lead
     assert "tl_dmi+bido leaks less than no defense" in said.lead  # two seeds tell little
-    assert "tl_dmi and bido cannot be told apart from it: the difference may be chance, so nothing can be concluded" in said.lead
+    assert (
+        "tl_dmi and bido cannot be told apart from it: the difference may be chance, so nothing can be concluded"
+        in said.lead
+    )
     texts = " ".join(p.text for p in said.points)
     assert "Failed: bido × kedmi (seed 1) and tl_dmi+bido × kedmi (seed 1)" in texts
     assert "Left out of the averages, since not scored on every defense: kedmi" in texts
