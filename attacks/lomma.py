@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from unveil.attacks import afford
 from unveil.attacks.gmi import GMI
 from unveil.attacks.kedmi import KEDMI
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
@@ -17,6 +18,7 @@ from unveil.attacks.search import Identity, prior_of, seen_by
 from unveil.harness.errors import UnveilError
 from unveil.harness.types import (
     Access,
+    Budget,
     Classifier,
     Distillation,
     Images,
@@ -102,8 +104,25 @@ class LOMMA:
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives ``samples`` pictures of each label; see `harness.types.Attack.reconstruct`."""
-        identity = self.identity(view, ingredients, run)
-        return self.attack().descend(view, prior_of(ingredients, run), identity, labels, run)
+        attack = self.within(view.budget, len(labels), len(ingredients.public))
+        if attack != self:
+            run.note(f"kept to its budget with reference = {attack.reference}, steps = {attack.steps}")
+        identity = attack.identity(view, ingredients, run)
+        return attack.attack().descend(view, prior_of(ingredients, run), identity, labels, run)
+
+    def within(self, budget: Budget, identities: int, public: int) -> LOMMA:
+        """The same with reference and steps cut by one factor, where the budget does not reach.
+
+        Without the new loss nothing is asked before the descent, which stops by itself.
+        """
+        if self.criterion != "logit":
+            return self
+        reference = min(self.reference, public)
+        each = self.steps * (self.samples if self.base == "gmi" else 1)
+        share = afford.share(budget, reference + identities * each)
+        if share == 1:
+            return self
+        return replace(self, reference=max(1, int(reference * share)), steps=max(1, int(self.steps * share)))
 
     def attack(self) -> GMI | KEDMI:
         """The base, whose own identity loss is that of the baseline."""

@@ -16,7 +16,7 @@ from unveil.attacks.lomma import LOMMA, mean_feature
 from unveil.harness.classifier import Classifier
 from unveil.harness.errors import AccessError, UnveilError
 from unveil.harness.run import Run
-from unveil.harness.types import Access, Images, Ingredients, Spec, View, draw_normal
+from unveil.harness.types import Access, Budget, Images, Ingredients, Spec, View, draw_normal
 
 LABELS = torch.tensor([0, 2])
 SHAPE = (1, 2, 3)
@@ -136,6 +136,18 @@ def test_goes_on_after_a_kill_as_if_nothing_had_been(
     taken_up = View(target, Access.WHITE_BOX, SHAPE)
     assert torch.equal(attack.reconstruct(taken_up, helped, LABELS, heir).pixels, whole.pixels)
     assert taken_up.spent == view.spent
+
+
+@BASES
+def test_a_budget_below_the_reference_is_kept(base: str, target: Classifier, helped: Ingredients, run: Run) -> None:
+    """300 pictures of reference and 40 steps of two or four samples, cut by one factor."""
+    view = View(target, Access.WHITE_BOX, SHAPE, Budget(queries=60, identities=2))
+    images = lomma(base, steps=40).reconstruct(view, helped, LABELS, run)
+    reference, steps = (int(whole * 120 / (300 + 40 * (4 if base == "gmi" else 2))) for whole in (300, 40))
+    assert images.labels.tolist() == [0, 0, 2, 2]
+    assert view.spent.queries == reference + steps * (4 if base == "gmi" else 2)
+    assert not view.spent.refused
+    assert run.notes == [f"kept to its budget with reference = {reference}, steps = {steps}"]
 
 
 @pytest.mark.parametrize("variant", ["baseline", "logit", "aug", "both"])
