@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +19,31 @@ from unveil.harness.run import Run
 from unveil.harness.types import Access, ConditionalGenerator, Generator, Images, Ingredients, View
 
 SHAPE = (1, 2, 3)
+
+
+def _beside(name: str) -> ModuleType:
+    """A module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(f"attacks_{name}", Path(__file__).parent / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+WORLDS = _beside("worlds")
+
+
+@pytest.fixture(scope="session")
+def worlds() -> ModuleType:
+    """Every registered attack in a tiny world of its own."""
+    return WORLDS
+
+
+@pytest.fixture(params=list(WORLDS.CASES))
+def case(request: pytest.FixtureRequest) -> Any:
+    """Each of them."""
+    return WORLDS.CASES[request.param]
 
 
 class LinearPrior(Generator):

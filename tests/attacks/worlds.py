@@ -1,0 +1,209 @@
+"""Every registered attack in a world so small that everything about it is known: linear targets, invertible priors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unveil.attacks.brep_mi import BREPMI
+from unveil.attacks.gmi import GMI
+from unveil.attacks.kedmi import KEDMI
+from unveil.attacks.lomma import LOMMA
+from unveil.attacks.mirror import Mirror
+from unveil.attacks.mirror_white_box import MirrorWhiteBox
+from unveil.attacks.pixel_adversarial import PixelAdversarial
+from unveil.attacks.plgmi import PLGMI
+from unveil.attacks.ppa import PPA
+from unveil.attacks.public_lookalikes import PublicLookalikes
+from unveil.attacks.random_latents import RandomLatents
+from unveil.harness.classifier import Classifier
+from unveil.harness.types import (
+    Attack,
+    Budget,
+    ConditionalGenerator,
+    Generator,
+    Images,
+    Ingredients,
+    Run,
+    Spec,
+    View,
+)
+
+CLASSES = 3
+PUBLIC = 60
+STUDENTS = (Spec("plain_cnn", {"width": 4}), Spec("small_resnet", {"width": 4}))
+NO_LIMIT = Budget()
+
+
+class Flat(Generator):
+    """Pixels are .5 + .1 z; realism is -|z|²."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.shape, self.latent = shape, shape[0] * shape[1] * shape[2]
+
+    def synthesize(self, z: Tensor) -> Tensor:
+        return 0.5 + 0.1 * z.view(-1, *self.shape)
+
+    def realism(self, x: Tensor) -> Tensor:
+        return -((x - 0.5) / 0.1).square().flatten(1).sum(1)
+
+
+class Styled(Flat):
+    """Styles are the leaky latents, in three equal rows; pixels are .5 + .1 times the mean row."""
+
+    num_ws = 3
+
+    def map(self, z: Tensor, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        w = nn.functional.leaky_relu(z, 0.2)[:, None].repeat(1, self.num_ws, 1)
+        w[:, :cutoff] *= psi
+        return w
+
+    def synthesize_w(self, w: Tensor) -> Tensor:
+        return super().synthesize(w.mean(1))
+
+    def synthesize(self, z: Tensor) -> Tensor:
+        return self.synthesize_w(self.map(z))
+
+
+class Told(Flat, ConditionalGenerator):
+    """As `Flat`, a little brighter for each class."""
+
+    def synthesize_as(self, z: Tensor, y: Tensor) -> Tensor:
+        return self.synthesize(z) + 0.02 * y.view(-1, 1, 1, 1)
+
+
+def linear(weight: Tensor, shape: tuple[int, int, int]) -> Classifier:
+    """Logits ``W (x - .5)``, with ``x - .5`` for features."""
+    head = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0])
+    with torch.no_grad():
+        head.weight.copy_(weight)
+        head.bias.zero_()
+    plain = {"mean": (0.5,) * shape[0], "std": (1.0,) * shape[0]}
+    return Classifier({"flat": nn.Flatten()}, head, classes=len(weight), **plain)
+
+
+def drawn(seed: int, length: int) -> Tensor:
+    """The weights of a target, or of a student of it: rows of length 8."""
+    g = torch.Generator().manual_seed(seed)
+    return torch.randn(CLASSES, length, generator=g) * (8 / length**0.5)
+
+
+@dataclass(frozen=True)
+class World:
+    """What an attack meets.
+
+    Attributes:
+        prior: Of which kind the prior is; None for none.
+        shape: Of the pictures.
+        students: How many students of the target there are.
+    """
+
+    prior: type[Flat] | None = Flat
+    shape: tuple[int, int, int] = (1, 2, 3)
+    students: int = 0
+
+    @property
+    def length(self) -> int:
+        return self.shape[0] * self.shape[1] * self.shape[2]
+
+    def target(self) -> Classifier:
+        return linear(drawn(5, self.length), self.shape)
+
+    def public(self) -> Images:
+        pixels = torch.rand(PUBLIC, *self.shape, generator=torch.Generator().manual_seed(1))
+        return Images(pixels, torch.full((PUBLIC,), -1))
+
+    def weights(self) -> list[Tensor]:
+        """Of the target and of each student ``(C, F)``, in double precision."""
+        return [drawn(seed, self.length).double() for seed in (5, *range(1, self.students + 1))]
+
+    def ingredients(self) -> Ingredients:
+        prior = None if self.prior is None else self.prior(self.shape)
+        students = [linear(drawn(seed, self.length), self.shape) for seed in range(1, self.students + 1)]
+        return Ingredients(prior, self.public(), tuple(students))
+
+
+@dataclass(frozen=True)
+class Case:
+    """An attack and its world.
+
+    Attributes:
+        attack: The attack.
+        world: What it meets.
+        draws: Whether it uses random numbers.
+    """
+
+    attack: Attack
+    world: World = World()
+    draws: bool = True
+
+    def view(self, budget: Budget = NO_LIMIT) -> View:
+        return View(self.world.target(), self.attack.access, self.world.shape, budget)
+
+    def attacked(self, labels: Tensor, run: Run, view: View | None = None, **changed: Any) -> Images:
+        """Reconstructions, with some settings changed."""
+        attack = type(self.attack)(**{**vars(self.attack), **changed})
+        return attack.reconstruct(view or self.view(), self.world.ingredients(), labels, run)
+
+
+def lomma(base: Any, variant: Any) -> Case:
+    with_students = variant in ("aug", "both")
+    attack = LOMMA(base, variant, students=STUDENTS, samples=2, steps=8, lr=0.1, batch=3)
+    return Case(attack, World(students=2 if with_students else 0))
+
+
+STYLE = World(Styled, (1, 4, 4))
+CASES: dict[str, Case] = {
+    "gmi": Case(GMI(restarts=2, steps=8, lr=0.1, batch=3)),
+    "kedmi": Case(KEDMI(draws=2, steps=8, lr=0.1, batch=1)),
+    **{
+        f"lomma {base} {variant}": lomma(base, variant)
+        for base in ("gmi", "kedmi")
+        for variant in ("baseline", "logit", "aug", "both")
+    },
+    "plgmi": Case(PLGMI(restarts=2, steps=5, batch=3), World(Told, (3, 8, 8))),
+    "ppa": Case(PPA(pool=20, candidates=3, keep=2, steps=5, views=4, crop_scale=(0.5, 1.0), batch=4), STYLE),
+    "mirror_white_box": Case(
+        MirrorWhiteBox(presamples=30, restarts=3, samples=2, steps=6, lr=0.1, views=3, batch=4), STYLE
+    ),
+    "mirror": Case(
+        Mirror(presamples=30, samples=2, population=8, generations=4, queries=1000, confidence=1.0, batch=7), STYLE
+    ),
+    "brep_mi": Case(BREPMI(queries=700, patience=10_000)),
+    "random_latents": Case(RandomLatents(samples=2)),
+    "public_lookalikes": Case(PublicLookalikes(samples=2, batch=16), World(None), draws=False),
+    "pixel_adversarial": Case(PixelAdversarial(samples=2, steps=6, batch=3), World(None)),
+}
+
+
+class Moves:
+    """A progress bar that counts its moves, hears what is told beside them, and kills the run at one of them.
+
+    Attributes:
+        made: Moves so far.
+        told: The values told at each of them.
+    """
+
+    def __init__(self, kill_at: int | None = None) -> None:
+        self.made, self.told, self.kill_at = 0, [], kill_at
+
+    def start(self, label: str, total: int) -> Moves:
+        return self
+
+    def stop(self, bar: object) -> None:
+        """Nothing to close."""
+
+    def advance(self, steps: int = 1, **values: float) -> None:
+        self.made += 1
+        self.told.append(values)
+        if self.made == self.kill_at:
+            raise KeyboardInterrupt
+
+
+def identity_of(told: list[dict[str, float]]) -> float:
+    """The first loss that was told beside a bar."""
+    return next(values["identity_loss"] for values in told if "identity_loss" in values)
