@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -20,16 +21,24 @@ from unveil.harness.view import Access, Budget, Spent, View
 SPY = '''
 """Guesses by scores, and looks around while at it."""
 import gc
+import json
 import os
 import sys
+import types
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 import torch
 from torch.nn.modules.module import register_module_forward_hook
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from unveil.harness.classifier import Classifier
+from unveil.harness.errors import AccessError
 from unveil.harness.types import Access, Data, Images, draw_normal
+from unveil.harness.view import Meter
+
+SECRETS = Classifier | Data | Meter | torch.nn.Parameter
 
 
 class Listening(TorchFunctionMode):
@@ -41,20 +50,74 @@ class Listening(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+class Tapping(TorchDispatchMode):
+    def __init__(self):
+        self.heard = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.heard += [func] if "convolution" in func.name() else []
+        return func(*args, **(kwargs or {}))
+
+
+def within(frame):
+    found = []
+    while frame is not None:
+        found += [v for v in frame.f_locals.values() if isinstance(v, SECRETS)]
+        frame = frame.f_back
+    return found
+
+
+def near(value):
+    """What an object holds, one step away."""
+    kept = list(value.values()) if isinstance(value, Mapping) else []
+    return [*kept, *vars(value).values()] if hasattr(value, "__dict__") else kept
+
+
 def looked_around(view, x):
-    """Targets and private pictures found in this process, by any of the ways there are."""
-    found, hooked = [], []
-    handle = register_module_forward_hook(lambda module, args, out: hooked.append(module))
+    """The answer, and what was found of the target or of private pictures in this process, by way of finding."""
+    found = {way: [] for way in ("hook", "profile", "saved", "traceback")}
+    handle = register_module_forward_hook(lambda module, args, out: found["hook"].append(module))
     with Listening() as listening:
         scores = view.scores(x)
     handle.remove()
-    frame = sys._getframe()
-    while frame is not None:
-        found += [type(v).__name__ for v in frame.f_locals.values() if isinstance(v, Classifier | Data)]
-        frame = frame.f_back
+    with Tapping() as tapping:
+        view.scores(x)
+    sys.setprofile(lambda frame, event, arg: found["profile"].extend(within(frame)))
+    view.scores(x)
+    sys.setprofile(None)
+    x = x.clone().requires_grad_(True)
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(found["saved"].append, lambda t: t):
+        view.scores(x)
+    try:
+        view.logits(x)
+    except AccessError as error:
+        trace = error.__traceback__
+        while trace is not None:
+            for held in trace.tb_frame.f_locals.values():
+                found["traceback"] += [v for v in near(held) if isinstance(v, SECRETS)]
+            trace = trace.tb_next
     gc.collect()
-    found += [type(o).__name__ for o in gc.get_objects() if isinstance(o, Classifier | Data)]
-    return scores, [*found, *listening.heard, *hooked]
+    found["function mode"], found["dispatch mode"] = listening.heard, tapping.heard
+    found["frames"] = [v for frame in sys._current_frames().values() for v in within(frame)]
+    found["collector"] = [o for o in gc.get_objects() if isinstance(o, SECRETS)]
+    cells = [o for o in gc.get_objects() if isinstance(o, types.CellType)]
+    found["cells"] = [c for c in cells if c != types.CellType() and isinstance(c.cell_contents, SECRETS)]
+    modules = [vars(m).values() for name, m in list(sys.modules.items()) if name.startswith("unveil")]
+    held = [v for values in modules for v in list(values)]
+    held += [v for one in held if not isinstance(one, type | types.ModuleType) for v in near(one)]
+    held += [v for one in held if type(one).__name__.endswith("Desk") for v in near(one)]
+    found["globals"] = [v for v in held if isinstance(v, SECRETS)]
+    found["descriptors"] = [
+        name for name in os.listdir("/proc/self/fd") if "safetensors" in _link(name) or "blobs" in _link(name)
+    ] if os.path.isdir("/proc/self/fd") else []
+    return scores, {way: len(things) for way, things in found.items()}
+
+
+def _link(name):
+    try:
+        return os.readlink(f"/proc/self/fd/{name}")
+    except OSError:
+        return ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +137,7 @@ class Spy:
             x = (0.5 + 0.2 * e).clamp(0, 1)
             scores, found = looked_around(view, x)
             if "FOUND" in os.environ:
-                Path(os.environ["FOUND"]).write_text(str(len(found)))
+                Path(os.environ["FOUND"]).write_text(json.dumps(found))
             run.keep(f"scores {y}", scores)
             pictures.append(x[scores[:, y].argmax()])
         return Images(torch.stack(pictures), labels)
@@ -94,11 +157,13 @@ def test_the_target_is_elsewhere_and_answers_the_same_bits(spying):
     inside = spying.call("run", "tiny.toml", "--store", "inside", "--mlflow", "off", "--in-process", FOUND="inside.txt")
     apart = spying.run("apart", FOUND="apart.txt")
     assert (inside.returncode, apart.returncode) == (0, 0), inside.stderr + apart.stderr
-    assert int((spying.folder / "inside.txt").read_text()) > 10
-    assert int((spying.folder / "apart.txt").read_text()) == 0
+    here, there = (json.loads((spying.folder / name).read_text()) for name in ("inside.txt", "apart.txt"))
+    ways = {"hook", "profile", "traceback", "function mode", "dispatch mode", "frames", "collector", "globals"}
+    assert {way for way, count in here.items() if count} >= ways - {"frames"}, "no way of looking is blind"
+    assert not any(there.values()), there
     assert spying.rows("inside") == spying.rows("apart")
     (row,) = json.loads(spying.rows("apart"))
-    assert row["budget"]["attack queries"] == 12
+    assert row["budget"]["attack queries"] == 12 * 4
 
 
 @pytest.mark.slow
@@ -114,10 +179,10 @@ def test_a_budget_ends_an_attack_that_does_not_stop(spying):
     told = "8 queries of the target are spent, 4 more were asked for, and the budget is 9 (3 for each of 3 identities)"
     assert told in row["error"]
     assert "raise max_queries in the plan" in done.stdout
-    spying.edit("tiny.toml", "max_queries = 3", "max_queries = 4")
+    spying.edit("tiny.toml", "max_queries = 3", "max_queries = 16")
     assert spying.run().returncode == 0
     (row,) = json.loads(spying.rows())
-    assert (row["budget"]["attack queries"], row["budget"]["attack queries allowed"]) == (12, 12)
+    assert (row["budget"]["attack queries"], row["budget"]["attack queries allowed"]) == (48, 48)
     assert not row["notes"]
 
 
@@ -183,6 +248,50 @@ def test_whatever_is_written_into_the_pipe_gets_no_more(stored):
         desk.resume(Spent(0))
         with pytest.raises(BudgetSpentError):
             desk.ask("labels", x)
+
+
+class Payload:
+    """A pickle that leaves a file behind wherever it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("wrapped", ["pickle", "json", "pixels"])
+def test_no_pickle_is_ever_read_on_the_far_side(stored, tmp_path, wrapped):
+    """Raw bytes past the desk's own words: as a question, inside one, and in the place of pixels."""
+    mark = tmp_path / "executed"
+    payload = pickle.dumps(Payload(mark))
+    with held_apart(held(stored, Access.LABELS), 5) as desk:
+        x = torch.rand(1, 3, 16, 16)
+        before = desk.ask("labels", x)[0]
+        if wrapped == "pixels":
+            desk._pipe.send_bytes(json.dumps({"ask": "labels", "shape": [1, 3, 16, 16]}).encode())
+        desk._pipe.send_bytes(payload if wrapped != "json" else json.dumps({"ask": payload.decode("latin1")}).encode())
+        with pytest.raises(UnveilError):
+            desk._heard(desk._pipe)
+        assert torch.equal(desk.ask("labels", x)[0], before), "it goes on as if nothing had been"
+    assert not mark.exists()
+    pickle.loads(payload).close()
+    assert mark.exists(), "the payload does work where it is read"
+
+
+def test_counts_that_are_no_numbers_loosen_nothing(stored):
+    with held_apart(held(stored, Access.LABELS, Budget(2)), 5) as desk:
+        desk.ask("labels", torch.rand(2, 3, 16, 16))
+        for spent in ({"queries": float("nan")}, {"queries": float("-inf")}, {"queries": -1}):
+            desk._call({"resume": spent})
+            desk._call({"ration": [1, 1, spent]})
+            with pytest.raises(BudgetSpentError):
+                desk.ask("labels", torch.rand(1, 3, 16, 16))
+        for nonsense in ({"resume": {"queries": "0"}}, {"ration": [1, 0, {}]}, {"resume": {"most": 9}}, []):
+            with pytest.raises(UnveilError):
+                desk._call(nonsense)
+        with pytest.raises(BudgetSpentError):
+            desk.ask("labels", torch.rand(1, 3, 16, 16))
 
 
 def test_a_target_that_cannot_be_loaded_says_why(stored):
