@@ -51,7 +51,7 @@ def row(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> Row:
         error=bad[0].error if bad else None,
         figures=(*figures, *_panel(cell, outcomes, store)),
         budget=asked.get("budget", {}),
-        facts={**_facts(record), **_picked(target, store)} if record else {},
+        facts={**_facts(record), **_picked(target, store), **_learnt_from(cell, outcomes, store)} if record else {},
         notes=(*cell.notes, *(_frozen_noise(record, target) if record else ()), *asked.get("notes", ())),
         keys={role: node.key for role, node in wanted.items()},
     )
@@ -97,6 +97,17 @@ def _picked(target: Node, store: Store) -> dict[str, str]:
     nodes = [node for node in target.parents.values() if node.kind == "strength"]
     name = "{} picked on validation".format
     return {name(node.parents["ladder"].uses["defenses"][-1].spec.use): told(node, store) for node in nodes}
+
+
+def _learnt_from(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> dict[str, str]:
+    """What the attack's prior was trained on."""
+    prior = cell.nodes.get("prior")
+    if prior is None or not outcomes[prior.key].good:
+        return {}
+    known = store.record(prior.key)["lineage"]
+    public = f"{known['public pictures']:,} public pictures ({known['public checksum'][:12]})"
+    elsewhere = known["trained elsewhere on"]
+    return {"prior learnt from": public, **({"prior's first weights learnt from": elsewhere} if elsewhere else {})}
 
 
 def _frozen_noise(record: Mapping[str, Any], target: Node) -> tuple[str, ...]:

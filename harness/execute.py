@@ -101,7 +101,8 @@ def compute(node: Node, around: Surroundings) -> Outcome:
     except Exception as error:
         return Outcome("failed", describe(error), time.monotonic() - start)
     seconds = time.monotonic() - start
-    kept = Artefact(artefact.record, artefact.tensors, artefact.files, provenance(node, around, seconds))
+    behind = {**artefact.provenance, **provenance(node, around, seconds)}
+    kept = Artefact(artefact.record, artefact.tensors, artefact.files, behind)
     bench.store.save(node.key, kept)
     bench.store.clear_scratch(node.key)
     return Outcome("done", seconds=seconds)

@@ -117,6 +117,15 @@ class Store:
         record: dict[str, Any] = self._read(key)["record"]
         return record
 
+    def file(self, key: str, name: str) -> bytes | None:
+        """One file of an artefact, without reading tensors; None if it has none of that name.
+
+        Raises:
+            StoreError: As ``load``.
+        """
+        blob = self._read(key)["blobs"].get(f"files/{name}")
+        return None if blob is None else self._get_blob(key, name, blob)
+
     def provenance(self, key: str) -> dict[str, Any]:
         """The provenance alone."""
         provenance: dict[str, Any] = self._read(key)["provenance"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from unveil.harness.canonical import digest
-from unveil.harness.rows import Picture, Results, Row
+from unveil.harness.rows import Results, Row
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -86,12 +86,22 @@ def log(
         client.log_text(parent, json.dumps(rows, indent=1), "rows.json")
         client.log_dict(parent, results.provenance, "provenance.json")
         for row in results.rows:
-            tracker.cell(parent, row, charts.get(row.cell))
+            tracker.cell(parent, row, charts.get(row.cell), _samples(row, store))
         roles = ("target", "prior", "student")
         trained = [key for row in results.rows for role, key in row.keys.items() if role.startswith(roles)]
         for key in dict.fromkeys(key for key in trained if key in results.provenance):
-            tracker.curves(parent, key, store.record(key)["curves"])
+            tracker.trained(parent, key, store)
     return Logged(parent, fresh=True)
+
+
+def _samples(row: Row, store: Store) -> bytes | None:
+    """What a row's prior draws, a PNG; None if it has no prior, or its pictures may show people who exist."""
+    prior = row.keys.get("prior")
+    return None if prior is None or not store.has(prior) else _publishable(prior, store)
+
+
+def _publishable(key: str, store: Store) -> bytes | None:
+    return store.file(key, "samples.png") if store.record(key).get("publishable", False) else None
 
 
 def _experiment(client: MlflowClient, store: Store, uri: str) -> str:
@@ -139,8 +149,8 @@ class Tracker:
             raise
         self.client.set_terminated(run, end)
 
-    def cell(self, parent: str, row: Row, chart: str | None) -> None:
-        """A nested run for one cell, with its chart if any; a failed cell is a failed run with its error."""
+    def cell(self, parent: str, row: Row, chart: str | None, samples: bytes | None) -> None:
+        """A nested run for one cell, with its chart and its prior's samples if any; a failed cell is a failed run."""
         from mlflow.entities import Metric, Param  # noqa: PLC0415 (see log)
 
         tags = {"mlflow.parentRunId": parent, "unveil.status": row.status, "unveil.error": row.error or ""}
@@ -161,7 +171,9 @@ class Tracker:
             if chart is not None:
                 self.client.log_text(run, chart, "fisher.svg")
             if row.cell in self.pictures:
-                self.picture(run, self.pictures[row.cell])
+                self.picture(run, base64.b64decode(self.pictures[row.cell].png), "reconstructions.png")
+            if samples is not None:
+                self.picture(run, samples, "prior.png")
 
     def points(self, run: str, points: Sequence[Metric]) -> None:
         """Values, as many as MLflow takes at once."""
@@ -178,18 +190,17 @@ class Tracker:
                     found |= {f"{role}.{use['use']}.{name}": str(value) for name, value in use["settings"].items()}
         return found
 
-    def picture(self, run: str, picture: Picture) -> None:
-        """The reconstruction grid of a cell."""
-        image = Image.open(io.BytesIO(base64.b64decode(picture.png)))
-        self.client.log_image(run, image, artifact_file="reconstructions.png")
+    def picture(self, run: str, png: bytes, name: str) -> None:
+        """A grid of pictures."""
+        self.client.log_image(run, Image.open(io.BytesIO(png)), artifact_file=name)
 
-    def curves(self, parent: str, key: str, curves: Mapping[str, Sequence[float | None]]) -> None:
-        """A nested run with the training curves of a target, a prior or a student."""
+    def trained(self, parent: str, key: str, store: Store) -> None:
+        """A nested run with the training curves of a target, a prior or a student, and a prior's samples."""
         from mlflow.entities import Metric  # noqa: PLC0415 (see log)
 
         points = [
             Metric(_name(name), float(value), 0, step)
-            for name, values in curves.items()
+            for name, values in store.record(key)["curves"].items()
             for step, value in enumerate(values)
             if value is not None
         ]
@@ -197,3 +208,5 @@ class Tracker:
         with self.run(behind["label"], {"mlflow.parentRunId": parent, "unveil.status": "done"}) as run:
             self.points(run, points)
             self.client.log_dict(run, behind, "provenance.json")
+            if (samples := _publishable(key, store)) is not None:
+                self.picture(run, samples, "samples.png")

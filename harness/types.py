@@ -29,8 +29,8 @@ from unveil.harness.view import Access, Budget, Spent, View
 __all__ = [
     "Access", "Attack", "Budget", "Ceiling", "Classifier", "Comparer", "ConditionalGenerator", "Control", "Data",
     "Dataset", "Defense", "Direction", "Distillation", "Distilling", "Evidence", "Forward", "Generator", "Guided",
-    "Images", "Ingredients", "Measurement", "Metric", "Model", "Plugin", "Prior", "Run", "Spec", "Spent", "Step",
-    "Surrogate", "Terms", "UnveilError", "View", "draw_normal",
+    "Images", "Ingredients", "Measurement", "Metric", "Model", "Origin", "Plugin", "Pretrained", "Prior", "Run", "Spec",
+    "Spent", "Step", "Surrogate", "Terms", "UnveilError", "View", "draw_normal",
 ]  # fmt: skip
 
 
@@ -120,6 +120,30 @@ class Prior(Plugin, Protocol):
         Returns:
             Training curves by name.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where weights come from that were trained elsewhere.
+
+    Attributes:
+        trained_on: What they were trained on, in words, and how it is known that no private person is among it. A
+            SHA-256 in it, such as the checksum of a data set or of its public pictures, is compared with the private
+            ones.
+        publishable: Whether what they draw may be shown: nobody real can be recognised on it.
+    """
+
+    trained_on: str
+    publishable: bool = False
+
+
+@runtime_checkable
+class Pretrained(Protocol):
+    """A prior that starts from weights trained elsewhere. One whose ``content()`` names files must be one."""
+
+    def origin(self) -> Origin | None:
+        """Where they come from; None if its settings let it learn everything here."""
         ...
 
 

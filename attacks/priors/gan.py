@@ -17,7 +17,7 @@ from unveil.harness.errors import TrainingError, UnveilError
 from unveil.harness.global_rng import seeded
 from unveil.harness.models.dcgan import DCGAN, load_digiface
 from unveil.harness.run import Run, draw_normal
-from unveil.harness.types import Generator, Images
+from unveil.harness.types import Generator, Images, Origin
 
 Start: TypeAlias = Literal["z100", "digiface"]
 CURVE_POINTS = 200
@@ -36,6 +36,15 @@ class Part(Protocol):
 def content(start: Start) -> Mapping[str, str]:
     """Checksum of the pretrained generator, where one is used."""
     return {"digiface": assets.checksum("digiface")} if start == "digiface" else {}
+
+
+def origin(start: Start) -> Origin | None:
+    """Where the pretrained generator comes from, where one is used."""
+    if start != "digiface":
+        return None
+    return Origin(
+        "DigiFace-1M: faces that were rendered from scans of people who agreed to it; no photographs", publishable=True
+    )
 
 
 class GAN(Generator):

@@ -16,7 +16,7 @@ from unveil.attacks.priors import gan
 from unveil.attacks.priors.networks import DMB
 from unveil.harness.errors import UnveilError
 from unveil.harness.global_rng import seeded
-from unveil.harness.types import Generator, Images, Run, View
+from unveil.harness.types import Generator, Images, Origin, Run, View
 
 
 class KPlusOneGAN(gan.GAN):
@@ -73,6 +73,10 @@ class InversionGAN:
     def content(self) -> Mapping[str, str]:
         """Checksum of the pretrained generator, where one is used."""
         return gan.content(self.start)
+
+    def origin(self) -> Origin | None:
+        """Where the pretrained generator comes from, where one is used."""
+        return gan.origin(self.start)
 
     def build(self, classes: int, shape: tuple[int, int, int]) -> Generator:
         """The untrained networks."""

@@ -20,7 +20,7 @@ from unveil.harness.errors import WeightsError
 from unveil.harness.global_rng import seeded
 from unveil.harness.models import weights
 from unveil.harness.spec import LocalPath
-from unveil.harness.types import Generator, Images, Run, View
+from unveil.harness.types import Generator, Images, Origin, Run, View
 
 PARTS = ("generator", "critic")
 
@@ -50,6 +50,10 @@ class StyleGAN2ADA:
     def content(self) -> Mapping[str, str]:
         """Checksum of the network."""
         return {"file": weights.checksum(Path(self.file))}
+
+    def origin(self) -> Origin:
+        """What the plan says it was trained on; pictures of it may show people who exist."""
+        return Origin(self.trained_on)
 
     def build(self, classes: int, shape: tuple[int, int, int]) -> Generator:  # noqa: ARG002
         """The networks with the file's weights, showing pictures of that shape.

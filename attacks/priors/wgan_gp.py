@@ -13,7 +13,7 @@ from torch import Tensor
 from unveil.attacks.priors import gan
 from unveil.attacks.priors.networks import DWGAN
 from unveil.harness.global_rng import seeded
-from unveil.harness.types import Generator, Images, Run, View
+from unveil.harness.types import Generator, Images, Origin, Run, View
 
 
 class CriticGAN(gan.GAN):
@@ -62,6 +62,10 @@ class WGANGP:
     def content(self) -> Mapping[str, str]:
         """Checksum of the pretrained generator, where one is used."""
         return gan.content(self.start)
+
+    def origin(self) -> Origin | None:
+        """Where the pretrained generator comes from, where one is used."""
+        return gan.origin(self.start)
 
     def build(self, classes: int, shape: tuple[int, int, int]) -> Generator:  # noqa: ARG002
         """The untrained networks; a target's classes play no part."""

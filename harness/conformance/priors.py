@@ -8,9 +8,11 @@ from math import isfinite
 import torch
 from torch import Tensor
 
+from unveil.harness import lineage
 from unveil.harness.conformance import tiny, watch
-from unveil.harness.conformance.report import BreachError
+from unveil.harness.conformance.report import BreachError, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial, require_finite, require_pixels
+from unveil.harness.errors import PluginError
 from unveil.harness.run import Run
 from unveil.harness.types import Generator, Prior
 from unveil.harness.view import Access, View
@@ -102,6 +104,16 @@ def gradients_reach_the_latent(trial: PriorTrial) -> None:
         raise BreachError("the gradient of the latents is zero", "one to descend", "leave out detach and no_grad")
 
 
+def says_what_pretrained_weights_have_seen(trial: PriorTrial) -> None:
+    """A prior that reads files from outside says what they were trained on."""
+    try:
+        origin = lineage.declared(trial.plugin)
+    except PluginError as error:
+        raise BreachError(error.what, error.expected, error.todo) from error
+    if origin is None:
+        raise NotApplicableError("it learns everything here")
+
+
 def networks_can_be_stored(trial: PriorTrial) -> None:
     """A state dict loaded into freshly built networks makes the same generator."""
     other = trial.plugin.build(tiny.CLASSES, trial.shape)
@@ -128,6 +140,7 @@ CHECKS = (
     samples_do_not_see_each_other,
     gradients_reach_the_latent,
     networks_can_be_stored,
+    says_what_pretrained_weights_have_seen,
 )
 
 

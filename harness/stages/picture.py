@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import torch
-from PIL import Image
 from torch import Tensor
 
+from unveil.harness import grid as side_by_side
 from unveil.harness.graph import Node
 from unveil.harness.stages.attack import reconstructions
 from unveil.harness.stages.bench import Bench
@@ -29,12 +27,8 @@ def grid(real: Images, made: Images, people: list[int]) -> bytes:
     lines = []
     for label in people:
         left, right = torch.cat(strip(real, label, REAL), 2), torch.cat(strip(made, label, count), 2)
-        lines.append(torch.cat([left, torch.ones(left.shape[0], left.shape[1], GAP), right], 2))
-    pixels = (torch.cat(lines, 1) * 255).round().to(torch.uint8)
-    pixels = pixels.expand(3, -1, -1) if pixels.shape[0] == 1 else pixels
-    out = io.BytesIO()
-    Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()).save(out, "PNG", optimize=True)
-    return out.getvalue()
+        lines.append([left, torch.ones(left.shape[0], left.shape[1], GAP), right])
+    return side_by_side.grid(lines)
 
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:  # noqa: ARG001 (one signature for all stages)

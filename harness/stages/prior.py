@@ -1,29 +1,79 @@
-"""Trains the generator that attacks search, on public pictures."""
+"""Trains the generator that attacks search, on public pictures, and draws a few of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from unveil.harness import lineage
 from unveil.harness.graph import Node
+from unveil.harness.grid import grid
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact
-from unveil.harness.types import Access, Generator, Prior, Run, Spent, View
+from unveil.harness.types import Access, ConditionalGenerator, Data, Generator, Prior, Run, Spent, View
+
+SIDE = 6  # samples a side of the grid ...
+WIDEST = 1536  # ... but no more than fit into so many pixels
 
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:
-    """A trained prior, with what it asked of the target."""
-    public = bench.data(node.parents["data"]).public
+    """A trained prior, with what it learnt from, what it asked of the target, and samples.
+
+    Raises:
+        DataError: If private pictures are among the public ones.
+        PluginError: If the prior does not say what its pretrained weights have seen.
+        WeightsError: If that is said to be the private pictures.
+    """
+    data: Data = bench.data(node.parents["data"])
+    public, classes = data.public, data.classes
     prior: Prior = node.uses["prior"][0].make()
-    classes = bench.data(node.parents["data"]).classes
+    learnt_from = lineage.traced(prior, data)
     generator: Generator = prior.build(classes, public.shape).to(run.device)
     view = None
     if "target" in node.parents:
         view = View(bench.classifier(node.parents["target"], run), Access.WHITE_BOX, public.shape)
     curves = prior.fit(generator, public, view, run)
     spent = view.spent if view else Spent()
+    origin = lineage.declared(prior)
     record = {
         "classes": classes,
         "shape": list(public.shape),
         "queries": spent.queries,
         "gradients": spent.gradients,
         "curves": {name: list(values) for name, values in curves.items()},
+        "lineage": learnt_from,
+        "publishable": data.publishable and (origin is None or origin.publishable),
     }
-    return Artefact(record, generator.state_dict())
+    generator.eval().requires_grad_(False)
+    state = generator.state_dict()
+    kept = {"lineage": {**learnt_from, "weights checksum": lineage.weights(state)}}
+    return Artefact(record, state, {"samples.png": samples(generator, classes, run.device)}, kept)
+
+
+def samples(generator: Generator, classes: int, device: torch.device) -> bytes:
+    """PNG of samples of latents that are the same for every prior of that latent length.
+
+    A prior that takes a class shows one class a line, the first few.
+    """
+    first = _line(generator, 0, SIDE, device)
+    side = max(1, min(SIDE, WIDEST // first[0].shape[-1]))
+    lines = min(side, classes) if isinstance(generator, ConditionalGenerator) else side
+    return grid([first[:side], *(_line(generator, i, side, device) for i in range(1, lines))])
+
+
+@torch.no_grad()
+def _line(generator: Generator, number: int, count: int, device: torch.device) -> list[Tensor]:
+    draws = Run("samples of a prior").generators("z", [(number, i) for i in range(count)])
+    return list(_one_by_one(generator, generator.sample(draws).to(device), number))
+
+
+def _one_by_one(generator: Generator, z: Tensor, number: int) -> Iterator[Tensor]:
+    """One picture at a time: at 1024 pixels, more do not fit everywhere."""
+    for latent in z.split(1):
+        if isinstance(generator, ConditionalGenerator):
+            x = generator.synthesize_as(latent, torch.full((1,), number, device=z.device))
+        else:
+            x = generator.synthesize(latent)
+        yield x[0].float().clamp(0, 1).cpu()

@@ -44,6 +44,7 @@ BREACHES = {
     "Centred": ("pictures do not see each other", "with its batch"),
     "Hides": ("weights can be stored", "answers differently"),
     "Mixes": ("samples do not see each other", "picture of a sample"),
+    "Mum": ("says what pretrained weights have seen", "reads file from outside, and does not say"),
 }
 
 

@@ -1,0 +1,104 @@
+"""What a prior has learnt from: proven for what is handed to it here, declared for weights that come from elsewhere.
+
+An attacker's generator must never have seen a private picture. What `fit` is given can be compared with the private
+pictures, one by one. What somebody trained elsewhere cannot: it must say what that was, and is refused if it names the
+private pictures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from unveil.harness.data.splits import ROLES, to_uint8
+from unveil.harness.errors import DataError, PluginError, WeightsError
+from unveil.harness.types import Data, Images, Origin, Pretrained, Prior
+
+CHECKSUM = re.compile(r"\b[0-9a-f]{64}\b")
+
+
+def digests(images: Images) -> set[bytes]:
+    """The hash of each picture, 8 bits a pixel."""
+    return {hashlib.sha256(picture.contiguous().numpy().data).digest() for picture in to_uint8(images.pixels)}
+
+
+def checksum(images: Images) -> str:
+    """Hash of a set of pictures, in whatever order and however often: of the sorted hashes of the pictures."""
+    return _named(digests(images))
+
+
+def _named(pictures: set[bytes]) -> str:
+    return hashlib.sha256(b"".join(sorted(pictures))).hexdigest()
+
+
+def weights(state: Mapping[str, Tensor]) -> str:
+    """Hash of the names, types, shapes and bytes of a state dict."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        plain = tensor.detach().cpu().contiguous()
+        total.update(f"{name}\0{plain.dtype}{tuple(plain.shape)}".encode())
+        total.update(plain.numpy().tobytes())
+    return total.hexdigest()
+
+
+def declared(prior: Prior) -> Origin | None:
+    """Where those weights come from that the prior does not learn here; None if it learns all.
+
+    Raises:
+        PluginError: If it reads files from outside, says its ``content()``, but not what they have learnt from.
+    """
+    origin = prior.origin() if isinstance(prior, Pretrained) else None
+    if origin is not None and not isinstance(origin, Origin):
+        raise PluginError(f"origin() returned {type(origin).__name__}", "unveil.harness.types.Origin, or None")
+    files = getattr(prior, "content", dict)()
+    if files and (origin is None or not origin.trained_on.strip()):
+        raise PluginError(
+            f"the prior {type(prior).__name__} reads {', '.join(sorted(files))} from outside, and does not say what "
+            "those weights were trained on",
+            "an `origin()` that says it: a generator that has seen the private pictures proves nothing",
+            "return Origin('what it was trained on, and how it is known that nobody private is among it')",
+        )
+    return origin
+
+
+def traced(prior: Prior, data: Data) -> dict[str, Any]:
+    """What a prior learns from, as JSON has it.
+
+    Raises:
+        DataError: If a public picture is, pixel for pixel, a private one.
+        PluginError: See ``declared``.
+        WeightsError: If what the prior's weights were trained on is declared to be the private pictures.
+    """
+    origin, public = declared(prior), digests(data.public)
+    hidden = {role: digests(getattr(data, role)) for role in ROLES}
+    shared = sum(len(public & pictures) for pictures in hidden.values())
+    if shared:
+        raise DataError(
+            f"{shared} of the public pictures, which the prior would learn from, are private pictures",
+            "public pictures of other people only",
+            "remove these pictures from the public side",
+        )
+    if origin is not None:
+        _require_innocent(prior, origin, data, hidden)
+    return {
+        "public pictures": len(data.public),
+        "public checksum": _named(public),
+        "trained elsewhere on": origin.trained_on if origin else "",
+    }
+
+
+def _require_innocent(prior: Prior, origin: Origin, data: Data, hidden: Mapping[str, set[bytes]]) -> None:
+    private = {_named(pictures): f"the private {role} pictures" for role, pictures in hidden.items()}
+    private[_named(set().union(*hidden.values()))] = "all private pictures"
+    private[data.checksum] = "the whole data set, private pictures included"
+    for name in CHECKSUM.findall(origin.trained_on.lower()):
+        if name in private:
+            raise WeightsError(
+                f"the weights of the prior {type(prior).__name__} were trained on {private[name]} ({name[:12]})",
+                "a prior that never saw a private picture: with one, any attack succeeds",
+                "use a prior trained on public pictures",
+            )
