@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from unveil.attacks.priors import gan
 from unveil.attacks.priors.augment import augment, place, recolour
-from unveil.attacks.priors.style_gan import StyleGAN, averaging, follow, mixed_rows, r1
+from unveil.attacks.priors.style_gan import StyleGAN, averaging, begin, follow, mixed_rows, r1
 from unveil.attacks.priors.style_networks import StyleGenerator
 from unveil.harness.run import Run
 from unveil.harness.types import Images
@@ -68,6 +71,63 @@ def test_same_identity_same_bits_and_the_mean_style_is_followed(public: Images, 
     assert not torch.equal(first["network.synthesis.b4.const"], other["network.synthesis.b4.const"])
     assert first["network.mapping.w_avg"].abs().sum() > 0
     assert {name: len(values) for name, values in curves.items()} == {"critic": 10, "generator": 10, "r1": 4}
+
+
+def test_the_first_steps_are_the_written_ones(public: Images, run: Run) -> None:
+    """Two steps with networks of one's own and torch's Adam: lazy R1 at the first, rates and betas scaled for it.
+
+    Karras et al. 2020, Appendix B: R1 every k steps, k times as strong, with a rate and betas to the power of k/(k+1).
+    """
+    k = 2
+    prior = StyleGAN(width=2, width_max=8, latent=4, mapping_layers=2, steps=2, batch=4, lr=1e-3, gamma=3.0, r1_every=k)
+    built = prior.build(3, SHAPE)
+    begin(built, run)
+    g, d = copy.deepcopy(built.network).train(), copy.deepcopy(built.critic).train()
+    average = [p.detach().clone() for p in g.parameters()]
+    c = k / (k + 1)
+    adam_g = torch.optim.Adam(g.parameters(), lr=1e-3, betas=(0.0, 0.99))
+    adam_d = torch.optim.Adam(d.parameters(), lr=1e-3 * c, betas=(0.0, 0.99**c))
+
+    def down(optimiser: torch.optim.Optimizer, loss: Tensor) -> float:
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    def fake(stream: str, i: int) -> Tensor:
+        """Mixed styles: both latents mapped, the finer rows of most pictures from the second (their Sec. 5)."""
+        numbers = run.generator("latents", stream, i)
+        w = g.mapping(torch.randn(8, 4, generator=numbers))
+        cut = torch.randint(1, 6, (4, 1), generator=numbers)
+        swapped = torch.rand(4, 1, generator=numbers) < 0.9
+        rows = [torch.stack([w[n + 4 if swapped[n] and r >= cut[n] else n] for r in range(6)]) for n in range(4)]
+        return g.synthesis(torch.stack(rows), run.generator("noise", stream, i))
+
+    batches = gan.PublicBatches(public, 4, flip=False, run=run)
+    losses: dict[str, list[float]] = {"critic": [], "r1": [], "generator": []}
+    for i in range(2):
+        real = 2 * batches.pixels(batches.indices("real", i)) - 1
+        drawn_now = fake("critic", i).detach()
+        judged = (1 + d(drawn_now).exp()).log().mean() + (1 + (-d(real)).exp()).log().mean()
+        losses["critic"].append(down(adam_d, judged))
+        if i % k == 0:
+            x = real.clone().requires_grad_(True)
+            (slope,) = torch.autograd.grad(d(x).sum(), x, create_graph=True)
+            penalty = sum(one.square().sum() for one in slope) / 4
+            losses["r1"].append(penalty.item())
+            down(adam_d, 3.0 / 2 * penalty * k)
+        losses["generator"].append(down(adam_g, (1 + (-d(fake("generator", i))).exp()).log().mean()))
+        beta = 0.5 ** (4 / (0.05 * 4 * (i + 1)))  # a twentieth of the pictures seen is the half-life
+        average = [beta * a + (1 - beta) * p.detach() for a, p in zip(average, g.parameters(), strict=True)]
+    trained = prior.build(3, SHAPE)
+    curves = prior.fit(trained, public, None, run)
+    for name, values in losses.items():
+        assert list(curves[name]) == pytest.approx(values, rel=1e-4), name
+    for ours, theirs in zip(trained.network.parameters(), average, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=0)
+    for ours, theirs in zip(trained.critic.parameters(), d.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=0)
+    torch.testing.assert_close(trained.w_avg, g.mapping.w_avg, atol=1e-6, rtol=0)
 
 
 def test_goes_on_after_a_kill_as_if_nothing_had_been(public: Images, interrupted: tuple[Run, Run]) -> None:
