@@ -54,7 +54,7 @@ def declared(prior: Prior) -> Origin | None:
     origin = prior.origin() if isinstance(prior, Pretrained) else None
     if origin is not None and not isinstance(origin, Origin):
         raise PluginError(f"origin() returned {type(origin).__name__}", "unveil.harness.types.Origin, or None")
-    files = getattr(prior, "content", dict)()
+    files: Mapping[str, str] = getattr(prior, "content", dict)()
     if files and (origin is None or not origin.trained_on.strip()):
         raise PluginError(
             f"the prior {type(prior).__name__} reads {', '.join(sorted(files))} from outside, and does not say what "
