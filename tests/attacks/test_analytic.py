@@ -16,8 +16,17 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
+from unveil.attacks.brep_mi import BREPMI
+from unveil.attacks.gmi import GMI
+from unveil.attacks.kedmi import KEDMI
+from unveil.attacks.lomma import LOMMA
+from unveil.attacks.mirror import Mirror
+from unveil.attacks.mirror_white_box import MirrorWhiteBox
+from unveil.attacks.plgmi import PLGMI
+from unveil.attacks.ppa import PPA
+from unveil.harness import plugins
 from unveil.harness.run import Run
-from unveil.harness.types import Images
+from unveil.harness.types import Images, Spec
 
 LABELS = torch.tensor([0, 2])
 VARIANTS = ("baseline", "logit", "aug", "both")
@@ -231,3 +240,33 @@ def test_luck_is_the_priors_own_draws(worlds: ModuleType) -> None:
     images = worlds.CASES["random_latents"].attacked(LABELS, Run("test"))
     z = torch.stack([normal(Run("test"), "z", y, s) for y in (0, 2) for s in range(2)])
     torch.testing.assert_close(images.pixels.flatten(1).double(), (0.5 + 0.1 * z).clamp(0, 1), atol=1e-6, rtol=0)
+
+
+def test_defaults_are_the_published_protocols() -> None:
+    """Section 2 and the table of 2.13: gradients of the target per identity, and what they are spent on."""
+    gmi, kedmi, plgmi, ppa = GMI(), KEDMI(), PLGMI(), PPA()
+    assert (gmi.restarts * gmi.steps, gmi.lr, gmi.momentum, gmi.identity_weight) == (12_000, 0.02, 0.9, 100)
+    assert (gmi.batch_equivalent, gmi.clip, gmi.identity) == (60, 1, "cross_entropy")
+    assert (kedmi.steps, kedmi.draws, kedmi.lr, kedmi.log_variance_init) == (2400, 5, 0.02, 1)
+    for base, own in (("gmi", gmi), ("kedmi", kedmi)):
+        lomma = LOMMA(base)
+        assert (lomma.steps, lomma.samples, lomma.reference, lomma.feature_weight) == (2400, 5, 5050, 1)
+        assert (lomma.lr, lomma.identity_weight, len(lomma.surrogates())) == (own.lr, own.identity_weight, 3)
+        assert (lomma.student_epochs, lomma.student_batch, lomma.student_lr) == (20, 64, 0.01)
+    assert (plgmi.restarts * plgmi.steps, plgmi.lr, plgmi.identity) == (3000, 0.1, "max_margin")
+    assert (ppa.pool, ppa.candidates * ppa.steps, ppa.candidates * ppa.views, ppa.keep) == (2000, 10_000, 20_000, 50)
+    assert (ppa.lr, ppa.crop_scale, ppa.psi, ppa.cutoff, ppa.milestones) == (0.005, (0.9, 1.0), 0.5, 8, ())
+    brep = BREPMI()
+    assert (brep.directions, brep.radius, brep.growth, brep.patience, brep.clip) == (32, 2, 1.3, 1000, 1.5)
+    white = MirrorWhiteBox()
+    assert (white.presamples, white.restarts, white.steps, white.lr) == (100_000, 8, 20_000, 0.25)
+    black = Mirror()
+    assert (black.generations, black.mutation, black.mutation_size, black.confidence) == (100, 0.1, 0.1, 0.95)
+
+
+def test_the_cheap_protocol_of_ppa_is_another_question() -> None:
+    """16 candidates of which 8 are kept are not comparable with 200 and 50: another identity, and a cheaper one."""
+    full, cheap = (PPA(**settings) for settings in ({}, {"candidates": 16, "keep": 8, "milestones": (30, 40)}))
+    asked = [plugins.asked(Spec("ppa"), attack) for attack in (full, cheap)]
+    assert asked[0] != asked[1]
+    assert cheap.candidates * cheap.steps == 800
