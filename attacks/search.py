@@ -154,18 +154,19 @@ def search(
     done: list[State] = []
     now: State = {}
     path: list[State] = []
-    since = Spent()
+    before, since = view.spent, Spent()
 
     def state() -> dict[str, Any]:
-        return {"done": done, "now": now, "path": path, "spent": asdict(view.spent), "since": asdict(since)}
+        spent = {"spent": asdict(view.spent), "since": asdict(since), "before": asdict(before)}
+        return {"done": done, "now": now, "path": path, **spent}
 
     def restore(saved: Mapping[str, Any]) -> None:
-        nonlocal since
+        nonlocal before, since
         done.extend(saved["done"])
         path.extend(saved["path"])
         now.update({key: value.to(run.device) for key, value in saved["now"].items()})
         view.resume(Spent(**saved["spent"]))
-        since = Spent(**saved["since"])
+        before, since = Spent(**saved["before"]), Spent(**saved["since"])
 
     firsts = set({key[0]: key for key in reversed(keys)}.values())
     marks = {round(k * (steps - 1) / (WAYPOINTS - 1)) for k in range(WAYPOINTS)}
@@ -175,7 +176,7 @@ def search(
             bar.advance(1)
             continue
         since = view.spent if t == 0 else since
-        view.ration(len(parts[part]), len(keys), since)
+        view.ration(len(parts[part]), len(keys), since, before)
         if t == 0:
             now.update(descent.start(parts[part]))
         if descent.pictures is not None and t in marks and firsts.intersection(parts[part]):

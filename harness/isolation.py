@@ -78,9 +78,9 @@ class RemoteDesk:
         """What was asked so far, as last heard from the process, which does the counting."""
         return self._spent
 
-    def ration(self, part: int, whole: int, since: Spent) -> None:
+    def ration(self, part: int, whole: int, since: Spent, before: Spent) -> None:
         """As `harness.view.Meter.ration`."""
-        self._call({"ration": [part, whole, asdict(since)]})
+        self._call({"ration": [part, whole, asdict(since), asdict(before)]})
 
     def resume(self, spent: Spent) -> None:
         """As `harness.view.Meter.resume`."""
@@ -173,8 +173,8 @@ def _answer(desk: LocalDesk, pipe: Connection, device: torch.device) -> Tensor |
         pixels = np.frombuffer(pipe.recv_bytes(), dtype=np.float32).reshape(shape).copy()
         return desk.ask(question["ask"], torch.from_numpy(pixels).to(device))[0]
     if "ration" in question:
-        part, whole, since = question["ration"]
-        desk.ration(part, whole, Spent(**since))
+        part, whole, since, before = question["ration"]
+        desk.ration(part, whole, Spent(**since), Spent(**before))
     else:
         desk.resume(Spent(**question["resume"]))
     return None

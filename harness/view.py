@@ -104,11 +104,12 @@ class Meter:
             )
         self.spent = replace(self.spent, **{name: so_far + count})
 
-    def ration(self, part: int, whole: int, since: Spent) -> None:
-        """Lets only ``part / whole`` of the budget be spent beyond ``since``, until the next call."""
+    def ration(self, part: int, whole: int, since: Spent, before: Spent) -> None:
+        """Lets ``part / whole`` of what was left after ``before`` be spent beyond ``since``, until the next call."""
         for name in self._most:
             if (total := self._budget.total(name)) is not None:
-                self._most[name] = min(total, getattr(since, name) + total * part // whole)
+                left = total - getattr(before, name)
+                self._most[name] = min(total, getattr(since, name) + left * part // whole)
 
     def resume(self, spent: Spent) -> None:
         """Counts at least so much: what an interrupted run had spent."""
@@ -154,7 +155,7 @@ class Desk(Protocol):
         """What was asked so far."""
         ...
 
-    def ration(self, part: int, whole: int, since: Spent) -> None:
+    def ration(self, part: int, whole: int, since: Spent, before: Spent) -> None:
         """As ``Meter.ration``."""
         ...
 
@@ -233,9 +234,9 @@ class LocalDesk:
         """What was asked so far."""
         return self._meter.spent
 
-    def ration(self, part: int, whole: int, since: Spent) -> None:
+    def ration(self, part: int, whole: int, since: Spent, before: Spent) -> None:
         """As ``Meter.ration``."""
-        self._meter.ration(part, whole, since)
+        self._meter.ration(part, whole, since, before)
 
     def resume(self, spent: Spent) -> None:
         """As ``Meter.resume``."""
@@ -339,15 +340,16 @@ class View:
         """Predicted labels ``(N,)``, without gradient."""
         return _DESKS[self].ask("labels", x)[0]
 
-    def ration(self, part: int, whole: int, since: Spent) -> None:
+    def ration(self, part: int, whole: int, since: Spent, before: Spent = Spent()) -> None:
         """Lets only a share of the budget be spent, until the next call: so that who comes first does not take it all.
 
         Args:
             part: Samples that are attacked now.
             whole: Samples that are attacked in all.
             since: What had been spent when these samples began.
+            before: What had been spent when the first samples began: it is no longer there to be shared.
         """
-        _DESKS[self].ration(part, whole, since)
+        _DESKS[self].ration(part, whole, since, before)
 
     def resume(self, spent: Spent) -> None:
         """Counts what an interrupted run had spent; a count never falls."""

@@ -240,7 +240,7 @@ def test_whatever_is_written_into_the_pipe_gets_no_more(stored):
         for part in ("scores", "logits", "features"):
             with pytest.raises(AccessError, match="declares labels access"):
                 desk.ask(part, x)
-        desk.ration(100, 1, Spent(-50))
+        desk.ration(100, 1, Spent(-50), Spent(-50))
         with pytest.raises(UnveilError, match="the target raised"):
             desk._call({"nonsense": 1})
         desk.ask("labels", x)
@@ -284,10 +284,10 @@ def test_counts_that_are_no_numbers_loosen_nothing(stored):
         desk.ask("labels", torch.rand(2, 3, 16, 16))
         for spent in ({"queries": float("nan")}, {"queries": float("-inf")}, {"queries": -1}):
             desk._call({"resume": spent})
-            desk._call({"ration": [1, 1, spent]})
+            desk._call({"ration": [1, 1, spent, spent]})
             with pytest.raises(BudgetSpentError):
                 desk.ask("labels", torch.rand(1, 3, 16, 16))
-        for nonsense in ({"resume": {"queries": "0"}}, {"ration": [1, 0, {}]}, {"resume": {"most": 9}}, []):
+        for nonsense in ({"resume": {"queries": "0"}}, {"ration": [1, 0, {}, {}]}, {"resume": {"most": 9}}, []):
             with pytest.raises(UnveilError):
                 desk._call(nonsense)
         with pytest.raises(BudgetSpentError):

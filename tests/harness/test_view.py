@@ -219,6 +219,20 @@ def test_a_budget_is_reached_and_never_exceeded(classifier):
     assert view.spent == Spent(10, 4, refused=True)
 
 
+def test_what_is_gone_before_is_not_shared(classifier):
+    """5 of 15 are spent: each of two halves may have 5 of the other 10."""
+    view = View(classifier, Access.LABELS, (3, 8, 8), Budget(queries=5, identities=3))
+    x = torch.rand(6, 3, 8, 8)
+    view.labels(x[:5])
+    before = view.spent
+    for _ in range(2):
+        view.ration(1, 2, view.spent, before)
+        view.labels(x[:5])
+        with pytest.raises(BudgetSpentError):
+            view.labels(x[:1])
+    assert view.spent.queries == 15
+
+
 def test_a_ration_is_a_share_of_the_whole(classifier):
     view = View(classifier, Access.LABELS, (3, 8, 8), Budget(queries=5, identities=3))
     x = torch.rand(6, 3, 8, 8)
