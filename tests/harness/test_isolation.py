@@ -83,8 +83,10 @@ def looked_around(view, x):
     with Tapping() as tapping:
         view.scores(x)
     sys.setprofile(lambda frame, event, arg: found["profile"].extend(within(frame)))
-    view.scores(x)
-    sys.setprofile(None)
+    try:
+        view.scores(x)
+    finally:
+        sys.setprofile(None)
     x = x.clone().requires_grad_(True)
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(found["saved"].append, lambda t: t):
         view.scores(x)
