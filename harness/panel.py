@@ -80,7 +80,7 @@ def _together(judges: Sequence[Verdict]) -> Iterator[Figure]:
     people, votes = judges[0].people, np.stack([v.accepted for v in judges])  # (J, N)
     yes = votes.mean(0)
     pairs = [votes[i] == votes[j] for i, j in combinations(range(len(judges)), 2)]
-    agreed = np.mean(pairs, axis=0)
+    agreed = np.stack(pairs).mean(0)
     yield _share("mean of judges", LEAKS, yes, people)
     yield _share("accepted by every judge", LEAKS, votes.all(0).astype(np.float64), people)
     yield _share("agreement", DESCRIBES, agreed, people)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from unveil.harness.rows import Judge
 from unveil.leaderboard.comparing import ALPHA, Comparison, comparisons, smallest
 from unveil.leaderboard.complaints import Point, broken_rows, copies, copying, left_out, unfit_judges
-from unveil.leaderboard.estimates import Estimate, better, ranks
+from unveil.leaderboard.estimates import Estimate, better
 from unveil.leaderboard.figures import BASELINE, HEADLINE, Matrix, Setup, floor, judge_warnings, matrix
+from unveil.leaderboard.paired import ranks
 from unveil.leaderboard.scale import faults
 from unveil.leaderboard.wording import bare, full, listing, number, plural, span
 from unveil.leaderboard.worth import DEAR, Worth, told_of_utility, told_useless, worths
