@@ -78,11 +78,11 @@ def figures(verdicts: Sequence[Verdict]) -> list[Figure]:
 
 def _together(judges: Sequence[Verdict]) -> Iterator[Figure]:
     people, votes = judges[0].people, np.stack([v.accepted for v in judges])  # (J, N)
-    yes = votes.mean(0)
+    yes = np.asarray(votes.mean(0))
     pairs = [votes[i] == votes[j] for i, j in combinations(range(len(judges)), 2)]
     agreed = np.stack(pairs).mean(0)
     yield _share("mean of judges", LEAKS, yes, people)
-    yield _share("accepted by every judge", LEAKS, votes.all(0).astype(np.float64), people)
+    yield _share("accepted by every judge", LEAKS, np.asarray(votes.all(0), np.float64), people)
     yield _share("agreement", DESCRIBES, agreed, people)
     yield _kappa(agreed, yes, people)
 

@@ -10,6 +10,7 @@ from unveil.harness.intervals import interval, to_figure, wilson
 
 def measurement(**changes):
     plain = {"values": None, "identities": None, "value": None, "standard_error": None, "reason": None, "samples": 0}
+    plain["counted"] = False
     return SimpleNamespace(
         **(
             {"column": "top-1", "unit": "share", "direction": "higher leaks more", "low": 0.0, "high": 1.0}
