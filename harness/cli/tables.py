@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 HIDDEN = frozenset({"top-5", "macro accuracy", "1 - calibration error", "nearest L2"})
 TRUST = ("accepts held-out private", "takes a stranger for a private person")  # of a judge's own figures
 DESCRIBES = "neither better nor worse"  # as harness.types.Direction says, which would import torch
+FIRST = (  # what a narrow terminal keeps longest; whoever is judge, the plan's first one
+    ("attack_accuracy", "top-1"),
+    ("utility", "top-1"),
+    ("panel", "mean of judges"),
+    ("attack_accuracy", "closed-set top-1"),
+    ("panel", "accepted by every judge"),
+)
+WIDE = 23  # of a figure with its interval and the rule beside it
 
 
 def show(results: Results) -> None:
@@ -20,16 +28,37 @@ def show(results: Results) -> None:
     for data in dict.fromkeys(row.data for row in results.rows):
         _judges(results, data)
         rows = [row for row in results.rows if row.data == data]
-        figures = {figure.name: figure for row in rows for figure in row.figures if _ranked(figure)}
+        known = {figure.name: figure for row in rows for figure in row.figures if _ranked(figure)}
+        figures = fitting(known, output().width - _names_wide(rows))
         made = table("", "defense", "attack", *(_heading(figure) for figure in figures.values()))
         for row in rows:
             several = [part for part in (row.model, f"seed {row.seed}") if part not in _common(rows)]
             made.add_row(" ".join([row.defense, *several]), row.attack, *_cells(row, list(figures)))
         output().print(made)
+        if left := len(known) - len(figures):
+            output().print(f"{left} more columns are on the leaderboard and in --json", highlight=False)
         for row in rows:
             if row.error:
                 text = f"{row.defense} x {row.attack}, seed {row.seed}: {row.status}: {row.error}"
                 output().print(text, style="red", markup=False, highlight=False)
+
+
+def fitting(figures: dict[str, Figure], width: int) -> dict[str, Figure]:
+    """As many figures as there is room for, at least two, the most telling ones, in their own order."""
+    judge = next((figure.judge for figure in figures.values() if figure.judge), None)
+    kept = sorted(figures, key=lambda name: _rank(figures[name], judge))[: max(2, width // WIDE)]
+    return {name: figure for name, figure in figures.items() if name in kept}
+
+
+def _rank(figure: Figure, judge: str | None) -> int:
+    if figure.judge not in (None, judge):
+        return len(FIRST) + 1  # other judges' opinions come last: the panel has their mean
+    own = (figure.metric, figure.column)
+    return FIRST.index(own) if own in FIRST else len(FIRST)
+
+
+def _names_wide(rows: list[Row]) -> int:
+    return sum(max((len(getattr(row, name)) for row in rows), default=0) + 3 for name in ("defense", "attack"))
 
 
 def _ranked(figure: Figure) -> bool:
