@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unveil.leaderboard.estimates import Estimate
-from unveil.leaderboard.figures import Cell, Column, Setup, cell, role
+from unveil.leaderboard.figures import Cell, Column, Setup, lines
 from unveil.leaderboard.wording import full, number
 
 # The words of the stage that compares judges, repeated because importing them would import torch.
@@ -80,14 +80,14 @@ class Panel:
 def panel(setup: Setup) -> Panel | None:
     """What the judges said of the same pictures; None if they were not compared or nothing was scored."""
     columns = {c.column: c for c in setup.columns if c.metric == METRIC and c.judge is None}
-    lines = tuple(_lines(setup, columns))
-    if not any(c.estimate for line in lines for c in line.cells.values()):
+    found = tuple(_lines(setup, columns))
+    if not any(c.estimate for line in found for c in line.cells.values()):
         return None
     names: dict[str, list[str]] = {}
     for pair in filter(None, map(_pair, columns)):
         names.setdefault(pair[0], []).append(pair[1])
-    closed = tuple(ClosedSet(judge, tuple(who), _summary(judge, who, lines)) for judge, who in names.items())
-    return Panel(columns, lines, closed)
+    closed = tuple(ClosedSet(judge, tuple(who), _summary(judge, who, found)) for judge, who in names.items())
+    return Panel(columns, found, closed)
 
 
 def plain(verdict: str) -> str:
@@ -110,13 +110,8 @@ def _pair(column: str) -> tuple[str, str] | None:
 
 
 def _lines(setup: Setup, columns: Mapping[str, Column]) -> Iterable[Line]:
-    roles = {row.attack: role(row) for row in setup.rows}
-    for attacks in (setup.attacks, setup.controls):
-        for defense in setup.defenses:
-            for attack in attacks:
-                cells = {name: _short(cell(setup.rows, c, defense, attack), c) for name, c in columns.items()}
-                if any(c.state != "absent" for c in cells.values()):
-                    yield Line(defense, attack, roles[attack], cells)
+    for defense, attack, what, cells in lines(setup, columns):
+        yield Line(defense, attack, what, {name: _short(found, columns[name]) for name, found in cells.items()})
 
 
 def _short(found: Cell, column: Column) -> Cell:

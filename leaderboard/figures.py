@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -348,3 +348,14 @@ def _state(found: Estimate | None, broken: Sequence[Row], figures: Sequence[Figu
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
+
+
+def lines(setup: Setup, columns: Mapping[str, Column]) -> Iterator[tuple[str, str, str, dict[str, Cell]]]:
+    """Defense, attack, what that is a control for, and cells by name; controls last, and none that has no cell."""
+    roles = {row.attack: role(row) for row in setup.rows}
+    for attacks in (setup.attacks, setup.controls):
+        for defense in setup.defenses:
+            for attack in attacks:
+                cells = {name: cell(setup.rows, column, defense, attack) for name, column in columns.items()}
+                if any(c.state != "absent" for c in cells.values()):
+                    yield defense, attack, roles[attack], cells

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from unveil.harness.rows import Figure, Row
 from unveil.leaderboard.estimates import DESCRIBES, estimate, scored
-from unveil.leaderboard.figures import Cell, Column, Setup, cell, role
+from unveil.leaderboard.figures import Cell, Column, Setup, lines
 
 # The words of unveil.metrics.verification, repeated because importing them would import torch.
 VERIFIED, GENUINE, OTHERS, THRESHOLD = (
@@ -115,8 +115,8 @@ def _system(setup: Setup, columns: Sequence[Column]) -> System:
     points = tuple(_point(rate, own) for rate in verified)
     drawn = {far: c for name, c in own.items() if (far := share_of(name.removeprefix(GENUINE))) and c.estimate}
     name = columns[0].metric + (f" by {columns[0].judge}" if columns[0].judge else "")
-    area, lines = own.get(AREA, Cell("absent")), tuple(_lines(setup, verified))
-    return System(name, points, tuple((far, drawn[far]) for far in sorted(drawn)), area, lines)
+    area, found = own.get(AREA, Cell("absent")), tuple(Line(*line) for line in lines(setup, verified))
+    return System(name, points, tuple((far, drawn[far]) for far in sorted(drawn)), area, found)
 
 
 def _rate(column: Column, start: str) -> str:
@@ -137,13 +137,3 @@ def _own(rows: Iterable[Row], column: Column) -> Cell:
     if good:
         return Cell("scored", estimate(good[0]), seeds=1)
     return Cell("unscored", reasons=tuple(dict.fromkeys(f.reason or "the value is not a number" for f in found)))
-
-
-def _lines(setup: Setup, verified: Mapping[str, Column]) -> Iterable[Line]:
-    roles = {row.attack: role(row) for row in setup.rows}
-    for attacks in (setup.attacks, setup.controls):
-        for defense in setup.defenses:
-            for attack in attacks:
-                cells = {rate: cell(setup.rows, column, defense, attack) for rate, column in verified.items()}
-                if any(c.state != "absent" for c in cells.values()):
-                    yield Line(defense, attack, roles[attack], cells)
