@@ -4,7 +4,29 @@ from torch import nn
 
 from unveil.harness.classifier import Classifier
 from unveil.harness.run import Run
+from unveil.harness.spec import Spec
 from unveil.harness.types import Data, Evidence, Images
+
+TOY = '''
+from dataclasses import dataclass
+from torch import nn
+from unveil.harness.classifier import Classifier
+
+class Reads(nn.Module):
+    def forward(self, x):
+        return {reads}
+
+@dataclass(frozen=True)
+class Toy:
+    """Reads."""
+    trained: bool = True
+
+    def content(self):
+        return {{"trained": "by hand"}} if self.trained else {{}}
+
+    def build(self, classes, shape, run):
+        return Classifier({{"read": Reads()}}, nn.Identity(), classes=classes, mean=(0.0,) * 3, std=(1.0,) * 3)
+'''
 
 
 class Answers(nn.Module):
@@ -45,3 +67,10 @@ def reader():
 @pytest.fixture
 def pictures():
     return _pictures
+
+
+@pytest.fixture
+def toy(request, tmp_path):
+    """A model plugin in a file, whose embedding is what the test module's ``READS`` takes from the pixels ``x``."""
+    (tmp_path / "toy.py").write_text(TOY.format(reads=request.module.READS))
+    return Spec(f"{tmp_path / 'toy.py'}:Toy")

@@ -18,37 +18,12 @@ from unveil.harness.types import Direction, Images
 from unveil.metrics import delta_face
 from unveil.metrics.delta_face import DeltaFace
 
-TOY = '''
-from dataclasses import dataclass
-from torch import nn
-from unveil.harness.classifier import Classifier
-
-class Reads(nn.Module):
-    def forward(self, x):
-        return x.mean((1, 2)) - 0.5
-
-@dataclass(frozen=True)
-class Toy:
-    """Reads."""
-    trained: bool = True
-
-    def content(self):
-        return {"trained": "by hand"} if self.trained else {}
-
-    def build(self, classes, shape, run):
-        return Classifier({"read": Reads()}, nn.Identity(), classes=classes, mean=(0.0,) * 3, std=(1.0,) * 3)
-'''
+READS = "x.mean((1, 2)) - 0.5"  # the toy embedder's features of pixels
 
 
 @pytest.fixture(autouse=True)
 def forget(monkeypatch):
     monkeypatch.setattr(delta_face, "_private", {})
-
-
-@pytest.fixture
-def toy(tmp_path):
-    (tmp_path / "toy.py").write_text(TOY)
-    return Spec(f"{tmp_path / 'toy.py'}:Toy")
 
 
 @pytest.fixture

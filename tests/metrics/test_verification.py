@@ -18,37 +18,12 @@ from unveil.harness.types import Data, Direction, Evidence, Images
 from unveil.metrics import verification
 from unveil.metrics.verification import Verification
 
-TOY = '''
-from dataclasses import dataclass
-from torch import nn
-from unveil.harness.classifier import Classifier
-
-class Reads(nn.Module):
-    def forward(self, x):
-        return x[:, 0, 0, :] - 0.5
-
-@dataclass(frozen=True)
-class Toy:
-    """Reads."""
-    trained: bool = True
-
-    def content(self):
-        return {"trained": "by hand"} if self.trained else {}
-
-    def build(self, classes, shape, run):
-        return Classifier({"read": Reads()}, nn.Identity(), classes=classes, mean=(0.0,) * 3, std=(1.0,) * 3)
-'''
+READS = "x[:, 0, 0, :] - 0.5"  # the toy embedder's features of pixels
 
 
 @pytest.fixture(autouse=True)
 def forget(monkeypatch):
     monkeypatch.setattr(verification, "_calibrated", {})
-
-
-@pytest.fixture
-def toy(tmp_path):
-    (tmp_path / "toy.py").write_text(TOY)
-    return Spec(f"{tmp_path / 'toy.py'}:Toy")
 
 
 def shown(vectors, labels):
@@ -235,7 +210,9 @@ def test_a_file_is_the_question_wherever_it_lies(tmp_path):
 
 
 def test_it_conforms_when_it_scores(toy, tmp_path):
-    source = TOY.replace("x[:, 0, 0, :] - 0.5", "x.mean((2, 3)).repeat(1, 3)[:, :8] - 0.5")
+    source = (
+        (tmp_path / "toy.py").read_text().replace("x[:, 0, 0, :] - 0.5", "x.mean((2, 3)).repeat(1, 3)[:, :8] - 0.5")
+    )
     (tmp_path / "tones.py").write_text(source)
     settings = {"embedder": {"use": f"{tmp_path / 'tones.py'}:Toy"}, "rates": [0.1]}
     report = check("verification", "metrics", settings, tmp_path)
