@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any, ClassVar, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from dataclasses import fields, is_dataclass
+from typing import ClassVar, Self
 
 from torch import Tensor
 
-from unveil.harness.types import Budget, Run
+from unveil.attacks.search import prior_of
+from unveil.harness.types import Access, Budget, Generator, Images, Ingredients, Run, Spec, View
 
 
-class Staged(Protocol):
-    """An attack that knows what its stages ask for together: a dataclass of settings."""
+class Staged(ABC):
+    """What PPA and MIRROR share: stages over one prior, which know what they ask for together.
 
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    def within(self: S, budget: Budget, identities: int) -> S:
-        """The same attack, cut where the budget does not reach."""
-        ...
-
-
-S = TypeVar("S", bound=Staged)
-
-
-def kept_to(budget: Budget, attack: S, labels: Tensor, run: Run) -> S:
-    """The attack, cut to the budget; what was cut is noted.
-
-    Args:
-        budget: The limits.
-        attack: As it was set.
-        labels: Who is attacked ``(K,)``.
-        run: Where the note goes.
+    A dataclass of settings.
     """
-    fits = attack.within(budget, len(labels))
-    cut = [f.name for f in fields(fits) if getattr(fits, f.name) != getattr(attack, f.name)]
-    if cut:
-        run.note("kept to its budget with " + ", ".join(f"{name} = {getattr(fits, name)}" for name in cut))
-    return fits
+
+    prior: Spec
+
+    access: ClassVar[Access] = Access.WHITE_BOX
+
+    def needs(self) -> Spec:
+        """The prior it searches."""
+        return self.prior
+
+    def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
+        """Gives so many pictures of each label as its settings say; see `harness.types.Attack.reconstruct`."""
+        prior, attack = prior_of(ingredients, run), self.within(view.budget, len(labels))
+        cut = changed(self, attack)
+        if cut:
+            run.note("kept to its budget with " + ", ".join(cut))
+        return attack.attack(view, prior, labels, run)
+
+    @abstractmethod
+    def within(self, budget: Budget, identities: int) -> Self:
+        """The same attack, cut where the budget does not reach."""
+
+    @abstractmethod
+    def attack(self, view: View, prior: Generator, labels: Tensor, run: Run) -> Images:
+        """Goes through its stages, whatever that costs."""
+
+
+def changed(before: Staged, after: Staged) -> list[str]:
+    """Settings that differ, as ``name = value`` of the second."""
+    assert is_dataclass(after)
+    pairs = [(f.name, getattr(before, f.name), getattr(after, f.name)) for f in fields(after)]
+    return [f"{name} = {new}" for name, old, new in pairs if new != old]
 
 
 def share(budget: Budget, queries: int) -> float:

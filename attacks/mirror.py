@@ -5,25 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks import afford
+from unveil.attacks.afford import Staged
 from unveil.attacks.pspace import Box, presampled
-from unveil.attacks.search import Descent, Key, State, draw, labels_of, prior_of, search
+from unveil.attacks.search import Descent, Key, State, draw, labels_of, search
 from unveil.attacks.selection import best
 from unveil.attacks.wspace import WSpace, scored
 from unveil.harness.errors import PluginError
-from unveil.harness.types import Access, Budget, Generator, Images, Ingredients, Run, Spec, View
+from unveil.harness.types import Access, Budget, Generator, Images, Run, Spec, View
 
 FLOOR = 1e-30  # scores count as no less, so that their logarithm is finite
 
 
 @dataclass(frozen=True)
-class Mirror:
+class Mirror(Staged):
     """MIRROR, black box: breeds populations of a prior's styles by the target's scores, within a budget of queries.
 
     ``samples`` populations of each identity evolve apart, and the best individual of each is returned, so that samples
@@ -75,16 +76,7 @@ class Mirror:
                 "raise presamples, or lower the others",
             )
 
-    def needs(self) -> Spec:
-        """The prior it searches."""
-        return self.prior
-
-    def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
-        """Gives ``samples`` pictures of each label; see `harness.types.Attack.reconstruct`."""
-        prior, attack = prior_of(ingredients, run), afford.kept_to(view.budget, self, labels, run)
-        return attack.attack(view, WSpace(prior, view.shape), prior, labels, run)
-
-    def within(self, budget: Budget, identities: int) -> Mirror:
+    def within(self, budget: Budget, identities: int) -> Self:
         """The same with presamples and queries cut by one factor, where the budget does not reach."""
         children = self.population - self.survivors
         queries = min(self.queries, self.samples * self.generations * children)
@@ -99,8 +91,9 @@ class Mirror:
         """Individuals of a population that live on."""
         return min(max(1, round(self.elite * self.population)), self.population - 1)
 
-    def attack(self, view: View, space: WSpace, prior: Generator, labels: Tensor, run: Run) -> Images:
+    def attack(self, view: View, prior: Generator, labels: Tensor, run: Run) -> Images:
         """Scores and breeds, whatever that costs."""
+        space = WSpace(prior, view.shape)
         p, box = presampled(space, prior, run, self.presamples, self.psi, self.radius)
         score = scored(view, run, "mirror presamples", space, space.from_p(p), labels, self.batch, mirror=False)
         founders = {y: (column, self.founders(column)) for y, column in zip(labels.tolist(), score.T, strict=True)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 import torch
 from pydantic import Field
@@ -13,20 +13,21 @@ from torch import Tensor
 
 from unveil.attacks import afford
 from unveil.attacks.adam import adam
+from unveil.attacks.afford import Staged
 from unveil.attacks.losses import cross_entropy
 from unveil.attacks.numbers import uniform
 from unveil.attacks.pspace import Box, presampled
-from unveil.attacks.search import Descent, Key, State, draw, labels_of, prior_of, search
+from unveil.attacks.search import Descent, Key, State, draw, labels_of, search
 from unveil.attacks.selection import best, best_of_each, robustness
 from unveil.attacks.wspace import WSpace, scored
 from unveil.harness.errors import PluginError
-from unveil.harness.types import Access, Budget, Generator, Images, Ingredients, Run, Spec, View
+from unveil.harness.types import Budget, Generator, Images, Run, Spec, View
 
 WEIGHT = 10.0  # of the cross-entropy, as published; the only term, so that Adam hardly notices
 
 
 @dataclass(frozen=True)
-class MirrorWhiteBox:
+class MirrorWhiteBox(Staged):
     """MIRROR, white box: descends the styles a target is most confident on, clipped to where styles usually are.
 
     Each restart keeps the style of its lowest loss. Of these, the ``samples`` are returned that the target labels
@@ -61,7 +62,6 @@ class MirrorWhiteBox:
     batch: Annotated[int, Field(ge=1)] = 200
 
     paper: ClassVar[str] = "An et al., MIRROR: Model Inversion for Deep Learning Network with High Fidelity, NDSS 2022"
-    access: ClassVar[Access] = Access.WHITE_BOX
 
     def __post_init__(self) -> None:
         if not self.samples <= self.restarts <= self.presamples:
@@ -72,16 +72,7 @@ class MirrorWhiteBox:
                 "raise presamples, or lower the others",
             )
 
-    def needs(self) -> Spec:
-        """The prior it searches."""
-        return self.prior
-
-    def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
-        """Gives ``samples`` pictures of each label, the most robust first; see `harness.types.Attack.reconstruct`."""
-        prior, attack = prior_of(ingredients, run), afford.kept_to(view.budget, self, labels, run)
-        return attack.attack(view, WSpace(prior, view.shape), prior, labels, run)
-
-    def within(self, budget: Budget, identities: int) -> MirrorWhiteBox:
+    def within(self, budget: Budget, identities: int) -> Self:
         """The same with presamples, steps and views cut by one factor, where the budget does not reach."""
         views = self.views if self.samples < self.restarts else 0
         share = afford.share(budget, self.presamples + identities * self.restarts * (self.steps + views))
@@ -92,8 +83,9 @@ class MirrorWhiteBox:
             views=max(1, int(self.views * share)),
         )
 
-    def attack(self, view: View, space: WSpace, prior: Generator, labels: Tensor, run: Run) -> Images:
-        """Scores, descends and selects, whatever that costs."""
+    def attack(self, view: View, prior: Generator, labels: Tensor, run: Run) -> Images:
+        """Scores, descends and selects the most robust, which come first."""
+        space = WSpace(prior, view.shape)
         p, box = presampled(space, prior, run, self.presamples, self.psi, self.radius)
         score = scored(view, run, "mirror presamples", space, space.from_p(p), labels, self.batch, mirror=False)
         chosen = best(score.T, self.restarts).tolist()

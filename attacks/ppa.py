@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 import torch
 from pydantic import Field
@@ -12,20 +12,21 @@ from torch import Tensor
 
 from unveil.attacks import afford
 from unveil.attacks.adam import adam
+from unveil.attacks.afford import Staged
 from unveil.attacks.crops import NUMBERS, RandomCrop
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.attacks.numbers import uniform
-from unveil.attacks.search import Descent, Key, State, draw, labels_of, prior_of, search
+from unveil.attacks.search import Descent, Key, State, draw, labels_of, search
 from unveil.attacks.selection import best, best_of_each, robustness
 from unveil.attacks.wspace import WSpace, first_styles, scored
 from unveil.harness.errors import PluginError
-from unveil.harness.types import Access, Budget, Generator, Images, Ingredients, Run, Spec, View
+from unveil.harness.types import Budget, Generator, Images, Run, Spec, View
 
 BETAS = (0.1, 0.1)
 
 
 @dataclass(frozen=True)
-class PPA:
+class PPA(Staged):
     """PPA: descends the most promising styles of a public prior, keeps what the target knows from every side.
 
     A pool of styles, the same for every class and every target, is scored; the best of each class are descended; those
@@ -72,7 +73,6 @@ class PPA:
     batch: Annotated[int, Field(ge=1)] = 200
 
     paper: ClassVar[str] = "Struppek et al., Plug & Play Attacks, ICML 2022"
-    access: ClassVar[Access] = Access.WHITE_BOX
 
     def __post_init__(self) -> None:
         if not self.keep <= self.candidates <= self.pool:
@@ -82,16 +82,7 @@ class PPA:
                 "raise pool, or lower the others",
             )
 
-    def needs(self) -> Spec:
-        """The prior it searches."""
-        return self.prior
-
-    def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
-        """Gives ``keep`` pictures of each label, the most robust first; see `harness.types.Attack.reconstruct`."""
-        prior, attack = prior_of(ingredients, run), afford.kept_to(view.budget, self, labels, run)
-        return attack.attack(view, WSpace(prior, view.shape, self.crop), prior, labels, run)
-
-    def within(self, budget: Budget, identities: int) -> PPA:
+    def within(self, budget: Budget, identities: int) -> Self:
         """The same with pool, steps and views cut by one factor, where the budget does not reach."""
         views = self.views if self.keep < self.candidates else 0
         share = afford.share(budget, 2 * self.pool + identities * self.candidates * (self.steps + views))
@@ -102,8 +93,9 @@ class PPA:
             views=max(1, int(self.views * share)),
         )
 
-    def attack(self, view: View, space: WSpace, prior: Generator, labels: Tensor, run: Run) -> Images:
-        """Scores, descends and selects, whatever that costs."""
+    def attack(self, view: View, prior: Generator, labels: Tensor, run: Run) -> Images:
+        """Scores, descends and selects the most robust, which come first."""
+        space = WSpace(prior, view.shape, self.crop)
         pool = first_styles(space, prior, run, self.pool, self.psi, self.cutoff, single=False)
         score = scored(view, run, "ppa pool", space, pool, labels, self.batch, mirror=True)
         chosen = best(score.T, self.candidates)
