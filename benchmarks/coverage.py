@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit, stdtrit
 
 from unveil.harness.intervals import interval
-from unveil.leaderboard.estimates import LEAKS, Estimate, difference, over_people, pool
+from unveil.harness.rows import Figure, Row
+from unveil.leaderboard.estimates import LEAKS, USEFUL, Estimate, difference, over_people, pool
+from unveil.leaderboard.figures import Column
 from unveil.leaderboard.paired import clear, detectable, holm, p_value, ranks
+from unveil.leaderboard.resampling import Drawn
+from unveil.leaderboard.tradeoff import tradeoff
 
 Array = NDArray[np.float64]
 SHARES = (0.02, 0.05, 0.1, 0.3, 0.5, 0.8, 0.98)
@@ -81,6 +85,49 @@ def seed_coverage(rng: np.random.Generator, n: int, seeds: int, between: float, 
     truth = float(expit(many[0] + between * many[1] + 0.5 * many[2]).mean())
     found = [trained(hits(rng, rng.standard_normal(n), 0.0, seeds, between)) for _ in range(times)]
     return float(np.mean([e.ends[0] <= truth <= e.ends[1] for e in found]))
+
+
+def way_coverage(rng: np.random.Generator, n: int, seeds: int, between: float, times: int) -> float:
+    """Coverage of (attack - floor) / (ceiling - floor), all three of the same people and trainings."""
+    shifts = (0.0, -4.0, 3.0)  # attack, luck, real pictures
+    many = rng.standard_normal((3, 400_000))
+    x, low, high = (float(expit(many[0] + s + between * many[1] + 0.5 * many[2]).mean()) for s in shifts)
+    truth, held = (x - low) / (high - low), 0
+    for _ in range(times):
+        ease = rng.standard_normal(n)
+        drawn = Drawn([trained(hits(rng, ease, s, seeds, between)) for s in shifts])
+        a, b, c = drawn.means
+        ends = drawn.interval((a - b) / (c - b), (-np.inf, np.inf)).ends
+        held += ends[0] <= truth <= ends[1]
+    return held / times
+
+
+def false_gaps(rng: np.random.Generator, n: int, seeds: int, between: float, times: int) -> float:
+    """Part of the repetitions in which two families of one true curve are told apart at 2 points of utility."""
+    spots = {"none": (0.92, 0.0), "a": (0.87, -0.6), "b": (0.87, -0.6)}
+    leak = Column("attack_accuracy", "top-1", "judge", "share", LEAKS, (0, 1))
+    known = Column("utility", "top-1", None, "share", USEFUL, (0, 1))
+    wrong = scored = 0
+    for _ in range(times):
+        ease, rows = rng.standard_normal(n), []
+        for name, (useful, shift) in spots.items():
+            both = (hits(rng, 0 * ease + logit(useful), 0, seeds, between, 10), hits(rng, ease, shift, seeds, between))
+            for seed, values in enumerate(zip(*both, strict=True)):
+                figures = tuple(_figure(c, v) for c, v in zip((known, leak), values, strict=True))
+                row = Row(data="d", model="m", defense=name, attack="gmi", seed=seed, status="done", figures=figures)
+                rows.append(row)
+        gap = tradeoff(rows, "gmi", leak, known).gaps["a", "b", 0.02]
+        scored += gap.estimate is not None
+        wrong += gap.decided
+    return wrong / max(scored, 1)
+
+
+def _figure(column: Column, people: Array) -> Figure:
+    c, known = column, {str(i): float(v) for i, v in enumerate(people)}
+    return Figure(
+        metric=c.metric, column=c.column, judge=c.judge, unit=c.unit, direction=c.direction, range=c.limits,
+        value=float(people.mean()), per_identity=known,
+    )  # fmt: skip
 
 
 def false_claims(
@@ -154,6 +201,14 @@ def _seeds(rng: np.random.Generator, times: int) -> None:
             _told(f"false claim, {where}", false_claims(rng, 40, seeds, between, times))
 
 
+def _scaled(rng: np.random.Generator, times: int) -> None:
+    for seeds in (1, 2, 3):
+        for between in (0.0, 0.2, 0.5):
+            where = f"{seeds} seeds, between {between}"
+            _told(f"share of the way, coverage, {where}", way_coverage(rng, 40, seeds, between, times))
+            _told(f"false claim at equal utility, {where}", false_gaps(rng, 60, seeds, between, times // 2))
+
+
 def _families(rng: np.random.Generator, times: int) -> None:
     for share in (0.1, 0.5):
         _told(f"false claim, any of four, share {share}", false_claims(rng, 40, 1, 0.0, times, share, 4))
@@ -175,7 +230,7 @@ def _errors(rng: np.random.Generator, times: int) -> None:
 def main(times: int) -> None:
     """Prints everything, in percent."""
     rng = np.random.default_rng(1)
-    for part in (_seeds, _families, _errors, _means, _shares):
+    for part in (_seeds, _scaled, _families, _errors, _means, _shares):
         part(rng, times)
 
 

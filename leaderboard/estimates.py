@@ -148,7 +148,12 @@ def _shared_people(parts: Sequence[Estimate]) -> dict[str, float]:
 
 
 def _seeds(parts: Sequence[Estimate], people: Mapping[str, float]) -> dict[int, dict[str, float]]:
-    """Each seed's mean per person: of parts that are seeds of one thing, or over parts that share their seeds."""
+    """Each seed's mean per person: of parts that are seeds of one thing, or over parts that share their seeds.
+
+    Empty where the parts know different people.
+    """
+    if not people:
+        return {}
     known = [set(p.by_seed) for p in parts]
     together = set().union(*known)
     if sum(map(len, known)) > len(together):

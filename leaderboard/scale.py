@@ -1,8 +1,8 @@
 """Shares of success on the scale that the controls make: above the floor, and how much of the way to the ceiling.
 
 The floor is what luck scores on the same defense by the same judge, the ceiling what held-out private pictures score.
-Intervals are bootstraps over people; a draw takes the same people for the attack, its floor and its ceiling, after each
-person's values were averaged over seeds. Where fewer than ten people differ a bootstrap hardly sees any spread: there
+Intervals are bootstraps over people, widened for seeds (`unveil.leaderboard.resampling`); a draw takes the same people
+for the attack, its floor and its ceiling. Where fewer than ten people differ a bootstrap hardly sees any spread: there
 the interval is no narrower than Newcombe's for a difference (Statistics in Medicine 17, 1998, method 10), from the two
 intervals that the shares have by themselves.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unveil.harness.intervals import FEW, draws, expanded
+from unveil.harness.intervals import FEW
 from unveil.harness.rows import Judge
 from unveil.leaderboard.estimates import LEAKS, Estimate, better, estimate, scored
 from unveil.leaderboard.figures import (
@@ -32,11 +32,12 @@ from unveil.leaderboard.figures import (
     is_ceiling,
     matrix,
 )
-from unveil.leaderboard.polyline import Numbers
-from unveil.leaderboard.tradeoff import DRAWS, REACHED, Answer, averaged, over_draws
+from unveil.leaderboard.resampling import REACHED, Drawn
+from unveil.leaderboard.tradeoff import Answer, averaged
 from unveil.leaderboard.wording import full, listing, number
 
 GULLIBILITY = "gullibility"
+ANY = (-math.inf, math.inf)
 GULLIBLE = 0.5  # a judge that accepts more than this part of what it accepts of the attacks is easily fooled
 WHAT = {"pixel_adversarial": "adversarial pixels", "public_lookalikes": "public look-alikes"}
 
@@ -136,8 +137,7 @@ def faults(setup: Setup, judges: Sequence[Judge]) -> tuple[Fault, ...]:
 def _lines(setup: Setup, m: Matrix, judges: Sequence[Judge]) -> tuple[Scaled, ...]:
     ends = {d: _ends(setup, m, d, judges) for d in setup.defenses}
     cells = {(d, a): e for d in setup.defenses for a in setup.attacks if (e := _estimate(setup, m, d, a))}
-    drawn = _Drawn([*cells.values(), *(a.estimate for e in ends.values() for a in (e.floor, e.ceiling) if a.estimate)])
-    return tuple(Scaled(d, a, raw, *drawn.placed(raw, ends[d]), ends[d]) for (d, a), raw in cells.items())
+    return tuple(Scaled(d, a, raw, *_placed(raw, ends[d]), ends[d]) for (d, a), raw in cells.items())
 
 
 def _ends(setup: Setup, m: Matrix, defense: str, judges: Sequence[Judge]) -> Ends:
@@ -171,60 +171,40 @@ def _estimate(setup: Setup, m: Matrix, defense: str, attack: str) -> Estimate | 
     if found is None or found.per_identity:
         return found
     rows = [r for r in setup.rows if (r.defense, r.attack, r.status) == (defense, attack, "done")]
-    figures = [f for r in rows for f in r.figures if f.name == m.column.name and scored(f)]
-    return averaged([estimate(f) for f in figures], m.column)
+    figures = [(r.seed, f) for r in rows for f in r.figures if f.name == m.column.name and scored(f)]
+    return averaged([estimate(f, seed) for seed, f in figures], m.column)
 
 
-class _Drawn:
-    """The same people drawn for everything in a column."""
+def _placed(raw: Estimate, ends: Ends) -> tuple[Answer, Answer]:
+    """Above the floor, and share of the way to the ceiling."""
+    low, high = ends.floor.estimate, ends.ceiling.estimate
+    if low is None:
+        return ends.floor, ends.floor
+    drawn = Drawn([raw, low])
+    x, floor = drawn.means
+    above = _above(raw, low, drawn.interval(x - floor, ANY))
+    if high is None:
+        return Answer(above), ends.ceiling
+    if high.value <= low.value:
+        told = f"the ceiling ({number(high.value, 'share')}) is not above the floor ({number(low.value, 'share')})"
+        return Answer(above), Answer(reason=told)
+    return Answer(above), _way(raw, low, high, above)
 
-    def __init__(self, parts: Sequence[Estimate]) -> None:
-        self.names = list(dict.fromkeys(name for part in parts for name in part.per_identity))
-        self.weights = draws(len(self.names), DRAWS) if len(self.names) > 1 else np.empty((0, len(self.names)))
 
-    def placed(self, raw: Estimate, ends: Ends) -> tuple[Answer, Answer]:
-        """Above the floor, and share of the way to the ceiling."""
-        low, high = ends.floor.estimate, ends.ceiling.estimate
-        if low is None:
-            return ends.floor, ends.floor
-        x, floor = self.means(raw, low)
-        above = _above(raw, low, self.interval(x - floor, raw, low))
-        if high is None:
-            return Answer(above), ends.ceiling
-        if high.value <= low.value:
-            told = f"the ceiling ({number(high.value, 'share')}) is not above the floor ({number(low.value, 'share')})"
-            return Answer(above), Answer(reason=told)
-        return Answer(above), self.way(raw, low, high, above)
-
-    def means(self, *parts: Estimate) -> list[Numbers]:
-        """``(1 + draws,)`` each, first as measured; no draws where somebody's people are not known."""
-        weights = self.weights if all(len(p.per_identity) > 1 for p in parts) else self.weights[:0]
-        return [over_draws(p, self.names, weights) for p in parts]
-
-    def interval(self, values: Numbers, *parts: Estimate) -> Estimate:
-        """First of ``(1 + draws,)`` values with the quantiles of the others."""
-        value, drawn = float(values[0]), values[1:][np.isfinite(values[1:])]
-        if not len(drawn):
-            return Estimate(value)
-        people = min(len(p.per_identity) for p in parts)
-        tail = expanded(people)
-        low, high = (float(end) for end in np.quantile(drawn, (tail, 1 - tail)))
-        return Estimate(value, min(low, value), max(high, value), identities=people)
-
-    def way(self, raw: Estimate, floor: Estimate, ceiling: Estimate, above: Estimate) -> Answer:
-        """(raw - floor) / (ceiling - floor); without a number where the ends cannot be told apart."""
-        x, low, high = self.means(raw, floor, ceiling)
-        whole = high - low
-        parts = np.divide(x - low, whole, out=np.full(len(whole), np.nan), where=whole > 0)
-        good = float(np.isfinite(parts).mean())
-        if good < REACHED:
-            told = f"the ceiling is too near the floor: above it in only {math.floor(100 * good)} % of the resamples"
-            return Answer(reason=told)
-        found = self.interval(parts, raw, floor, ceiling)
-        if None in (found.low, found.high, above.low, above.high):
-            return Answer(found)
-        ends = [end / float(whole[0]) for end in above.ends]
-        return Answer(replace(found, low=min(found.ends[0], ends[0]), high=max(found.ends[1], ends[1])))
+def _way(raw: Estimate, floor: Estimate, ceiling: Estimate, above: Estimate) -> Answer:
+    """(raw - floor) / (ceiling - floor); without a number where the ends cannot be told apart."""
+    drawn = Drawn([raw, floor, ceiling])
+    x, low, high = drawn.means
+    whole = high - low
+    parts = np.divide(x - low, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    if (good := drawn.reached(parts)) < REACHED:
+        told = f"the ceiling is too near the floor: above it in only {math.floor(100 * good)} % of the resamples"
+        return Answer(reason=told)
+    found = drawn.interval(parts, ANY)
+    if None in (found.low, found.high, above.low, above.high):
+        return Answer(found)
+    ends = [end / float(whole[0]) for end in above.ends]
+    return Answer(replace(found, low=min(found.ends[0], ends[0]), high=max(found.ends[1], ends[1])))
 
 
 def _above(raw: Estimate, floor: Estimate, found: Estimate) -> Estimate:

@@ -51,6 +51,10 @@ class Crossed:
         a, b = float(stdtrit(self.n - 1, 1 - tail)), float(stdtrit(self.s - 1, 1 - tail))
         return math.sqrt(self.people * a**2 + (self.most if cautious else self.seeds) * b**2)
 
+    def half_of_seeds(self, tail: float) -> float:
+        """The part of ``half`` that seeds alone give; 0 where no more is seen of them than chance would give."""
+        return math.sqrt(self.seeds) * float(stdtrit(self.s - 1, 1 - tail))
+
     def stretch(self, confidence: float = 0.95) -> float:
         """How many times wider than over people alone; infinite where people do not differ and seeds do."""
         alone = float(stdtrit(self.n - 1, (1 + confidence) / 2)) ** 2 * self.people

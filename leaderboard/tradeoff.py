@@ -5,10 +5,9 @@ utility, and through the undefended target, which is strength zero of every fami
 are joined by straight lines, whatever the order of the strengths; points of equal utility become one, at the mean of
 their leakage. A curve says nothing beyond its ends.
 
-Intervals are bootstraps over people. A draw takes the same people for all defenses, for utility and for leakage, after
-each person's values were averaged over seeds; so what all have in common cancels in a difference. Both coordinates of
-every point move in a draw, and everything is computed anew from them: order, interpolation, range. The quantiles are
-moved outwards as in `unveil.harness.intervals`.
+Intervals are bootstraps over people, widened for seeds (`unveil.leaderboard.resampling`). A draw takes the same people
+for all defenses, for utility and for leakage; so what all have in common cancels in a difference. Both coordinates of
+every point move in a draw, and everything is computed anew from them: order, interpolation, range.
 """
 
 from __future__ import annotations
@@ -21,18 +20,16 @@ from statistics import fmean
 
 import numpy as np
 
-from unveil.harness.intervals import draws, expanded
 from unveil.harness.rows import Row
 from unveil.leaderboard import polyline
 from unveil.leaderboard.estimates import LEAKS, Estimate, estimate, over_people, pool, scored
 from unveil.leaderboard.figures import BASELINE, Column, Setup
 from unveil.leaderboard.polyline import SAME, Numbers
+from unveil.leaderboard.resampling import DRAWS, REACHED, Drawn
 from unveil.leaderboard.wording import bare, number
 
 COSTS = (0.01, 0.02, 0.05)  # utility below the undefended target's at which families are compared
 AREA = 0.0  # stands for the area beside the costs
-DRAWS = 2000
-REACHED = 0.95  # share of draws that must give a number
 
 
 @dataclass(frozen=True)
@@ -159,7 +156,7 @@ def tradeoff(rows: Iterable[Row], attack: str, leak: Column, utility: Column, re
     none, families = _points([r for r in rows if r.attack == attack], leak, utility)
     if none is None:
         return Tradeoff(attack, leak, utility, None, families, {}, {}, {}, None, {}, 0)
-    drawn = _Drawn([none, *(p for f in families for p in f.points)], resamples)
+    drawn = _Points([none, *(p for f in families for p in f.points)], resamples)
     curves = {f.name: _Curve(f, none, drawn) for f in families}
     base = drawn.leak[none.defense]
     values = {(f.name, c): curves[f.name].at(c) for f in families for c in COSTS}
@@ -196,19 +193,19 @@ def _points(rows: Sequence[Row], leak: Column, utility: Column) -> tuple[Strengt
 def _point(rows: Sequence[Row], leak: Column, utility: Column) -> tuple[Strength | None, str]:
     """From the seeds that have both figures, so that utility and leakage are of the same targets."""
     pairs = [
-        (mine[leak.name], mine[utility.name])
+        (row.seed, mine[leak.name], mine[utility.name])
         for row in rows
         if row.status == "done" and {leak.name, utility.name} <= (mine := {f.name: f for f in row.figures}).keys()
     ]
-    pairs = [pair for pair in pairs if all(map(scored, pair))]
+    pairs = [pair for pair in pairs if all(map(scored, pair[1:]))]
     if not pairs:
         reasons = [row.error for row in rows if row.error]
         reasons += [f.reason for row in rows for f in row.figures if f.name in (leak.name, utility.name) and f.reason]
         return None, reasons[0].split("\n")[0] if reasons else "no seed has both leakage and utility"
-    leaks, utilities = zip(*pairs, strict=True)
     first = rows[0]
-    means = (averaged([estimate(f) for f in some], column) for some, column in ((utilities, utility), (leaks, leak)))
-    return Strength(first.defense, first.strength or first.defense, *means), ""
+    utilities = averaged([estimate(useful, seed) for seed, _, useful in pairs], utility)
+    leaks = averaged([estimate(leaked, seed) for seed, leaked, _ in pairs], leak)
+    return Strength(first.defense, first.strength or first.defense, utilities, leaks), ""
 
 
 def averaged(seeds: Sequence[Estimate], column: Column) -> Estimate:
@@ -219,67 +216,35 @@ def averaged(seeds: Sequence[Estimate], column: Column) -> Estimate:
     return replace(pool(seeds, column.limits, seeds=len(seeds)), per_identity=own if known else {})
 
 
-class _Drawn:
-    """Utility and leakage of every point, ``(1 + draws,)``: first as measured, then from people drawn.
-
-    Where a person's pictures count more than another's, the mean over people is not quite what was reported; the draws
-    are then moved by the difference.
-    """
+class _Points:
+    """Utility and leakage of every point, drawn together: see `unveil.leaderboard.resampling.Drawn`."""
 
     def __init__(self, points: Sequence[Strength], resamples: int) -> None:
-        names = list(dict.fromkeys(name for p in points for name in (*p.utility.per_identity, *p.leak.per_identity)))
-        known = len(names) > 1 and all(p.utility.per_identity and p.leak.per_identity for p in points)
-        self.people = min(len(points[0].leak.per_identity), len(points[0].utility.per_identity)) if known else 0
-        weights = draws(len(names), resamples) if self.people > 1 else np.empty((0, len(names)))
-        self.utility = {p.defense: over_draws(p.utility, names, weights) for p in points}
-        self.leak = {p.defense: over_draws(p.leak, names, weights) for p in points}
+        self._drawn = Drawn([e for p in points for e in (p.utility, p.leak)], resamples)
+        self.people = self._drawn.people
+        self.utility = {p.defense: mean for p, mean in zip(points, self._drawn.means[::2], strict=True)}
+        self.leak = {p.defense: mean for p, mean in zip(points, self._drawn.means[1::2], strict=True)}
 
     def answer(self, values: Numbers, reason: str = "", limits: tuple[float, float] = (-1, 1)) -> Answer:
         """First value with its interval; without a number for nearly all draws there is none.
 
         Args:
-            values: ``(1 + draws,)``, NaN where there is none.
+            values: As the means, NaN where there is none.
             reason: Why there is no number, if that is known already.
             limits: Smallest and largest possible value.
         """
         if reason or not math.isfinite(values[0]):
             return Answer(reason=reason or "not defined")
-        value, drawn = float(values[0]), values[1:]
-        if not len(drawn):
-            return Answer(Estimate(value))
-        good = drawn[np.isfinite(drawn)]
-        if len(good) < REACHED * len(drawn):
-            part = math.floor(100 * len(good) / len(drawn))
-            return Answer(reason=f"too near the end of the curve: reached in only {part} % of the resamples")
-        tail = expanded(self.people)
-        low, high = (float(end) for end in np.quantile(good, (tail, 1 - tail)))
-        low, high = max(min(low, value), limits[0]), min(max(high, value), limits[1])
-        return Answer(Estimate(value, low, high, identities=self.people))
-
-
-def over_draws(found: Estimate, names: Sequence[str], weights: Numbers) -> Numbers:
-    """The value as measured, then its mean over the people of each draw.
-
-    Args:
-        found: With a value per person, unless there are no draws.
-        names: Of all people that are drawn from ``(P,)``.
-        weights: How often each is drawn, ``(draws, P)``.
-
-    Returns:
-        ``(1 + draws,)``; NaN for a draw without a person who has a value.
-    """
-    known = np.array([name in found.per_identity for name in names], dtype=np.float64)
-    values = np.array([found.per_identity.get(name, 0.0) for name in names])
-    count = weights @ known
-    means = np.divide(weights @ values, count, out=np.full(len(count), np.nan), where=count > 0)
-    shift = found.value - values.sum() / known.sum() if len(weights) else 0.0
-    return np.concatenate([[found.value], means + shift])
+        if (part := self._drawn.reached(values)) < REACHED:
+            told = f"reached in only {math.floor(100 * part)} % of the resamples"
+            return Answer(reason=f"too near the end of the curve: {told}")
+        return Answer(self._drawn.interval(values, limits))
 
 
 class _Curve:
     """A family's curve in every draw."""
 
-    def __init__(self, family: Family, none: Strength, drawn: _Drawn) -> None:
+    def __init__(self, family: Family, none: Strength, drawn: _Points) -> None:
         self.points = (none, *family.points)
         self.top = drawn.utility[none.defense]
         self.x = np.stack([drawn.utility[p.defense] for p in self.points], axis=1)
@@ -305,17 +270,25 @@ class _Curve:
         )
         return f"not reached: it {costs}"
 
-    def mixed(self, cost: float) -> dict[str, float]:
-        """Each person's leakage, interpolated as the whole is; empty if the points know different people."""
+    def mixed(self, cost: float) -> Estimate | None:
+        """Each person's leakage, interpolated as the whole is; None if the points know different people."""
         place = self.top[:1] - cost
         parts = [polyline.at(*polyline.ordered(self.x[:1], row[None]), place)[0] for row in np.eye(len(self.points))]
-        used = [(part, p.leak.per_identity) for part, p in zip(parts, self.points, strict=True) if part > 0]
-        if any(set(people) != set(used[0][1]) for _, people in used):
-            return {}
-        return {name: sum(part * people[name] for part, people in used) for name in used[0][1]}
+        used = [(part, p.leak) for part, p in zip(parts, self.points, strict=True) if part > 0]
+        if any(set(leak.per_identity) != set(used[0][1].per_identity) for _, leak in used):
+            return None
+        seeds = set.intersection(*(set(leak.by_seed) for _, leak in used))
+        by_seed = {s: _mix([(part, leak.by_seed[s]) for part, leak in used]) for s in sorted(seeds)}
+        people = _mix([(part, leak.per_identity) for part, leak in used])
+        low, high = over_people(people, (0, 1), by_seed)
+        return Estimate(sum(part * leak.value for part, leak in used), low, high)
 
 
-def _matched(curve: _Curve, cost: float, values: Numbers, drawn: _Drawn) -> Answer:
+def _mix(parts: Sequence[tuple[float, Mapping[str, float]]]) -> dict[str, float]:
+    return {name: sum(part * people[name] for part, people in parts) for name in parts[0][1]}
+
+
+def _matched(curve: _Curve, cost: float, values: Numbers, drawn: _Points) -> Answer:
     """Leakage with its interval, which is no narrower than that of the same mix of points were it fixed."""
     if cost == AREA:
         return drawn.answer(values, curve.why_not or curve.unreached(COSTS[0]), (0, 1))
@@ -323,13 +296,13 @@ def _matched(curve: _Curve, cost: float, values: Numbers, drawn: _Drawn) -> Answ
     if found.estimate is None or found.estimate.low is None or found.estimate.high is None:
         return found
     mixed = curve.mixed(cost)
-    low, high = over_people(mixed, (0, 1)) if mixed else (None, None)
-    if low is None or high is None:
+    if mixed is None or mixed.low is None or mixed.high is None:
         return found
-    return Answer(replace(found.estimate, low=min(low, found.estimate.low), high=max(high, found.estimate.high)))
+    low, high = min(mixed.low, found.estimate.low), max(mixed.high, found.estimate.high)
+    return Answer(replace(found.estimate, low=low, high=high))
 
 
-def _areas(curves: Mapping[str, _Curve], drawn: _Drawn) -> tuple[tuple[float, float] | None, dict[str, Numbers]]:
+def _areas(curves: Mapping[str, _Curve], drawn: _Points) -> tuple[tuple[float, float] | None, dict[str, Numbers]]:
     """Mean leakage over the utilities that all reach who reach the lowest cost; each draw has its own range."""
     good = {name: c for name, c in curves.items() if not c.unreached(COSTS[0])}
     nothing = np.full(len(next(iter(drawn.leak.values()))), np.nan)
@@ -341,7 +314,7 @@ def _areas(curves: Mapping[str, _Curve], drawn: _Drawn) -> tuple[tuple[float, fl
     return (float(low[0]), float(high[0])), areas
 
 
-def _delta(point: Strength, none: Strength, drawn: _Drawn) -> Delta:
+def _delta(point: Strength, none: Strength, drawn: _Points) -> Delta:
     """Delta = (leak of none - leak) / (utility of none - utility), RoLSS project page."""
     leak = drawn.leak[none.defense] - drawn.leak[point.defense]
     cost = drawn.utility[none.defense] - drawn.utility[point.defense]

@@ -47,7 +47,13 @@ def verdict(setup: Setup, judges: Sequence[Judge]) -> Verdict:
     found, worth = matrix(setup, setup.headline), worths(setup)
     points = [*copies(setup), *unfit_judges(setup, judges), *_basis(found), *_otherwise(found, setup)]
     points += _useless(found, worth)
-    points += [*_comparisons(found, worth), *_detectable(found), *_few(found), *_best(found, worth), *_useful(setup)]
+    points += [
+        *_comparisons(found, worth),
+        *_detectable(found, worth),
+        *_few(found),
+        *_best(found, worth),
+        *_useful(setup),
+    ]
     points += [*_above_floor(found, setup), *left_out(found, setup), *broken_rows(setup)]
     return Verdict(_lead(found, setup, judges, worth), tuple(points))
 
@@ -215,9 +221,9 @@ def _points(found: Matrix, value: float) -> str:
     return bare(value, unit) + (" points" if unit == "share" else "")
 
 
-def _detectable(found: Matrix) -> list[Point]:
+def _detectable(found: Matrix, worth: Mapping[str, Worth]) -> list[Point]:
     """What this plan could have found, so that nobody takes "not told apart" for "equal"."""
-    compared = comparisons(found)
+    compared = [c for c in comparisons(found) if not worth[c.defense].useless]
     known = smallest(compared)
     if not known:
         return []

@@ -11,7 +11,7 @@ from unveil.harness.rows import Figure, Results, Row
 from unveil.leaderboard import page, polyline
 from unveil.leaderboard.curves import curves
 from unveil.leaderboard.figures import setups
-from unveil.leaderboard.tradeoff import AREA, Tradeoff, told, tradeoff, tradeoffs
+from unveil.leaderboard.tradeoff import AREA, Answer, Tradeoff, told, tradeoff, tradeoffs
 
 JUDGE = "judge"
 
@@ -165,7 +165,7 @@ def test_the_end_of_a_curve_is_reached_in_nearly_all_draws_or_not_at_all() -> No
     assert found.matched["mid", 0.01].estimate
 
 
-def test_seeds_are_averaged_before_people_are_drawn() -> None:
+def test_points_are_means_over_the_seeds_that_have_both_figures() -> None:
     rng = np.random.default_rng(3)
     seeds = [[list(rng.random(20)) for _ in range(4)] for _ in range(2)]
     rows = [row(d, s[2 * i], s[2 * i + 1], seed=n) for n, s in enumerate(seeds) for i, d in enumerate(("none", "mid"))]
@@ -177,9 +177,27 @@ def test_seeds_are_averaged_before_people_are_drawn() -> None:
     x, y = found.deltas["mid"].leak.estimate, once.deltas["mid"].leak.estimate
     assert x
     assert y
-    assert (x.value, x.low, x.high) == pytest.approx((y.value, y.low, y.high))
+    assert x.value == pytest.approx(y.value)
     unequal = compared(*rows[:3], rows[3].model_copy(update={"status": "failed", "error": "e"}))
     assert unequal.families[0].points[0].leak.seeds == 1
+
+
+def test_trainings_that_disagree_undo_what_people_seem_to_decide() -> None:
+    rng = np.random.default_rng(5)
+    base = rng.random(40) * 0.2 + 0.6
+
+    def gap(*moves: float) -> Answer:
+        rows = []
+        for seed, move in enumerate(moves):
+            rows += [row("none", [0.9] * 40, list(base), seed=seed)]
+            rows += [row("a", [0.85] * 40, list(base - 0.2 + rng.normal(0, 0.05, 40)), seed=seed)]
+            rows += [row("b", [0.85] * 40, list(base - 0.2 - move + rng.normal(0, 0.05, 40)), seed=seed)]
+        return compared(*rows).gaps["a", "b", 0.05]
+
+    assert gap(0.1).decided
+    assert gap(0.1, 0.1, 0.1).decided  # three trainings agree
+    assert not gap(0.3, 0.0, 0.0).decided  # the same mean, from one training alone
+    assert gap(0.3, 0.0, 0.0).estimate
 
 
 def test_people_attacked_with_one_seed_only_count_where_they_were() -> None:

@@ -82,6 +82,7 @@ def test_a_useless_defense_is_not_compared_and_never_best() -> None:
     assert warning.startswith("ruined is useless: its utility, ")
     assert "cannot be told apart from guessing (5 % among 20 people)" in warning
     assert "Of all 2 of use, good leaks least." in texts(found, "plain")
+    assert "detectable" not in " ".join(texts(found, "plain"))  # alike for all of good; ruined counts not
 
 
 def test_of_those_that_are_cheap_another_is_best() -> None:
