@@ -10,7 +10,7 @@ from pathlib import Path
 from unveil.harness.estimate import history
 from unveil.harness.store import Store
 
-KEPT = ("kind", "uses", "identity", "seconds")
+KEPT = ("kind", "uses", "options", "on", "identity", "seconds")
 FILE = Path(__file__).parent.parent / "harness" / "presets" / "timings.json"
 
 

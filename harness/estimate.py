@@ -8,9 +8,11 @@ from statistics import median
 from typing import Any
 
 from unveil.harness.graph import Matrix, Node
+from unveil.harness.likeness import factor, facts, plugins_of
 from unveil.harness.plan import PRESETS
 from unveil.harness.store import Store
 
+QUICK = ("measure", "picture")  # take seconds whatever their settings are
 RUNGS = 5  # of a defense's own ladder, which is not known before the model is built
 
 
@@ -22,7 +24,8 @@ class Step:
         kind: Stage.
         label: In words.
         state: ``known`` if it is in the store, else ``to run``.
-        seconds: What it took, or may take; None if nothing like it was ever run with this store.
+        seconds: What it took, or may take; None if nothing like it is known. A guess from other data, another model or
+            other widths may be wrong by a factor of twenty, so there is none.
         source: What the seconds are known from.
         key: Artefact key.
     """
@@ -59,31 +62,40 @@ def _step(node: Node, store: Store, past: list[dict[str, Any]], elsewhere: list[
         return Step(node.kind, node.label, "known", seconds, "this store", node.key)
     if node.kind == "strength":
         return Step(node.kind, node.label, "to run", 0.0, "a look at its ladder", node.key)
-    asked = {role: [use.asked for use in uses] for role, uses in node.uses.items()}
+    wanted = facts(node)
     for place, known in (("", past), (", two cores elsewhere", elsewhere)):
-        alike = [p for p in known if p["kind"] == node.kind and _names(p["uses"]) == _names(asked)]
-        nearest = {
-            "the same step, other code": [p for p in alike if p["identity"] == node.identity],
-            "the same settings": [p for p in alike if p["uses"] == asked],
-            "the same plugin, other settings": alike,
-        }
-        for source, found in nearest.items():
+        alike = [p for p in known if p["kind"] == node.kind]
+        for source, found in _nearest(node, wanted, alike).items():
             if found:
-                seconds = median(p["seconds"] for p in found)
-                return Step(node.kind, node.label, "to run", seconds, source + place, node.key)
-        if node.kind == "ladder" and (one := _target_like(node, asked, known)) is not None:
+                return Step(node.kind, node.label, "to run", median(found), source + place, node.key)
+        if node.kind == "ladder" and (one := _target_like(wanted, known)) is not None:
             count = 1 + (max(map(len, node.options["values"].values()), default=0) or RUNGS)
             source = f"{count} targets of the same model"
             return Step(node.kind, node.label, "to run", count * one, source + place, node.key)
     return Step(node.kind, node.label, "to run", None, "", node.key)
 
 
-def _target_like(node: Node, asked: dict[str, Any], known: list[dict[str, Any]]) -> float | None:
-    """Seconds of a target that is the same model, under whatever defense and preferably the same recipe."""
-    model = [p for p in known if p["kind"] == "target" and p["uses"]["model"] == asked["model"]]
-    exact = [p for p in model if p.get("options", {}).get("recipe") == node.options["recipe"]]
-    return median(p["seconds"] for p in exact or model) if model else None
+def _nearest(node: Node, wanted: dict[str, Any], alike: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Seconds, by what they are known from, the best source first."""
+    times = [(factor(wanted, p), p["seconds"]) for p in alike]
+    found = {
+        "the same step, other code": [p["seconds"] for p in alike if p["identity"] == node.identity],
+        "as much work": [seconds for times, seconds in times if times == 1],
+        "the same work, other numbers of steps": [times * seconds for times, seconds in times if times is not None],
+    }
+    if node.kind in QUICK:
+        same = [p["seconds"] for p in alike if plugins_of(p) == plugins_of(wanted)]
+        found["the same plugin, other settings"] = same
+    return found
 
 
-def _names(uses: dict[str, list[dict[str, Any]]]) -> dict[str, list[str]]:
-    return {role: [use["use"] for use in group] for role, group in uses.items()}
+def _target_like(wanted: dict[str, Any], known: list[dict[str, Any]]) -> float | None:
+    """Seconds of a target that is the same model, under whatever defense."""
+    bare = {**wanted, "uses": {"model": wanted["uses"]["model"]}, "options": {"recipe": wanted["options"]["recipe"]}}
+    found = []
+    for p in known:
+        if p["kind"] == "target" and "options" in p:
+            mine = {**p, "uses": {"model": p["uses"]["model"]}, "options": {"recipe": p["options"]["recipe"]}}
+            times = factor(bare, mine)
+            found += [] if times is None else [times * p["seconds"]]
+    return median(found) if found else None

@@ -15,6 +15,7 @@ from typing import Any
 
 from unveil.harness.errors import AssetError, StoreError, UnveilError
 from unveil.harness.graph import Node
+from unveil.harness.likeness import facts
 from unveil.harness.run import Progress, Run, Silent
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact, Store
@@ -123,9 +124,7 @@ def provenance(node: Node, around: Surroundings, seconds: float) -> dict[str, An
 
     return {
         "label": node.label,
-        "kind": node.kind,
-        "uses": {role: [use.asked for use in uses] for role, uses in node.uses.items()},
-        "options": dict(node.options),
+        **facts(node),
         "identity": node.identity,
         "seconds": round(seconds, 2),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -97,15 +97,19 @@ def test_a_plan_is_estimated_from_what_the_store_knows(project):
     def steps():
         return json.loads(project.call("plan", "tiny.toml", "--store", "store", "--json").stdout)
 
-    cold = {step["kind"]: (step["state"], step["source"]) for step in steps()}
-    assert cold["evaluator"] == ("to run", "the same plugin, other settings, two cores elsewhere")
-    assert cold["attack"] == ("to run", "")  # nobody ever ran this plugin
+    cold = {step["kind"]: (step["state"], step["seconds"], step["source"]) for step in steps()}
+    assert cold["evaluator"] == ("to run", None, "")  # the presets' ran on other data: any guess would mislead
+    assert cold["attack"] == ("to run", None, "")
+    assert cold["picture"][2] == "the same plugin, other settings, two cores elsewhere"
     project.run()
-    assert all(step["state"] == "known" for step in steps())
+    warm = {step["kind"]: step for step in steps()}
+    assert all(step["state"] == "known" for step in warm.values())
     project.edit("tiny.toml", "epochs = 3", "epochs = 4")
-    sources = {step["kind"]: (step["state"], step["source"]) for step in steps()}
-    assert sources["data"] == ("known", "this store")
-    assert sources["target"] == ("to run", "the same settings")
+    found = {step["kind"]: step for step in steps()}
+    assert (found["data"]["state"], found["data"]["source"]) == ("known", "this store")
+    assert (found["target"]["state"], found["target"]["source"]) == ("to run", "the same work, other numbers of steps")
+    assert found["target"]["seconds"] == pytest.approx(warm["target"]["seconds"] * 4 / 3)
+    assert found["attack"]["source"] == "as much work"
 
 
 @pytest.mark.parametrize(
