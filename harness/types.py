@@ -22,6 +22,7 @@ from unveil.harness.classifier import Classifier, Forward
 from unveil.harness.defense import Defense, Plugin, Step, Terms
 from unveil.harness.errors import UnveilError
 from unveil.harness.images import Data, Images
+from unveil.harness.memo import Memo
 from unveil.harness.run import Run, draw_normal
 from unveil.harness.spec import Spec
 from unveil.harness.view import Access, Budget, Spent, View
@@ -29,8 +30,8 @@ from unveil.harness.view import Access, Budget, Spent, View
 __all__ = [
     "Access", "Attack", "Budget", "Ceiling", "Classifier", "Comparer", "ConditionalGenerator", "Control", "Data",
     "Dataset", "Defense", "Direction", "Distillation", "Distilling", "Evidence", "Forward", "Generator", "Guided",
-    "Images", "Ingredients", "Measurement", "Metric", "Model", "Origin", "Plugin", "Pretrained", "Prior", "Run", "Spec",
-    "Spent", "Step", "Surrogate", "Terms", "UnveilError", "View", "draw_normal",
+    "Images", "Ingredients", "Measurement", "Memo", "Metric", "Model", "Origin", "Plugin", "Pretrained", "Prior", "Run",
+    "Spec", "Spent", "Step", "Surrogate", "Terms", "UnveilError", "View", "draw_normal",
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from unveil.harness.classifier import Classifier
+from unveil.harness.memo import Memo
 from unveil.harness.spec import LocalPath, LocalSpec, Spec
 from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
 from unveil.metrics.embedders import asked, build, embed, lacking, title, with_weights
@@ -21,8 +22,7 @@ FARTHEST = 4.0  # squared distance of opposite unit vectors
 KEPT = 4  # sets of private embeddings remembered at a time
 
 Array = NDArray[np.float64]
-Key = tuple[str, str, bytes]
-_private: dict[Key, Array] = {}
+_private: Memo[Array] = Memo(KEPT)
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,9 @@ class DeltaFace(Metric):
         return with_weights(self.embedder, self.weights)
 
     def _remembered(self, embedder: Classifier, reals: Images, evidence: Evidence) -> Array:
-        """Embeddings of private pictures, which all cells on the same data ask for; the oldest go first."""
+        """Embeddings of private pictures, which all cells on the same data ask for."""
         key = asked(self._named()), evidence.data.checksum, reals.labels.cpu().numpy().tobytes()
-        if key not in _private:
-            while len(_private) >= KEPT:
-                _private.pop(next(iter(_private)))
-            _private[key] = embed(embedder, reals.pixels, evidence.run, "private pictures")
-        return _private[key]
+        return _private.get(key, lambda: embed(embedder, reals.pixels, evidence.run, "private pictures"))
 
 
 def _alone(fakes: Images, train: Images) -> str | None:

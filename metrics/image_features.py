@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.harness import assets
+from unveil.harness.memo import Memo
 from unveil.harness.models.timm import Timm
 from unveil.harness.run import Run
 from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
@@ -28,7 +29,7 @@ LITE0_SIZE = 224  # side length in pixels that its ImageNet weights were trained
 KEPT = 4  # sets of features remembered at a time: a cell's, for all metrics, and a few of private pictures
 BATCH = 32  # at 224 or 299 pixels
 Column = tuple[str, str, Direction, float, float]
-_known: dict[tuple[Name, str], NDArray[np.float64]] = {}
+_known: Memo[NDArray[np.float64]] = Memo(KEPT)
 
 
 @dataclass(frozen=True)
@@ -174,10 +175,5 @@ def _features(network: Callable[[Tensor], Tensor], images: Images, run: Run) -> 
 
 
 def _remembered(name: Name, images: Images, run: Run) -> NDArray[np.float64]:
-    """Features that other metrics of the cell, and of private pictures all cells, ask for; the oldest goes first."""
-    key = (name, digest(images.pixels))
-    found = _known.pop(key) if key in _known else _features(_network(name, run), images, run)
-    while len(_known) >= KEPT:
-        _known.pop(next(iter(_known)))
-    _known[key] = found
-    return found
+    """Features that other metrics of the cell, and of private pictures all cells, ask for."""
+    return _known.get((name, digest(images.pixels)), lambda: _features(_network(name, run), images, run))

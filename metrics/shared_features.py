@@ -6,7 +6,7 @@ some people are cut out. So a number cannot depend on which metric asked first, 
 pixels, so the metrics of a cell share those of the reconstructions, too.
 
 What is remembered hangs on the classifier and goes with it: with a target when its cells are done, and with everything
-that is private before an attack begins that must not find it in its process (see `Bench.forget`). It must not be
+that is private before an attack begins that must not find it in its process (see `Memo`). It must not be
 trained meanwhile; if its weights change in place, nothing old is taken for new.
 """
 
@@ -23,15 +23,15 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from unveil.harness.classifier import Classifier
+from unveil.harness.memo import Memo
 from unveil.harness.run import Run
 from unveil.harness.types import Data, Images
 from unveil.metrics.judging import as_pictures, features
 
 Split = Literal["train", "validation", "test"]
-Key = tuple[str, str, str]  # pictures, device, weights
 KEPT = 6  # sets of features of each classifier: three splits, and a few cells' reconstructions
 
-_known: WeakKeyDictionary[Classifier, dict[Key, NDArray[np.float32]]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Classifier, Memo[NDArray[np.float32]]] = WeakKeyDictionary()
 _digests = WeakTensorKeyDictionary()
 
 
@@ -85,15 +85,9 @@ def _known_digest(pixels: Tensor) -> str:
 def _once(
     classifier: Classifier, pictures: str, run: Run, label: str, pixels: Callable[[], Tensor]
 ) -> NDArray[np.float32]:
-    known = _known.setdefault(classifier.to(run.device), {})
+    known = _known.setdefault(classifier.to(run.device), Memo(KEPT))
     key = (pictures, str(run.device), _state(classifier))
-    if key not in known:
-        made = features(classifier, pixels(), run, label).astype(np.float32)  # as they were: nothing is lost
-        while len(known) >= KEPT:
-            del known[next(iter(known))]
-        known[key] = made
-    known[key] = known.pop(key)  # most recent last
-    return known[key]
+    return known.get(key, lambda: features(classifier, pixels(), run, label).astype(np.float32))  # nothing is lost
 
 
 def _state(classifier: Classifier) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from unveil.harness.errors import UnansweredError
+from unveil.harness.memo import Memo
 from unveil.harness.run import Run
 from unveil.harness.spec import LocalPath, LocalSpec, Spec
 from unveil.harness.stages.measure import never_the_target
@@ -27,7 +28,7 @@ from unveil.metrics.questions import by_turn
 Rate = Annotated[float, Field(gt=0, le=0.1)]
 CURVE = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)  # rates at which the ROC is drawn, beside those that were asked for
 KEPT = 4  # calibrations remembered at a time
-_calibrated: dict[tuple[str, ...], tuple[Embeddings, People, Calibration]] = {}
+_calibrated: Memo[tuple[Embeddings, People, Calibration]] = Memo(KEPT)
 
 
 @dataclass(frozen=True)
@@ -167,17 +168,18 @@ class Verification(Metric):
         return embedders.with_weights(self.embedder, self.weights)
 
     def _calibration(self, evidence: Evidence) -> tuple[Embeddings, People, Calibration]:
-        """Computed once for all cells on the same data; the oldest is forgotten first."""
+        """Computed once for all cells on the same data."""
         data = evidence.data
         key = (embedders.asked(self._embedder()), data.checksum, self.match, repr(self.rates), str(self.strangers))
-        if key not in _calibrated:
-            while len(_calibrated) >= KEPT:
-                _calibrated.pop(next(iter(_calibrated)))
+
+        def calibrate() -> tuple[Embeddings, People, Calibration]:
             comparer = Embeddings(embedders.build(self._embedder(), evidence, "verification"), self.match)
             people = enrolled(data.train)
-            _calibrated[key] = comparer, people, self._calibrate(comparer, people, data, evidence.run)
-        never_the_target(_calibrated[key][0].network, evidence.target, "verification")
-        return _calibrated[key]
+            return comparer, people, self._calibrate(comparer, people, data, evidence.run)
+
+        found = _calibrated.get(key, calibrate)
+        never_the_target(found[0].network, evidence.target, "verification")
+        return found
 
     def _calibrate(self, comparer: Comparer, people: People, data: Data, run: Run) -> Calibration:
         """From all pairs of real pictures and enrolled people."""

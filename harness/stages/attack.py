@@ -11,6 +11,7 @@ from torch import Tensor
 from unveil.harness.errors import UnveilError
 from unveil.harness.graph import Node
 from unveil.harness.isolation import Held, held_apart
+from unveil.harness.memo import forget_all
 from unveil.harness.plugins import CEILING
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact
@@ -105,7 +106,7 @@ def target_seen(
     if access is Access.WHITE_BOX or not run.isolated:
         yield View(bench.classifier(target, run), access, shape, limits, run.compile)
         return
-    bench.forget()
+    forget_all()
     threads = torch.get_num_threads()
     held = Held(bench.store.url, target, access, shape, limits, run.identity, str(run.device), threads)
     with held_apart(held, bench.store.record(target.key)["classes"]) as desk:

@@ -10,6 +10,7 @@ from torch import Tensor
 from unveil.harness.data.splits import from_tensors
 from unveil.harness.errors import WeightsError
 from unveil.harness.graph import Node
+from unveil.harness.memo import Memo
 from unveil.harness.rejection import Reject
 from unveil.harness.store import Artefact, Store
 from unveil.harness.types import Classifier, Data, Defense, Generator, Run, Spent
@@ -28,24 +29,12 @@ class Bench:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._kept: dict[str, object] = {}
-        self._judges: dict[str, object] = {}
+        self._kept: Memo[object] = Memo(KEPT)
+        self._judges: Memo[object] = Memo(JUDGES)
 
     def _keep(self, node: Node, load: Callable[[], T]) -> T:
-        kept, most = (self._judges, JUDGES) if node.kind == "evaluator" else (self._kept, KEPT)
-        if node.key in kept:
-            kept[node.key] = kept.pop(node.key)  # most recent last
-        else:
-            value = load()
-            while len(kept) >= most:
-                del kept[next(iter(kept))]
-            kept[node.key] = value
-        return kept[node.key]  # type: ignore[return-value]
-
-    def forget(self) -> None:
-        """Lets go of everything that was loaded."""
-        self._kept.clear()
-        self._judges.clear()
+        kept = self._judges if node.kind == "evaluator" else self._kept
+        return kept.get(node.key, load)  # type: ignore[return-value]
 
     def artefact(self, node: Node) -> Artefact:
         """What the node computed."""

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
+from unveil.harness.memo import forget_all
 from unveil.harness.run import Run
 from unveil.harness.stages import bench as module
 from unveil.harness.stages.bench import Bench
@@ -44,6 +45,6 @@ def test_memory_is_bounded_and_can_be_emptied(bench):
         bench.classifier(node("student", i), Run("x"))
         bench.classifier(node("evaluator", i), Run("x"))
     assert (len(bench._kept), len(bench._judges)) == (module.KEPT, module.JUDGES)
-    bench.forget()
+    forget_all()
     assert not bench._kept
     assert not bench._judges

@@ -34,6 +34,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from unveil.harness.classifier import Classifier
+from unveil.harness import memo
 from unveil.harness.errors import AccessError
 from unveil.harness.types import Access, Data, Images, draw_normal
 from unveil.harness.view import Meter
@@ -109,6 +110,7 @@ def looked_around(view, x):
     held += [v for one in held if not isinstance(one, type | types.ModuleType) for v in near(one)]
     held += [v for one in held if type(one).__name__.endswith("Desk") for v in near(one)]
     found["globals"] = [v for v in held if isinstance(v, SECRETS)]
+    found["memos"] = [one for one in memo._all if len(one)]
     found["descriptors"] = [
         name for name in os.listdir("/proc/self/fd") if "safetensors" in _link(name) or "blobs" in _link(name)
     ] if os.path.isdir("/proc/self/fd") else []
@@ -146,6 +148,27 @@ class Spy:
 '''
 
 
+NOSY = """
+from dataclasses import dataclass
+from typing import ClassVar
+from unveil.harness.memo import Memo
+from unveil.harness.types import Direction, Measurement, Metric
+
+_seen = Memo(2)
+
+
+@dataclass(frozen=True)
+class Nosy(Metric):
+    about: ClassVar[str] = "attack"
+    needs_evaluator: ClassVar[bool] = False
+
+    def measure(self, evidence):
+        train = evidence.data.train
+        mean = _seen.get(evidence.data.checksum, lambda: train.pixels.mean())
+        return [Measurement("brightness", "level", Direction.DESCRIBES, 0, 1, value=float(mean), samples=len(train))]
+"""
+
+
 @pytest.fixture
 def spying(project):
     (project.folder / "spy.py").write_text(SPY)
@@ -155,16 +178,24 @@ def spying(project):
 
 
 def test_the_target_is_elsewhere_and_answers_the_same_bits(spying):
-    """The spy, which does find a target that is in its process, finds none; and the numbers are the same."""
+    """The spy, which does find a target that is in its process, finds none; and the numbers are the same.
+
+    Nor is anything left of what metrics remembered of private pictures when they judged the attack before.
+    """
+    (spying.folder / "nosy.py").write_text(NOSY)
+    metrics = '[[metrics]]\nuse = "nosy.py:Nosy"\n[[metrics]]\nuse = "knn_distance"\n'
+    spying.edit("tiny.toml", "[[attacks]]", '[[attacks]]\nuse = "guess.py:Guess"\n[[attacks]]')
+    spying.edit("tiny.toml", '[[metrics]]\nuse = "utility"', metrics + '[[metrics]]\nuse = "utility"')
     inside = spying.call("run", "tiny.toml", "--store", "inside", "--mlflow", "off", "--in-process", FOUND="inside.txt")
     apart = spying.run("apart", FOUND="apart.txt")
     assert (inside.returncode, apart.returncode) == (0, 0), inside.stderr + apart.stderr
     here, there = (json.loads((spying.folder / name).read_text()) for name in ("inside.txt", "apart.txt"))
     ways = {"hook", "profile", "traceback", "function mode", "dispatch mode", "frames", "collector", "globals"}
+    ways.add("memos")
     assert {way for way, count in here.items() if count} >= ways - {"frames"}, "no way of looking is blind"
     assert not any(there.values()), there
     assert spying.rows("inside") == spying.rows("apart")
-    (row,) = json.loads(spying.rows("apart"))
+    _, row = json.loads(spying.rows("apart"))
     assert row["budget"]["attack queries"] == 12 * 4
 
 

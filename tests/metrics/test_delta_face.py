@@ -11,6 +11,7 @@ from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import check
 from unveil.harness.errors import JudgeError, WeightsError
 from unveil.harness.intervals import to_figure
+from unveil.harness.memo import Memo
 from unveil.harness.models.facenet import FaceNet
 from unveil.harness.run import Run
 from unveil.harness.spec import Spec
@@ -23,7 +24,7 @@ READS = "x.mean((1, 2)) - 0.5"  # the toy embedder's features of pixels
 
 @pytest.fixture(autouse=True)
 def forget(monkeypatch):
-    monkeypatch.setattr(delta_face, "_private", {})
+    monkeypatch.setattr(delta_face, "_private", Memo(4))
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import torch
 from unveil.harness import assets
 from unveil.harness.errors import AssetError, WeightsError
 from unveil.harness.intervals import to_figure
+from unveil.harness.memo import Memo
 from unveil.harness.run import Run
 from unveil.harness.types import Images
 from unveil.metrics import image_features
@@ -16,7 +17,7 @@ from unveil.metrics.prdc import PRDC
 
 @pytest.fixture(autouse=True)
 def forget(monkeypatch):
-    monkeypatch.setattr(image_features, "_known", {})
+    monkeypatch.setattr(image_features, "_known", Memo(image_features.KEPT))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from unveil.harness.conformance import check
 from unveil.harness.data.splits import to_float, to_uint8
 from unveil.harness.errors import JudgeError, PluginError, WeightsError
 from unveil.harness.intervals import to_figure
+from unveil.harness.memo import Memo
 from unveil.harness.models.mobilefacenet import MobileFaceNet
 from unveil.harness.run import Run
 from unveil.harness.spec import Spec
@@ -23,7 +24,7 @@ READS = "x[:, 0, 0, :] - 0.5"  # the toy embedder's features of pixels
 
 @pytest.fixture(autouse=True)
 def forget(monkeypatch):
-    monkeypatch.setattr(verification, "_calibrated", {})
+    monkeypatch.setattr(verification, "_calibrated", Memo(4))
 
 
 def shown(vectors, labels):
