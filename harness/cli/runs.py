@@ -13,7 +13,7 @@ import typer
 
 from unveil.harness.cli.surroundings import CompileOption, DeviceOption, Precision, PrecisionOption, surroundings
 from unveil.harness.cli.tables import show
-from unveil.harness.cli.terminal import Screen, errors, output, print_json, table
+from unveil.harness.cli.terminal import Screen, errors, lasting, output, print_json, table
 from unveil.harness.errors import PlanError
 
 if TYPE_CHECKING:
@@ -193,7 +193,8 @@ def plan_(plan: PlanArgument, store: StoreOption = "runs", as_json: JsonOption =
     left = [step for step in steps if step.state != "known"]
     unknown = sum(step.seconds is None for step in left)
     more = f", and {unknown} steps of unknown cost" if unknown else ""
-    output().print(f"to run: {len(left)} steps, about {sum(step.seconds or 0.0 for step in left):.0f} s{more}")
+    cost = lasting(sum(step.seconds or 0.0 for step in left))
+    output().print(f"to run: {len(left)} steps, about {cost}{more}")
 
 
 def board(

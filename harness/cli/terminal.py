@@ -29,6 +29,18 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
+def lasting(seconds: float) -> str:
+    """A duration in words.
+
+    >>> lasting(41.3), lasting(95), lasting(487), lasting(7384)
+    ('41 s', '2 min', '8 min', '2 h 3 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def table(title: str, *columns: str) -> Table:
     """An empty table in the common style."""
     made = Table(title=title, title_justify="left", header_style="bold")
