@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from unveil.harness import assets
+
 DATA = '''
 """Blobs of colour."""
 from dataclasses import dataclass
@@ -158,3 +160,12 @@ class Project:
 @pytest.fixture
 def project(tmp_path):
     return Project(tmp_path)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Where FaceNet's weights are placed by hand, in an empty cache."""
+    monkeypatch.setenv("UNVEIL_CACHE", str(tmp_path / "cache"))
+    place = assets.ASSETS["facenet"].place
+    place.parent.mkdir(parents=True)
+    return place

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -74,3 +75,14 @@ def toy(request, tmp_path):
     """A model plugin in a file, whose embedding is what the test module's ``READS`` takes from the pixels ``x``."""
     (tmp_path / "toy.py").write_text(TOY.format(reads=request.module.READS))
     return Spec(f"{tmp_path / 'toy.py'}:Toy")
+
+
+@pytest.fixture
+def some(pictures):
+    """Random pictures, so many of each person."""
+
+    def drawn(counts, seed):
+        labels = np.repeat(np.arange(len(counts)), counts)
+        return pictures(np.random.default_rng(seed).integers(0, 256, (len(labels), 5)) / 255, labels)
+
+    return drawn

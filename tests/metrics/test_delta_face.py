@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.distance import cdist
 from torch import nn
 
-from unveil.harness import assets, plugins
+from unveil.harness import plugins
 from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import check
 from unveil.harness.errors import JudgeError, WeightsError
@@ -28,26 +28,9 @@ def forget(monkeypatch):
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNVEIL_CACHE", str(tmp_path / "cache"))
-    place = assets.ASSETS["facenet"].place
-    place.parent.mkdir(parents=True)
-    return place
-
-
-@pytest.fixture
 def nobody():
     """A target with weights of its own, which the toy has none of."""
     return Classifier({"body": nn.BatchNorm2d(3)}, nn.Identity(), classes=3)
-
-
-@pytest.fixture
-def some(pictures):
-    def drawn(counts, seed):
-        labels = np.repeat(np.arange(len(counts)), counts)
-        return pictures(np.random.default_rng(seed).integers(0, 256, (len(labels), 5)) / 255, labels)
-
-    return drawn
 
 
 def test_two_vectors_by_hand(build, pictures, toy, nobody):

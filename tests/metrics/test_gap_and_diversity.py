@@ -14,15 +14,6 @@ from unveil.metrics.diversity import Diversity
 from unveil.metrics.memorisation_gap import MemorisationGap, nearest_of
 
 
-@pytest.fixture
-def some(pictures):
-    def drawn(counts, seed):
-        labels = np.repeat(np.arange(len(counts)), counts)
-        return pictures(np.random.default_rng(seed).integers(0, 256, (len(labels), 3)) / 255, labels)
-
-    return drawn
-
-
 def rows(images, label):
     return images.pixels[images.labels == label][:, 0, 0, :].double().numpy()
 

@@ -13,14 +13,6 @@ from unveil.harness.run import Run
 SHAPE = (3, 160, 160)
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("UNVEIL_CACHE", str(tmp_path / "cache"))
-    place = assets.ASSETS["facenet"].place
-    place.parent.mkdir(parents=True)
-    return place
-
-
 @pytest.fixture(scope="module")
 def network():
     return FaceNet().build(8631, SHAPE, Run("x")).eval()
