@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from unveil.leaderboard.estimates import LEAKS, Estimate, better, difference
-from unveil.leaderboard.figures import BASELINE, Matrix
+from unveil.leaderboard.figures import BASELINE
+from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.paired import ALPHA, clear, detectable, holm, p_value
 
 __all__ = ["ALPHA", "Comparison", "comparisons", "smallest"]

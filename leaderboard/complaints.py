@@ -8,7 +8,8 @@ from typing import Literal
 
 from unveil.harness.rows import Judge
 from unveil.leaderboard.estimates import scored
-from unveil.leaderboard.figures import CEILING, Matrix, Setup, judge_warnings, role
+from unveil.leaderboard.figures import CEILING, Setup, judge_warnings, role
+from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.scale import faults
 from unveil.leaderboard.wording import listing, number
 

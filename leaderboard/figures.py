@@ -1,17 +1,15 @@
-"""Rows to matrices: which figures there are, what stands in each cell, and why a cell holds no number."""
+"""Rows to cells: which figures there are, what stands in each cell, and why one holds no number."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
 from unveil.harness.rows import Figure, Judge, Results, Row
-from unveil.leaderboard import counts
 from unveil.leaderboard.estimates import DESCRIBES, USEFUL, Estimate, estimate, pool, scored
-from unveil.leaderboard.paired import ranks
 from unveil.leaderboard.wording import number
 
 BASELINE = "none"  # the empty defense, which others are compared with
@@ -164,49 +162,6 @@ class Setup:
         return tuple(sorted({row.seed for row in self.rows}))
 
 
-@dataclass(frozen=True)
-class Matrix:
-    """One figure for every defense and attack.
-
-    Attributes:
-        column: The figure.
-        cells: By (defense, attack), the controls' included.
-        ranks: By (defense, attack), possible ranks among the defenses.
-        compared: Defenses with at least one number.
-        common: Attacks with a number for every compared defense: what the means are over.
-        means: Mean over the common attacks, by defense.
-        mean_ranks: Possible ranks of these means.
-        pictures: Fewest and most pictures per seed, by attack.
-    """
-
-    column: Column
-    cells: Mapping[tuple[str, str], Cell]
-    ranks: Mapping[tuple[str, str], tuple[int, int]]
-    compared: tuple[str, ...]
-    common: tuple[str, ...]
-    means: Mapping[str, Estimate]
-    mean_ranks: Mapping[str, tuple[int, int]]
-    pictures: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-
-    @property
-    def unequal(self) -> str:
-        """Numbers of pictures by attack, where they differ and numbers of unequal ones do not compare; else empty."""
-        return counts.told(self.pictures, self.column.counted)
-
-    @property
-    def not_scored(self) -> tuple[str, ...]:
-        """Why cells that ran have no number, each reason once."""
-        return _unique(reason for c in self.cells.values() if c.state == "unscored" for reason in c.reasons)
-
-    @property
-    def span(self) -> tuple[float, float]:
-        """What the colours and bars run over: the possible range of a share, else the range that occurs."""
-        if self.column.is_share:
-            return 0.0, 1.0
-        ends = [end for cell in self.cells.values() if cell.estimate for end in cell.estimate.ends]
-        return (min(ends), max(ends)) if ends else (0.0, 1.0)
-
-
 def role(row: Row) -> str:
     """What a row's attack is a control for; empty for a real attack. A role nobody here knows is still no attack's."""
     if row.role:
@@ -223,34 +178,6 @@ def setups(results: Results) -> tuple[Setup, ...]:
         _setup(str(data), str(model), [results.rows[i] for i in part.index], results.judges)
         for (data, model), part in frame.groupby(["data", "model"], sort=False)
     )
-
-
-def matrix(setup: Setup, column: Column) -> Matrix:
-    """Fills in one figure for every defense and attack of a setup.
-
-    Where only equal numbers of pictures compare, an attack that has others on one defense than on another is neither
-    ranked nor averaged.
-    """
-    attacks = setup.attacks + setup.controls
-    cells = {(d, a): cell(setup.rows, column, d, a) for d in setup.defenses for a in attacks}
-    numbers = {k: c.estimate for k, c in cells.items() if c.estimate}
-    pictures = counts.pictures(numbers)
-    refused = counts.unequal(pictures, setup.attacks) if column.counted else ()
-    fair = tuple(a for a in setup.attacks if a not in refused)
-    ranked: dict[tuple[str, str], tuple[int, int]] = {}
-    for a in fair:
-        of = ranks({d: e for (d, b), e in numbers.items() if b == a}, column.direction)
-        ranked |= {(d, a): rank for d, rank in of.items()}
-    compared = tuple(d for d in setup.defenses if any((d, a) in numbers for a in setup.attacks))
-    common = tuple(a for a in fair if compared and all((d, a) in numbers for d in compared))
-    means = {d: mean(numbers, d, common, column) for d in compared} if common else {}
-    return Matrix(column, cells, ranked, compared, common, means, ranks(means, column.direction), pictures)
-
-
-def mean(numbers: Mapping[tuple[str, str], Estimate], defense: str, attacks: Sequence[str], column: Column) -> Estimate:
-    """Mean over attacks on one defense; every attack weighs the same."""
-    parts = [numbers[defense, a] for a in attacks]
-    return pool(parts, column.limits, seeds=min(p.seeds for p in parts))
 
 
 def cell(rows: Iterable[Row], column: Column, defense: str, attack: str) -> Cell:
@@ -271,13 +198,6 @@ def cell(rows: Iterable[Row], column: Column, defense: str, attack: str) -> Cell
 def utility(setup: Setup, column: Column) -> dict[str, Cell]:
     """Usefulness of each defended target, averaged over seeds; it needs no attack, so a failed one does not hide it."""
     return {d: _utility_cell([r for r in setup.rows if r.defense == d], column) for d in setup.defenses}
-
-
-def floor(found: Matrix, setup: Setup) -> Estimate | None:
-    """What pure luck reaches, averaged over defenses."""
-    luck = [a for a in setup.controls if setup.roles[a] == FLOOR]
-    parts = [e for d in setup.defenses for a in luck if (e := found.cells[d, a].estimate)]
-    return pool(parts, found.column.limits, seeds=min(p.seeds for p in parts)) if parts else None
 
 
 def broken(setup: Setup) -> dict[tuple[str, str], list[Row]]:

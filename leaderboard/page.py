@@ -34,10 +34,10 @@ from unveil.leaderboard.figures import (
     is_ceiling,
     is_floor,
     judge_warnings,
-    matrix,
     setups,
     utility,
 )
+from unveil.leaderboard.matrices import matrix
 from unveil.leaderboard.roc import roc
 from unveil.leaderboard.scale import scales
 from unveil.leaderboard.scatter import scatter

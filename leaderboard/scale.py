@@ -27,11 +27,10 @@ from unveil.leaderboard.figures import (
     HEADLINE,
     OLD_FLOOR,
     Column,
-    Matrix,
     Setup,
     is_ceiling,
-    matrix,
 )
+from unveil.leaderboard.matrices import Matrix, matrix
 from unveil.leaderboard.resampling import REACHED, Drawn
 from unveil.leaderboard.tradeoff import Answer, averaged
 from unveil.leaderboard.wording import full, listing, number

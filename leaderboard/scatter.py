@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from unveil.leaderboard.estimates import LEAKS, Estimate
-from unveil.leaderboard.figures import Column, Matrix, Setup, floor, utility
+from unveil.leaderboard.figures import Column, Setup, utility
+from unveil.leaderboard.matrices import Matrix, floor
 from unveil.leaderboard.wording import full, number
 
 WIDTH, HEIGHT = 640.0, 440.0

@@ -8,7 +8,7 @@ from statistics import median
 
 from unveil.harness.rows import Figure
 from unveil.leaderboard.estimates import PROTECTS, Estimate
-from unveil.leaderboard.figures import Matrix
+from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.wording import number
 
 TINTS = 9  # that the style sheet defines, 0 the faintest

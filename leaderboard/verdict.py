@@ -9,7 +9,8 @@ from unveil.harness.rows import Judge
 from unveil.leaderboard.comparing import ALPHA, Comparison, comparisons, smallest
 from unveil.leaderboard.complaints import Point, broken_rows, copies, copying, left_out, unfit_judges
 from unveil.leaderboard.estimates import Estimate, better
-from unveil.leaderboard.figures import BASELINE, HEADLINE, Matrix, Setup, floor, judge_warnings, matrix
+from unveil.leaderboard.figures import BASELINE, HEADLINE, Setup, judge_warnings
+from unveil.leaderboard.matrices import Matrix, floor, matrix
 from unveil.leaderboard.paired import ranks
 from unveil.leaderboard.scale import faults
 from unveil.leaderboard.wording import bare, full, listing, number, plural, span

@@ -8,7 +8,8 @@ from scipy import stats
 
 from unveil.leaderboard.comparing import Comparison, comparisons, smallest
 from unveil.leaderboard.estimates import LEAKS, PROTECTS, Estimate
-from unveil.leaderboard.figures import Column, Matrix
+from unveil.leaderboard.figures import Column
+from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.paired import detectable, holm, sign_flip
 
 

@@ -9,7 +9,8 @@ import pytest
 from unveil.harness.rows import Figure, Results, Row
 from unveil.leaderboard.counts import pictures, told, unequal
 from unveil.leaderboard.estimates import Estimate
-from unveil.leaderboard.figures import Matrix, matrix, setups
+from unveil.leaderboard.figures import setups
+from unveil.leaderboard.matrices import Matrix, matrix
 from unveil.leaderboard.page import render
 
 

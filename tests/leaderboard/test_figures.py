@@ -7,17 +7,8 @@ from types import ModuleType
 import pytest
 
 from unveil.harness.rows import Results, Row
-from unveil.leaderboard.figures import (
-    Matrix,
-    Setup,
-    floor,
-    is_ceiling,
-    is_floor,
-    judge_warnings,
-    matrix,
-    setups,
-    utility,
-)
+from unveil.leaderboard.figures import Setup, is_ceiling, is_floor, judge_warnings, setups, utility
+from unveil.leaderboard.matrices import Matrix, floor, matrix
 from unveil.leaderboard.page import render
 from unveil.leaderboard.scatter import WIDTH, scatter
 from unveil.leaderboard.strips import people, tint

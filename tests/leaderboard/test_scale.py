@@ -10,7 +10,8 @@ import pytest
 from unveil.harness.intervals import interval
 from unveil.harness.rows import Figure, Judge, Results, Row
 from unveil.leaderboard import page
-from unveil.leaderboard.figures import matrix, setups
+from unveil.leaderboard.figures import setups
+from unveil.leaderboard.matrices import matrix
 from unveil.leaderboard.scale import Fault, Scaled, faults, scales
 from unveil.leaderboard.verdict import verdict
 

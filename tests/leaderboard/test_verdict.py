@@ -9,7 +9,8 @@ import pytest
 
 from unveil.harness.intervals import interval
 from unveil.harness.rows import Figure, Results, Row
-from unveil.leaderboard.figures import setups
+from unveil.leaderboard.figures import Setup, setups
+from unveil.leaderboard.matrices import matrix
 from unveil.leaderboard.verdict import Verdict, verdict
 from unveil.leaderboard.worth import Worth, worths
 
@@ -39,6 +40,13 @@ def said(
     defenses: Mapping[str, tuple[float, float]], people: int = 20, attack: str = "gmi", **stolen: float
 ) -> Verdict:
     """The verdict on defenses by name, each with its leakage and utility."""
+    return verdict(measured(defenses, people, attack, **stolen), ())
+
+
+def measured(
+    defenses: Mapping[str, tuple[float, float]], people: int = 20, attack: str = "gmi", **stolen: float
+) -> Setup:
+    """The rows behind it."""
     names = {"data": "people", "model": "small_resnet", "seed": 0, "status": "done"}
     rows = []
     for defense, (leak, utility) in defenses.items():
@@ -50,7 +58,7 @@ def said(
             )
             rows.append(Row(**names, defense=defense, attack=name, role=role, figures=figures))
     (setup,) = setups(Results(title="", plan="", rows=tuple(rows)))
-    return verdict(setup, ())
+    return setup
 
 
 def texts(found: Verdict, tone: str) -> list[str]:
@@ -83,6 +91,15 @@ def test_a_useless_defense_is_not_compared_and_never_best() -> None:
     assert "cannot be told apart from guessing (5 % among 20 people)" in warning
     assert "Of all 2 of use, good leaks least." in texts(found, "plain")
     assert "detectable" not in " ".join(texts(found, "plain"))  # alike for all of good; ruined counts not
+
+
+def test_a_useless_defense_has_no_rank() -> None:
+    setup = measured({"none": (0.8, 0.9), "good": (0.4, 0.9), "ruined": (0.0, 0.05)})
+    assert setup.headline
+    found = matrix(setup, setup.headline)
+    assert found.mean_ranks == {"none": (2, 2), "good": (1, 1)}
+    assert found.ranks == {("none", "gmi"): (2, 2), ("good", "gmi"): (1, 1)}
+    assert found.means["ruined"].value == 0  # the number is shown all the same
 
 
 def test_of_those_that_are_cheap_another_is_best() -> None:
