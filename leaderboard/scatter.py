@@ -166,7 +166,9 @@ class Axis:
         step = _round_step((self.high - self.low) / count)
         first = math.ceil(self.low / step - 1e-9)
         last = math.floor(self.high / step + 1e-9)
-        return tuple((self(i * step), number(round(i * step, 10), unit)) for i in range(first, last + 1))
+        shown = step * 100 if unit == "share" else step
+        fine = abs(shown - round(shown)) > 1e-9 and unit == "share"  # 92.5 must not read 92
+        return tuple((self(i * step), number(round(i * step, 10), unit, precise=fine)) for i in range(first, last + 1))
 
 
 def scatter(setup: Setup, found: Matrix) -> Plot | None:

@@ -130,6 +130,11 @@ class Tradeoff:
     deltas: Mapping[str, Delta]
     people: int
 
+    @property
+    def compares(self) -> bool:
+        """Whether any family costs enough for a comparison at equal utility."""
+        return any(answer.estimate for answer in self.matched.values())
+
 
 def tradeoffs(setup: Setup) -> dict[str, tuple[Tradeoff, ...]]:
     """The comparison for each judge, the headline's first, and each attack; empty where there is nothing to compare.

@@ -273,7 +273,7 @@ def _least(found: Matrix, among: Sequence[str], whom: str, worth: Mapping[str, W
     named = listing([f"{d} (at a price of {worth[d].price})" if worth[d].dear else d for d in first])
     if len(first) == 1:
         return Point("plain", f"Of {whom}, {named} leaks least.")
-    return Point("tie", f"Of {whom}, tied for leaking least, their intervals overlap: {named}.")
+    return Point("tie", f"Of {whom}, tied for leaking least, since tests of all pairs leave it open: {named}.")
 
 
 def _useful(setup: Setup) -> list[Point]:

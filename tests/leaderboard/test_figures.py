@@ -10,7 +10,7 @@ from unveil.harness.rows import Results, Row
 from unveil.leaderboard.figures import Setup, is_ceiling, is_floor, judge_warnings, setups, utility
 from unveil.leaderboard.matrices import Matrix, floor, matrix
 from unveil.leaderboard.page import render
-from unveil.leaderboard.scatter import WIDTH, scatter
+from unveil.leaderboard.scatter import WIDTH, Axis, scatter
 from unveil.leaderboard.strips import people, tint
 from unveil.leaderboard.verdict import verdict
 from unveil.leaderboard.wording import number, plural, rank
@@ -202,3 +202,15 @@ def test_words() -> None:
 def test_no_torch() -> None:
     code = "import sys, unveil.leaderboard.page; assert 'torch' not in sys.modules and 'mlflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "texts"),
+    [
+        (0.88, 1.0, ["90.0 %", "92.5 %", "95.0 %", "97.5 %", "100.0 %"]),
+        (0.0, 1.0, ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"]),
+    ],
+)
+def test_ticks_say_where_they_are(low: float, high: float, texts: list[str]) -> None:
+    found = [text.replace("\u00a0", " ") for _, text in Axis(low, high, 0, 100).ticks("share")]
+    assert found == texts
