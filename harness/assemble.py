@@ -12,7 +12,7 @@ from unveil.harness.rungs import told
 
 if TYPE_CHECKING:
     from unveil.harness.execute import Outcome
-    from unveil.harness.graph import Cell, Matrix, Node
+    from unveil.harness.graph import Cell, Matrix, Node, Use
     from unveil.harness.plan import PlanFile
     from unveil.harness.store import Store
 
@@ -120,13 +120,19 @@ def _frozen_noise(record: Mapping[str, Any], target: Node) -> tuple[str, ...]:
 
 
 def _judge(data: str, name: str, node: Node, outcome: Outcome, store: Store) -> Judge:
-    model = node.uses["model"][0]
+    model = _architecture(node.uses["model"][0])
     if not outcome.good:
         bad = _status([outcome])
-        return Judge(data=data, name=name, model=model.spec.use, knows="", status=bad, error=outcome.error)
+        return Judge(data=data, name=name, model=model, knows="", status=bad, error=outcome.error)
     record = store.record(node.key)
     figures = tuple(Figure.model_validate(figure) for figure in record["figures"])
-    return Judge(data=data, name=name, model=model.spec.use, knows=record["knows"], figures=figures)
+    return Judge(data=data, name=name, model=model, knows=record["knows"], figures=figures)
+
+
+def _architecture(use: Use) -> str:
+    """The model plugin's name, and which network where the plugin has many."""
+    which = use.asked["settings"].get("architecture")
+    return f"{use.spec.use} {which}" if isinstance(which, str) else use.spec.use
 
 
 def _picture(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> Picture | None:

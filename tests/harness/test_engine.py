@@ -5,7 +5,10 @@ import re
 
 import pytest
 
+from unveil.harness.assemble import _architecture
+from unveil.harness.graph import Use
 from unveil.harness.rows import Results
+from unveil.harness.spec import Spec
 
 
 def computed(done):
@@ -85,6 +88,7 @@ def test_rows_tell_what_was_spent(project):
     assert set(row.keys) == {"data", "target", "attack"}
     assert all(key in results.provenance for key in row.keys.values())
     (judge,) = results.judges
+    assert judge.model == "plain_cnn"
     assert [figure.column for figure in judge.figures] == [
         "accepts held-out private",
         "takes a stranger for a private person",
@@ -132,3 +136,9 @@ def test_bad_plans_are_told_in_words_before_anything_runs(project, old, new, tol
     assert told in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
     assert not (project.folder / "store").exists()
+
+
+def test_a_judge_is_called_by_its_network(tmp_path):
+    timm = Use("models", Spec("timm", {"architecture": "test_efficientnet"}), str(tmp_path))
+    assert _architecture(timm) == "timm test_efficientnet"
+    assert _architecture(Use("models", Spec("plain_cnn"), str(tmp_path))) == "plain_cnn"
