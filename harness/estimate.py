@@ -79,7 +79,7 @@ def _nearest(node: Node, wanted: dict[str, Any], alike: list[dict[str, Any]]) ->
     """Seconds, by what they are known from, the best source first."""
     times = [(factor(wanted, p), p["seconds"]) for p in alike]
     found = {
-        "the same step, other code": [p["seconds"] for p in alike if p["identity"] == node.identity],
+        "the same step, other code": [p["seconds"] for p in alike if p.get("identity") == node.identity],
         "as much work": [seconds for times, seconds in times if times == 1],
         "the same work, other numbers of steps": [times * seconds for times, seconds in times if times is not None],
     }

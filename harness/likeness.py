@@ -40,7 +40,7 @@ def factor(wanted: Mapping[str, Any], known: Mapping[str, Any]) -> float | None:
     """
     if known.get("on") != wanted["on"] or plugins_of(known) != plugins_of(wanted):
         return None
-    a, b = ({path: n for path, n in _numbers(one)} for one in (wanted, known))
+    a, b = ({path: n for path, n in numbers(one)} for one in (wanted, known))
     if a.keys() != b.keys() or any(a[path] != b[path] for path in a if path[-1] not in LINEAR):
         return None
     times = 1.0
@@ -54,7 +54,8 @@ def plugins_of(work: Mapping[str, Any]) -> dict[str, list[str]]:
     return {role: [use["use"] for use in group] for role, group in work["uses"].items()}
 
 
-def _numbers(work: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], int]]:
+def numbers(work: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Whole numbers in the settings and options, by where they stand."""
     yield from _inside(("uses",), work["uses"])
     yield from _inside(("options",), work.get("options", {}))
 
