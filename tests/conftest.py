@@ -9,6 +9,8 @@ import pytest
 
 from unveil.harness import assets
 
+collect_ignore = ["elsewhere.py", "another_device.py"]  # doctest would import them: they are for a process of their own
+
 DATA = '''
 """Blobs of colour."""
 from dataclasses import dataclass
