@@ -17,7 +17,7 @@ import numpy as np
 
 from unveil.harness.intervals import FEW
 from unveil.harness.rows import Judge
-from unveil.leaderboard.estimates import LEAKS, Estimate, better, estimate, scored
+from unveil.leaderboard.estimates import LEAKS, Estimate, better, difference, estimate, scored
 from unveil.leaderboard.figures import (
     BASELINE,
     CEILING,
@@ -250,6 +250,14 @@ def _faults(setup: Setup, m: Matrix, judges: Sequence[Judge]) -> list[Fault]:
     return found + _fooled(setup, m, judge, low)
 
 
+def _surely_more(mine: Estimate, luck: Estimate) -> bool:
+    """Person by person where they are the same, else by intervals that share no point."""
+    gap = difference(mine, luck)
+    if gap is None or gap.low is None:
+        return better(luck, mine, LEAKS)
+    return gap.low > 0
+
+
 def _said(setup: Setup, judge: str, judges: Sequence[Judge]) -> bool:
     """Whether the judge's own ceiling is known to be low."""
     own = [f for j in judges if (j.data, j.name, j.status) == (setup.data, judge, "done") for f in j.figures]
@@ -264,7 +272,7 @@ def _fooled(setup: Setup, m: Matrix, judge: str, luck: Estimate | None) -> list[
     made = []
     for control in setup.named(GULLIBILITY):
         mine = _pooled(setup, m, [control], on)
-        if not (mine and attacks) or mine.value <= GULLIBLE * attacks.value or (luck and not better(luck, mine, LEAKS)):
+        if not (mine and attacks) or mine.value <= GULLIBLE * attacks.value or (luck and not _surely_more(mine, luck)):
             continue
         told = (
             f"accepts {number(mine.value, 'share')} of {_what(control)}, more than half of the "

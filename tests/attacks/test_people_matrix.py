@@ -82,7 +82,7 @@ ATTACKS = {
     "mirror_white_box": 'use = "mirror_white_box"\npresamples = 800\nrestarts = 3\nsamples = 2\nsteps = 40\nviews = 5\n'
     "lr = 0.1",
     "mirror": 'use = "mirror"\npresamples = 1000\nsamples = 2\npopulation = 30\ngenerations = 12\nqueries = 700',
-    "brep_mi": 'use = "brep_mi"\nqueries = 1800\nfirst_queries = 1024',
+    "brep_mi": 'use = "brep_mi"\nqueries = 4000\nfirst_queries = 2048',
     "random_latents": 'use = "random_latents"\nsamples = 60',
 }
 PLAN = """

@@ -215,3 +215,13 @@ def test_faults_lead_the_page_in_red_and_void_the_verdict() -> None:
     assert "of public look-alikes (public_lookalikes), which show somebody else" in words
     assert 'class="fooled" d="M40.0 1V15"' in words
     assert "On the scale of the controls" not in page.render(Results(title="t", plan="", rows=rows[1:]))
+
+
+def test_five_people_tell_that_look_alikes_are_more_than_luck() -> None:
+    """Person by person they are far apart, though the intervals of so few people overlap."""
+    fooled, luck = [0.9, 1.0, 0.95, 0.9, 0.95], [0.3, 0.25, 0.3, 0.2, 0.3]
+    rows = row("gmi", [0.95] * 5), row("public_lookalikes", fooled), row("random_latents", luck)
+    (line,) = lines(*rows)
+    assert line.ends.floor.estimate
+    assert line.ends.fooled["public_lookalikes"].ends[0] < line.ends.floor.estimate.ends[1]
+    assert "more than half" in " ".join(fault.text for fault in found(*rows))
