@@ -27,7 +27,7 @@ def sets(n=90, m=70, d=24, shift=0.3, people=7, seed=0, spread=0.7):
 @pytest.fixture
 def thumbnails(monkeypatch):
     """Stands in for the network: a picture's features are its pixels, shrunk."""
-    monkeypatch.setattr(image_features, "_known", {})
+    monkeypatch.setattr(image_features, "_known", Memo(image_features.KEPT))
     monkeypatch.setattr(image_features.assets, "path_if_present", lambda name: None)
     monkeypatch.setattr(
         image_features, "_network", lambda name, run: lambda x: torch.nn.functional.avg_pool2d(x, 4).flatten(1)
