@@ -16,18 +16,19 @@ from unveil.harness.store import Store
 
 
 def main(stores: list[str]) -> None:
-    """One entry for each amount of work; a step is known by its identity, whatever code computed it."""
-    past: dict[str, list[float]] = {}
-    for provenance in (p for store in stores for p in history(Store(store))):
-        past.setdefault(provenance["identity"], []).append(provenance["seconds"])
-    alike: dict[str, tuple[dict[str, Any], list[float]]] = {}
-    for preset in sorted(path.stem for path in PRESETS.glob("*.toml")):
-        for node in expand(read(preset)).nodes():
-            if node.identity in past:
-                work = facts(node)
-                alike.setdefault(_amount(work), (work, []))[1].extend(past[node.identity])
-    steps = [{**work, "seconds": round(median(seconds), 2)} for work, seconds in alike.values()]
-    lines = sorted(json.dumps(step, sort_keys=True) for step in steps)
+    """One entry for each amount of work, from the first store that knows it."""
+    presets = sorted(path.stem for path in PRESETS.glob("*.toml"))
+    nodes = {node.identity: node for preset in presets for node in expand(read(preset)).nodes()}
+    found: dict[str, dict[str, Any]] = {}
+    for store in stores:
+        alike: dict[str, tuple[dict[str, Any], list[float]]] = {}
+        for past in history(Store(store)):
+            if past["identity"] in nodes:  # whatever code computed it
+                work = facts(nodes[past["identity"]])
+                alike.setdefault(_amount(work), (work, []))[1].append(past["seconds"])
+        known = {amount: {**work, "seconds": round(median(took), 2)} for amount, (work, took) in alike.items()}
+        found = {**known, **found}
+    lines = sorted(json.dumps(step, sort_keys=True) for step in found.values())
     (PRESETS / "timings.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
 
 
