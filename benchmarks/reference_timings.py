@@ -10,7 +10,7 @@ from typing import Any
 
 from unveil.harness.estimate import QUICK, history
 from unveil.harness.graph import expand
-from unveil.harness.likeness import facts, numbers, plugins_of
+from unveil.harness.likeness import amount, facts, plugins_of
 from unveil.harness.plan import PRESETS, read
 from unveil.harness.store import Store
 
@@ -25,18 +25,17 @@ def main(stores: list[str]) -> None:
         for past in history(Store(store)):
             if past["identity"] in nodes:  # whatever code computed it
                 work = facts(nodes[past["identity"]])
-                alike.setdefault(_amount(work), (work, []))[1].append(past["seconds"])
-        known = {amount: {**work, "seconds": round(median(took), 2)} for amount, (work, took) in alike.items()}
+                alike.setdefault(_same(work), (work, []))[1].append(past["seconds"])
+        known = {same: {**work, "seconds": round(median(took), 2)} for same, (work, took) in alike.items()}
         found = {**known, **found}
     lines = sorted(json.dumps(step, sort_keys=True) for step in found.values())
     (PRESETS / "timings.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
 
 
-def _amount(work: dict[str, Any]) -> str:
-    """What decides how long it takes."""
-    quick = work["kind"] in QUICK
-    more = () if quick else (work["on"], sorted((".".join(path), n) for path, n in numbers(work)))
-    return json.dumps([work["kind"], plugins_of(work), *more], sort_keys=True)
+def _same(work: dict[str, Any]) -> str:
+    """Equal for steps that take as long as each other."""
+    how = plugins_of(work) if work["kind"] in QUICK else amount(work)
+    return f"{work['kind']} {how}"
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from unveil.harness.graph import Matrix, Node
-from unveil.harness.likeness import factor, facts, plugins_of
+from unveil.harness.likeness import Amount, amount, facts, plugins_of
 from unveil.harness.plan import PRESETS
 from unveil.harness.store import Store
 
@@ -38,9 +39,25 @@ class Step:
     key: str
 
 
+class Past(NamedTuple):
+    """A step that was computed once.
+
+    Attributes:
+        provenance: Of its artefact.
+        amount: Of its work; None where too little is known of it.
+    """
+
+    provenance: dict[str, Any]
+    amount: Amount | None
+
+    def times(self, wanted: Amount) -> float | None:
+        """How many times as long so much work takes; None if that cannot be said."""
+        return None if self.amount is None else wanted.over(self.amount)
+
+
 def estimate(matrix: Matrix, store: Store) -> list[Step]:
     """Every step of a plan, in order."""
-    past, elsewhere = history(store), reference()
+    past, elsewhere = ([Past(p, amount(p)) for p in known] for known in (history(store), reference()))
     return [_step(node, store, past, elsewhere) for node in matrix.nodes()]
 
 
@@ -56,7 +73,7 @@ def history(store: Store) -> list[dict[str, Any]]:
     return [json.loads(store.fs.cat_file(path))["provenance"] for path in sorted(found)]
 
 
-def _step(node: Node, store: Store, past: list[dict[str, Any]], elsewhere: list[dict[str, Any]]) -> Step:
+def _step(node: Node, store: Store, past: list[Past], elsewhere: list[Past]) -> Step:
     if store.has(node.key):
         seconds = float(store.provenance(node.key)["seconds"])
         return Step(node.kind, node.label, "known", seconds, "this store", node.key)
@@ -64,7 +81,7 @@ def _step(node: Node, store: Store, past: list[dict[str, Any]], elsewhere: list[
         return Step(node.kind, node.label, "to run", 0.0, "a look at its ladder", node.key)
     wanted = facts(node)
     for place, known in (("", past), (", two cores elsewhere", elsewhere)):
-        alike = [p for p in known if p["kind"] == node.kind]
+        alike = [p for p in known if p.provenance["kind"] == node.kind]
         for source, found in _nearest(node, wanted, alike).items():
             if found:
                 return Step(node.kind, node.label, "to run", median(found), source + place, node.key)
@@ -75,27 +92,34 @@ def _step(node: Node, store: Store, past: list[dict[str, Any]], elsewhere: list[
     return Step(node.kind, node.label, "to run", None, "", node.key)
 
 
-def _nearest(node: Node, wanted: dict[str, Any], alike: list[dict[str, Any]]) -> dict[str, list[float]]:
+def _nearest(node: Node, wanted: dict[str, Any], alike: list[Past]) -> dict[str, list[float]]:
     """Seconds, by what they are known from, the best source first."""
-    times = [(factor(wanted, p), p["seconds"]) for p in alike]
+    work = amount(wanted)
+    assert work is not None
+    like = [(times, p.provenance["seconds"]) for p in alike if (times := p.times(work)) is not None]
     found = {
-        "the same step, other code": [p["seconds"] for p in alike if p.get("identity") == node.identity],
-        "as much work": [seconds for times, seconds in times if times == 1],
-        "the same work, other numbers of steps": [times * seconds for times, seconds in times if times is not None],
+        "the same step, other code": _seconds(p for p in alike if p.provenance.get("identity") == node.identity),
+        "as much work": [seconds for times, seconds in like if times == 1],
+        "the same work, other numbers of steps": [times * seconds for times, seconds in like],
     }
     if node.kind in QUICK:
-        same = [p["seconds"] for p in alike if plugins_of(p) == plugins_of(wanted)]
-        found["the same plugin, other settings"] = same
+        same = (p for p in alike if plugins_of(p.provenance) == plugins_of(wanted))
+        found["the same plugin, other settings"] = _seconds(same)
     return found
 
 
-def _target_like(wanted: dict[str, Any], known: list[dict[str, Any]]) -> float | None:
+def _seconds(found: Iterable[Past]) -> list[float]:
+    return [p.provenance["seconds"] for p in found]
+
+
+def _target_like(wanted: dict[str, Any], known: list[Past]) -> float | None:
     """Seconds of a target that is the same model, under whatever defense."""
-    bare = {**wanted, "uses": {"model": wanted["uses"]["model"]}, "options": {"recipe": wanted["options"]["recipe"]}}
-    found = []
-    for p in known:
-        if p["kind"] == "target" and "options" in p:
-            mine = {**p, "uses": {"model": p["uses"]["model"]}, "options": {"recipe": p["options"]["recipe"]}}
-            times = factor(bare, mine)
-            found += [] if times is None else [times * p["seconds"]]
+    work, targets = amount(_undefended(wanted)), [p.provenance for p in known if p.provenance["kind"] == "target"]
+    assert work is not None
+    bare = [Past(p, amount(_undefended(p))) for p in targets if "options" in p]
+    found = [times * p.provenance["seconds"] for p in bare if (times := p.times(work)) is not None]
     return median(found) if found else None
+
+
+def _undefended(work: dict[str, Any]) -> dict[str, Any]:
+    return {**work, "uses": {"model": work["uses"]["model"]}, "options": {"recipe": work["options"]["recipe"]}}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from unveil.harness.graph import Node
@@ -24,40 +27,45 @@ def facts(node: Node) -> dict[str, Any]:
     return {"kind": node.kind, "uses": uses, "options": dict(node.options), "on": surroundings(node)}
 
 
-def factor(wanted: Mapping[str, Any], known: Mapping[str, Any]) -> float | None:
-    """How many times as long one piece of work takes as another.
+@dataclass(frozen=True)
+class Amount:
+    """What decides how long a piece of work takes.
 
-    Both must be the same plugins on the same data and model, and every whole number in their settings must be equal:
-    widths, batches, restarts. Only steps and epochs may differ, which work is proportional to. Other settings are taken
-    to cost nothing.
-
-    Args:
-        wanted: Facts of one.
-        known: Facts of the other.
-
-    Returns:
-        None if they cannot be compared.
+    Attributes:
+        same: Plugins, data, model, and every whole number in the settings that work is not proportional to: widths,
+            batches, restarts. Other settings are taken to cost nothing.
+        linear: Steps and epochs, which it is proportional to.
     """
-    if known.get("on") != wanted["on"] or plugins_of(known) != plugins_of(wanted):
+
+    same: str
+    linear: tuple[int, ...]
+
+    def over(self, known: Amount) -> float | None:
+        """How many times as long it takes as another; None if the two cannot be compared."""
+        if self.same != known.same:
+            return None
+        return math.prod(n / m if m else 1.0 for n, m in zip(self.linear, known.linear, strict=True))
+
+
+def amount(work: Mapping[str, Any]) -> Amount | None:
+    """Of facts, as a node or its provenance has them; None where these do not say what data and model it was about."""
+    if "on" not in work:
         return None
-    a, b = ({path: n for path, n in numbers(one)} for one in (wanted, known))
-    if a.keys() != b.keys() or any(a[path] != b[path] for path in a if path[-1] not in LINEAR):
-        return None
-    times = 1.0
-    for path, n in a.items():
-        times *= n / b[path] if b[path] else 1.0
-    return times
+    numbers = sorted([*_inside(("uses",), work["uses"]), *_inside(("options",), work.get("options", {}))])
+    fixed = [(path, None if path[-1] in LINEAR else n) for path, n in numbers]
+    same = json.dumps([plugins_of(work), work["on"], fixed], sort_keys=True)
+    return Amount(same, tuple(n for path, n in numbers if path[-1] in LINEAR))
+
+
+def factor(wanted: Mapping[str, Any], known: Mapping[str, Any]) -> float | None:
+    """How many times as long the work of some facts takes as that of others; None if they cannot be compared."""
+    a, b = amount(wanted), amount(known)
+    return None if a is None or b is None else a.over(b)
 
 
 def plugins_of(work: Mapping[str, Any]) -> dict[str, list[str]]:
     """Names by role."""
     return {role: [use["use"] for use in group] for role, group in work["uses"].items()}
-
-
-def numbers(work: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Whole numbers in the settings and options, by where they stand."""
-    yield from _inside(("uses",), work["uses"])
-    yield from _inside(("options",), work.get("options", {}))
 
 
 def _inside(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], int]]:

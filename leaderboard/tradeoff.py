@@ -275,18 +275,16 @@ class _Curve:
         )
         return f"not reached: it {costs}"
 
-    def mixed(self, cost: float) -> Estimate | None:
-        """Each person's leakage, interpolated as the whole is; None if the points know different people."""
+    def mixed(self, cost: float) -> tuple[float | None, float | None]:
+        """Interval of leakage interpolated person by person; none if the points know different people."""
         place = self.top[:1] - cost
         parts = [polyline.at(*polyline.ordered(self.x[:1], row[None]), place)[0] for row in np.eye(len(self.points))]
         used = [(part, p.leak) for part, p in zip(parts, self.points, strict=True) if part > 0]
         if any(set(leak.per_identity) != set(used[0][1].per_identity) for _, leak in used):
-            return None
+            return None, None
         seeds = set.intersection(*(set(leak.by_seed) for _, leak in used))
         by_seed = {s: _mix([(part, leak.by_seed[s]) for part, leak in used]) for s in sorted(seeds)}
-        people = _mix([(part, leak.per_identity) for part, leak in used])
-        low, high = over_people(people, (0, 1), by_seed)
-        return Estimate(sum(part * leak.value for part, leak in used), low, high)
+        return over_people(_mix([(part, leak.per_identity) for part, leak in used]), (0, 1), by_seed)
 
 
 def _mix(parts: Sequence[tuple[float, Mapping[str, float]]]) -> dict[str, float]:
@@ -300,11 +298,10 @@ def _matched(curve: _Curve, cost: float, values: Numbers, drawn: _Points) -> Ans
     found = drawn.answer(values, curve.unreached(cost), (0, 1))
     if found.estimate is None or found.estimate.low is None or found.estimate.high is None:
         return found
-    mixed = curve.mixed(cost)
-    if mixed is None or mixed.low is None or mixed.high is None:
+    low, high = curve.mixed(cost)
+    if low is None or high is None:
         return found
-    low, high = min(mixed.low, found.estimate.low), max(mixed.high, found.estimate.high)
-    return Answer(replace(found.estimate, low=low, high=high))
+    return Answer(replace(found.estimate, low=min(low, found.estimate.low), high=max(high, found.estimate.high)))
 
 
 def _areas(curves: Mapping[str, _Curve], drawn: _Points) -> tuple[tuple[float, float] | None, dict[str, Numbers]]:

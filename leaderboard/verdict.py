@@ -47,14 +47,8 @@ def verdict(setup: Setup, judges: Sequence[Judge]) -> Verdict:
         )
     found, worth = matrix(setup, setup.headline), worths(setup)
     points = [*copies(setup), *unfit_judges(setup, judges), *_basis(found), *_otherwise(found, setup)]
-    points += _useless(found, worth)
-    points += [
-        *_comparisons(found, worth),
-        *_detectable(found, worth),
-        *_few(found),
-        *_best(found, worth),
-        *_useful(setup),
-    ]
+    points += [*_useless(found, worth), *_comparisons(found, worth), *_detectable(found, worth)]
+    points += [*_few(found), *_best(found, worth), *_useful(setup)]
     points += [*_above_floor(found, setup), *left_out(found, setup), *broken_rows(setup)]
     return Verdict(_lead(found, setup, judges, worth), tuple(points))
 
@@ -139,7 +133,7 @@ def _conclusion(found: Matrix, worth: Mapping[str, Worth]) -> str:
     others = [d for d in found.means if d != BASELINE]
     if BASELINE not in found.means or not others:
         return "There is no undefended target to compare with." if others else "There is no defense to compare with."
-    compared = [c for c in comparisons(found) if not worth[c.defense].useless]
+    compared = _compared(found, worth)
     less, more, ties = ([c.defense for c in compared if c.side == side] for side in ("less", "more", "tie"))
     cheap, dear = [d for d in less if not worth[d].dear], [d for d in less if worth[d].dear]
     than = [f"{_leak(cheap)} less than no defense"] if cheap else []
@@ -151,6 +145,11 @@ def _conclusion(found: Matrix, worth: Mapping[str, Worth]) -> str:
     it, leaks = ("is", "it leaks") if len(useless) == 1 else ("are", "they leak")
     than += [f"{_some(useless)} {it} useless, no better than guessing, so what {leaks} says nothing"] if useless else []
     return "; ".join(than) + "."
+
+
+def _compared(found: Matrix, worth: Mapping[str, Worth]) -> list[Comparison]:
+    """With none, but for those that are useless."""
+    return [c for c in comparisons(found) if not worth[c.defense].useless]
 
 
 def _prices(names: Sequence[str], worth: Mapping[str, Worth]) -> str:
@@ -198,11 +197,10 @@ def _comparisons(found: Matrix, worth: Mapping[str, Worth]) -> list[Point]:
     """Each defense against none, but for those that are useless: it would look like praise."""
     said = {"less": "leaks less than", "more": "leaks more than", "tie": "cannot be told apart from"}
     told = []
-    for c in comparisons(found):
-        if not worth[c.defense].useless:
-            price = f" It costs {worth[c.defense].price} of utility." if worth[c.defense].dear else ""
-            text = f"{c.defense} {said[c.side]} the undefended target{_gap(found, c)}.{price}"
-            told.append(Point(c.side, text))
+    for c in _compared(found, worth):
+        price = f" It costs {worth[c.defense].price} of utility." if worth[c.defense].dear else ""
+        text = f"{c.defense} {said[c.side]} the undefended target{_gap(found, c)}.{price}"
+        told.append(Point(c.side, text))
     return told
 
 
@@ -224,7 +222,7 @@ def _points(found: Matrix, value: float) -> str:
 
 def _detectable(found: Matrix, worth: Mapping[str, Worth]) -> list[Point]:
     """What this plan could have found, so that nobody takes "not told apart" for "equal"."""
-    compared = [c for c in comparisons(found) if not worth[c.defense].useless]
+    compared = _compared(found, worth)
     known = smallest(compared)
     if not known:
         return []

@@ -63,30 +63,18 @@ width = 4
 others = "nobody"
 """
 METRICS = """
-[[metrics]]
 use = "attack_accuracy"
-[[metrics]]
 use = "utility"
 """
 MORE_METRICS = """
-[[metrics]]
 use = "knn_distance"
-[[metrics]]
 use = "memorisation_gap"
-[[metrics]]
 use = "diversity"
-[[metrics]]
 use = "copies"
-[[metrics]]
 use = "exposure"
-[[metrics]]
-use = "fisher"
-samples = 2
-[[metrics]]
+use = "fisher", samples = 2
 use = "nearest_private"
-[[metrics]]
-use = "knowledge_extraction"
-student = { use = "small_resnet", width = 4 }
+use = "knowledge_extraction", student = { use = "small_resnet", width = 4 }
 """
 GAN = "width = 2, steps = 3, batch = 8"
 PARTS = {
@@ -162,7 +150,7 @@ def table(kind: str, lines: str) -> str:
     """TOML of one inline table a line."""
     for name, part in PARTS.items():
         lines = lines.replace(name, part)
-    return "".join(f"{kind} = [{{ {line} }}]\n" for line in ["}, { ".join(lines.strip().splitlines())])
+    return f"{kind} = [{{ {' }, { '.join(line for line in lines.splitlines() if line)} }}]\n"
 
 
 def rows(folder: Path, device: str) -> tuple[Row, ...]:
@@ -177,8 +165,8 @@ def rows(folder: Path, device: str) -> tuple[Row, ...]:
 def planned(folder: Path, defenses: str, attacks: str, metrics: str) -> list[str]:
     """What differs, of a whole plan: data, judges, pretraining, targets, priors, attacks, metrics."""
     (folder / "blobs.py").write_text(beside("conftest.py").DATA)
-    head = table("defenses", defenses) + table("attacks", attacks)
-    (folder / "plan.toml").write_text(head + PLAN + metrics)
+    head = table("defenses", defenses) + table("attacks", attacks) + table("metrics", metrics)
+    (folder / "plan.toml").write_text(head + PLAN)
     here = rows(folder, "cpu")
     with there():
         other = rows(folder, elsewhere.DEVICE.type)
