@@ -60,7 +60,11 @@ class JudgeError(UnveilError):
 
 
 class StoreError(UnveilError):
-    """An artefact that could not be written or has been damaged."""
+    """A store that cannot be used, read or written."""
+
+
+class DamageError(StoreError):
+    """An artefact that is not there any more or cannot be read, and can be computed again."""
 
 
 class UnansweredError(UnveilError):

@@ -68,9 +68,8 @@ def reference() -> list[dict[str, Any]]:
 
 
 def history(store: Store) -> list[dict[str, Any]]:
-    """Provenance of every artefact in the store."""
-    found = store.fs.glob(f"{store.root}/artefacts/*.json")
-    return [json.loads(store.fs.cat_file(path))["provenance"] for path in sorted(found)]
+    """Provenance of every artefact in the store that can be read."""
+    return [store.provenance(key) for key in store.known()]
 
 
 def _step(node: Node, store: Store, past: list[Past], elsewhere: list[Past]) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import platform
 import time
@@ -71,42 +72,71 @@ def _bench(url: str) -> Bench:
 def compute(node: Node, around: Surroundings) -> Outcome:
     """Computes and stores a node whose parents are in the store.
 
-    A plugin that raises is a failed node; a store that cannot be written ends the run.
+    Where another run is at it already, its result is waited for. A plugin that raises is a failed node; a store that
+    cannot be written ends the run.
 
     Raises:
+        DamageError: If a parent cannot be read. It is set aside.
         StoreError: If the result cannot be kept.
     """
+    bench = _bench(around.store)
+    with bench.store.lease(node.key, node.label):
+        if bench.store.usable(node.key):  # another run was faster
+            return cached(node, bench.store)
+        start = time.monotonic()
+        try:
+            artefact = _artefact(node, bench, around)
+        except StoreError:
+            raise
+        except AssetError as error:
+            status = "unscored" if node.kind == "measure" else "failed"
+            return Outcome(status, describe(error), time.monotonic() - start)
+        except Exception as error:
+            return Outcome("failed", describe(error), time.monotonic() - start)
+        seconds = time.monotonic() - start
+        behind = {**artefact.provenance, **provenance(node, around, seconds)}
+        bench.store.save(node.key, dataclasses.replace(artefact, provenance=behind))
+        bench.store.clear_scratch(node.key)
+        return Outcome("done", seconds=seconds)
+
+
+def cached(node: Node, store: Store) -> Outcome:
+    """The outcome of a node that is in the store."""
+    return Outcome("cached", seconds=float(store.provenance(node.key)["seconds"]))
+
+
+def _artefact(node: Node, bench: Bench, around: Surroundings) -> Artefact:
+    """What the node's stage makes; from its start if a checkpoint cannot be put back."""
     import torch  # noqa: PLC0415 (so that a scheduler need not load it)
 
-    bench = _bench(around.store)
-    run = Run(
-        node.randomness,
-        torch.device(around.device),
-        around.mixed_precision,
-        bench.store.scratch(node.key),
-        around.shown,
-        isolated=around.isolated,
-        compiled=around.compiled,
-    )
     if around.compiled:
         torch.compiler.reset()  # it keeps a few variants of a function and then, saying nothing, compiles no more
-    start = time.monotonic()
+    stage, run = importlib.import_module(f"unveil.harness.stages.{node.kind}"), _run(node, bench.store, around)
     try:
-        stage = importlib.import_module(f"unveil.harness.stages.{node.kind}")
         artefact: Artefact = stage.compute(node, bench, run)
     except StoreError:
         raise
-    except AssetError as error:
-        status = "unscored" if node.kind == "measure" else "failed"
-        return Outcome(status, describe(error), time.monotonic() - start)
-    except Exception as error:
-        return Outcome("failed", describe(error), time.monotonic() - start)
-    seconds = time.monotonic() - start
-    behind = {**artefact.provenance, **provenance(node, around, seconds)}
-    kept = Artefact(artefact.record, artefact.tensors, artefact.files, behind)
-    bench.store.save(node.key, kept)
-    bench.store.clear_scratch(node.key)
-    return Outcome("done", seconds=seconds)
+    except Exception:
+        if not run.misfits():
+            raise
+        run = _run(node, bench.store, around)
+        artefact = stage.compute(node, bench, run)
+    return artefact
+
+
+def _run(node: Node, store: Store, around: Surroundings) -> Run:
+    import torch  # noqa: PLC0415 (see _artefact)
+
+    return Run(
+        node.randomness,
+        torch.device(around.device),
+        around.mixed_precision,
+        store.scratch(node.key),
+        around.shown,
+        isolated=around.isolated,
+        compiled=around.compiled,
+        disk=store.files.disk,
+    )
 
 
 def describe(error: BaseException) -> str:
@@ -120,7 +150,7 @@ def describe(error: BaseException) -> str:
 
 def provenance(node: Node, around: Surroundings, seconds: float) -> dict[str, Any]:
     """Where and when a node was computed, and with what."""
-    import torch  # noqa: PLC0415 (see compute)
+    import torch  # noqa: PLC0415 (see _artefact)
 
     return {
         "label": node.label,

@@ -17,7 +17,10 @@ from typing import Any, NamedTuple
 # These carry questions and answers but decide no number; changing them must not throw results away.
 PLUMBING = frozenset(
     f"unveil.harness.{name}"
-    for name in ("canonical", "errors", "fingerprint", "graph", "panel", "plan", "plugins", "rows", "spec", "store")
+    for name in (
+        *("canonical", "disk", "errors", "files", "fingerprint", "graph", "lease", "panel", "plan", "plugins"),
+        *("rows", "spec", "store"),
+    )
 )
 
 

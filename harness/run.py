@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import io
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor
+
+from unveil.harness.disk import Disk
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,6 +62,7 @@ class Run:
         device: Where to compute. Never part of an identity.
         mixed_precision: Whether matrix work uses bfloat16 where ``autocast`` stands. Never part of an identity.
         scratch: Folder for checkpoints of this node's own long loops; None switches checkpoints off.
+        disk: The folder that ``scratch`` is in, and that takes checkpoints that cannot be read; None: itself.
         shown: Where progress goes.
         kept: Tensors that a node keeps beside its result, by name; see ``keep``.
         notes: What a reader of the result must know; see ``note``.
@@ -75,6 +79,8 @@ class Run:
     notes: list[str] = field(default_factory=list)
     isolated: bool = False
     compiled: bool = False
+    disk: Disk | None = None
+    _restoring: list[Path] = field(default_factory=list)
 
     def keep(self, name: str, value: Tensor) -> None:
         """Stores a tensor beside the node's result, for metrics and for the curious; a second one replaces it."""
@@ -105,6 +111,7 @@ class Run:
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Bar]:
         """Shows a bar of ``total`` steps while the block runs."""
+        self._restoring.clear()  # what was loaded fits
         bar = self.shown.start(label, total)
         try:
             yield bar
@@ -112,20 +119,42 @@ class Run:
             self.shown.stop(bar)
 
     def save(self, name: str, state: Mapping[str, Any]) -> None:
-        """Writes a checkpoint, whole or not at all. Tensors, numbers, strings, lists and dicts only."""
+        """Writes a checkpoint, whole or not at all. Tensors, numbers, strings, lists and dicts only.
+
+        Raises:
+            StoreError: If the disk is full or cannot be written.
+        """
         if self.scratch is None:
             return
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        part = self.scratch / f"{name}.part"
-        torch.save(dict(state), part)
-        os.replace(part, self.scratch / f"{name}.pt")
+        self._restoring.clear()
+        packed = io.BytesIO()
+        torch.save(dict(state), packed)
+        (self.disk or Disk(self.scratch)).write(self.scratch / f"{name}.pt", packed.getvalue())
 
     def load(self, name: str) -> dict[str, Any] | None:
-        """The last checkpoint of that name, or None."""
+        """The last checkpoint of that name, or None. One that cannot be read is set aside, and there is none then."""
         path = None if self.scratch is None else self.scratch / f"{name}.pt"
         if path is None or not path.exists():
             return None
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
+        try:
+            state = dict(_read(path))
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a damaged file makes of zipfile and torch
+            self._set_aside(path, f"is no checkpoint ({type(error).__name__})")
+            return None
+        self._restoring.append(path)
+        return state
+
+    def misfits(self) -> bool:
+        """Sets aside the checkpoint that was being put back, if one was, when something was raised."""
+        found = [path for path in self._restoring if path.exists()]
+        for path in found:
+            self._set_aside(path, "does not fit what it is a checkpoint of")
+        return bool(found)
+
+    def _set_aside(self, path: Path, why: str) -> None:
+        (self.disk or Disk(path.parent)).set_aside(path, why)
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
@@ -159,3 +188,10 @@ def draw_normal(generators: Sequence[torch.Generator], shape: Sequence[int]) -> 
         Tensor ``(len(generators), *shape)``, float32, on the CPU.
     """
     return torch.stack([torch.randn(tuple(shape), generator=g) for g in generators])
+
+
+def _read(path: Path) -> Any:
+    with zipfile.ZipFile(path) as packed:
+        if (damaged := packed.testzip()) is not None:  # torch does not look at the checksums
+            raise ValueError(f"{damaged} is damaged")
+    return torch.load(path, map_location="cpu", weights_only=True)

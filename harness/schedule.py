@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-from unveil.harness.errors import StoreError
-from unveil.harness.execute import Outcome, Surroundings, compute, describe
+from unveil.harness.errors import DamageError, StoreError
+from unveil.harness.execute import Outcome, Surroundings, cached, compute, describe
 from unveil.harness.graph import Node
 from unveil.harness.pools import Pool
 from unveil.harness.store import Store
 
 Listener = Callable[[Node, Outcome | None], None]
-"""Called with a node and None when it starts, and with its outcome when it ends."""
+"""Called with a node and None when it starts, and with its outcome when it ends; again if it has to be repeated."""
+
+TRIES = 3  # times that a node is started whose parents turn out to be damaged; a disk that goes on like that is broken
 
 
 def run_nodes(nodes: Sequence[Node], around: Surroundings, pool: Pool, heard: Listener) -> dict[str, Outcome]:
-    """Computes every node that is not in the store yet.
+    """Computes every node that is not in the store yet, and again what is there and turns out to be damaged.
 
     Args:
         nodes: Parents before children.
@@ -28,30 +31,57 @@ def run_nodes(nodes: Sequence[Node], around: Surroundings, pool: Pool, heard: Li
         Outcome per key.
 
     Raises:
-        StoreError: If the store cannot be written; what was stored before is kept.
+        StoreError: If the store cannot be written, or does not keep what is written; what was stored before is kept.
     """
-    store, waiting = Store(around.store), list(nodes)
-    outcomes: dict[str, Outcome] = {}
-    running: dict[Future[Outcome], Node] = {}
+    return _Schedule(nodes, around, pool, heard).run()
 
-    def settle(node: Node, outcome: Outcome) -> None:
-        outcomes[node.key] = outcome
-        heard(node, outcome)
 
-    while waiting or running:
-        node = next((n for n in waiting if all(p.key in outcomes for p in n.parents.values())), None)
-        if node is None:
-            wait(running, return_when=FIRST_COMPLETED)
-        else:
-            waiting.remove(node)
-            if (known := without_work(node, store, outcomes)) is not None:
-                settle(node, known)
+class _Schedule:
+    def __init__(self, nodes: Sequence[Node], around: Surroundings, pool: Pool, heard: Listener) -> None:
+        self.around, self.pool, self.heard = around, pool, heard
+        self.store, self.waiting = Store(around.store), list(nodes)
+        self.outcomes: dict[str, Outcome] = {}
+        self.running: dict[Future[Outcome], Node] = {}
+        self.starts: Counter[str] = Counter()
+
+    def run(self) -> dict[str, Outcome]:
+        while self.waiting or self.running:
+            known = self.outcomes
+            node = next((n for n in self.waiting if all(p.key in known for p in n.parents.values())), None)
+            if node is None:
+                wait(self.running, return_when=FIRST_COMPLETED)
             else:
-                heard(node, None)
-                running[pool.submit(compute, node, around)] = node
-        for future in [f for f in running if f.done()]:
-            settle(running.pop(future), _outcome(future))
-    return outcomes
+                self.waiting.remove(node)
+                self.start(node)
+            for future in [f for f in self.running if f.done()]:
+                self.gather(self.running.pop(future), future)
+        return self.outcomes
+
+    def start(self, node: Node) -> None:
+        if (known := without_work(node, self.store, self.outcomes)) is not None:
+            self.settle(node, known)
+            return
+        self.heard(node, None)
+        self.starts[node.key] += 1
+        self.running[self.pool.submit(compute, node, self.around)] = node
+
+    def gather(self, node: Node, future: Future[Outcome]) -> None:
+        if isinstance(future.exception(), DamageError) and self.starts[node.key] < TRIES:
+            self.repeat(node)
+        else:
+            self.settle(node, _outcome(future))
+
+    def repeat(self, node: Node) -> None:
+        """Puts a node back in line, after those that it needs and that are not there any more."""
+        done = [n for n in dict.fromkeys(node.lineage()) if n.key in self.outcomes and self.outcomes[n.key].good]
+        gone = [n for n in done if not self.store.has(n.key)]
+        for one in gone:
+            del self.outcomes[one.key]
+        self.waiting[:0] = [*gone, node]
+
+    def settle(self, node: Node, outcome: Outcome) -> None:
+        self.outcomes[node.key] = outcome
+        self.heard(node, outcome)
 
 
 def without_work(node: Node, store: Store, outcomes: Mapping[str, Outcome]) -> Outcome | None:
@@ -60,9 +90,7 @@ def without_work(node: Node, store: Store, outcomes: Mapping[str, Outcome]) -> O
     if bad:
         cause = outcomes[bad[0].key]
         return Outcome("blocked", cause.error if cause.status == "blocked" else f"{bad[0].label} failed: {cause.error}")
-    if store.has(node.key):
-        return Outcome("cached", seconds=float(store.provenance(node.key)["seconds"]))
-    return None
+    return cached(node, store) if store.usable(node.key) else None
 
 
 def _outcome(future: Future[Outcome]) -> Outcome:

@@ -2,32 +2,31 @@
 
 An artefact is a manifest ``artefacts/<key>.json`` that names its files by their SHA-256 under ``blobs/``. Blobs
 are written first and the manifest last, through a scratch name and a rename, so an artefact exists whole or
-not at all, on a local disk as on S3 (any fsspec URL).
+not at all, on a local disk as on S3 (any fsspec URL). What cannot be read is moved to ``aside/``, and its step is
+computed again.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import shutil
-import tempfile
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fsspec
-
-from unveil.harness.canonical import canonical
-from unveil.harness.errors import StoreError
+from unveil.harness.canonical import canonical, digest
+from unveil.harness.errors import DamageError
+from unveil.harness.files import Files, UnreadableError
+from unveil.harness.lease import Lease
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SCHEMA = 1  # raised when the meaning of stored artefacts changes
+AGAIN = "run the plan again: the step is computed anew"
 
 
 @dataclass(frozen=True)
@@ -52,24 +51,45 @@ class Store:
 
     Args:
         url: A folder or any URL that fsspec knows, such as ``s3://bucket/audit``.
+
+    Raises:
+        StoreError: If nothing here can read such a URL.
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url if "://" in url else str(Path(url).resolve())
-        self.fs, self.root = fsspec.core.url_to_fs(self.url)
+        self.files = Files(url)
+        self.url, self.local = self.files.url, self.files.local
 
-    def _manifest(self, key: str) -> str:
-        return f"{self.root}/artefacts/{key}.json"
+    def check(self) -> None:
+        """Tries whether something can be written here, before hours of work are.
 
-    def _blob(self, name: str) -> str:
-        return f"{self.root}/blobs/{name[:2]}/{name}"
+        Raises:
+            StoreError: If not.
+        """
+        self.files.check()
 
     def has(self, key: str) -> bool:
-        """Whether that artefact was completed."""
-        return bool(self.fs.exists(self._manifest(key)))
+        """Whether that artefact was completed, and its manifest can be read."""
+        with suppress(UnreadableError):
+            return self._parsed(key) is not None
+        return False
+
+    def usable(self, key: str) -> bool:
+        """Whether that artefact can be used; if it is there and cannot be read, it is set aside and named.
+
+        Its files are tried, too: they are for pages and trackers, which come when nothing can be computed any more.
+        Its tensors are not: whoever loads them finds out.
+        """
+        try:
+            for name in self._read(key)["blobs"]:
+                if name.startswith("files/"):
+                    self.file(key, name.removeprefix("files/"))
+        except DamageError:
+            return False
+        return True
 
     def save(self, key: str, artefact: Artefact) -> None:
-        """Writes an artefact, whole or not at all.
+        """Writes an artefact, whole or not at all. If another run was faster, its artefact stays.
 
         Raises:
             StoreError: If the disk is full or cannot be written.
@@ -77,43 +97,33 @@ class Store:
         contents = {f"files/{name}": data for name, data in artefact.files.items()}
         if artefact.tensors:
             contents["tensors.safetensors"] = _pack(artefact.tensors)
-        with self._writing():
-            blobs = {name: self._put_blob(data) for name, data in contents.items()}
-            manifest = {"record": artefact.record, "blobs": blobs, "provenance": artefact.provenance}
-            self._put(self._manifest(key), canonical(manifest).encode())
+        names = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+        manifest = {"record": artefact.record, "blobs": names, "provenance": artefact.provenance}
+        read = json.loads(canonical(manifest))  # as it comes back: with text for keys, and lists for tuples
+        text = canonical({**read, "sha256": digest(read)})
+        for name, data in contents.items():
+            self._put_blob(names[name], data)
+        if not self.usable(key):
+            self.files.put(_manifest(key), text.encode())
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _put_blob(self, name: str, data: bytes) -> None:
+        path = _blob(name)
         try:
-            yield
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise StoreError(
-                f"the store at {self.url} cannot be written: {'no space left' if full else error}",
-                "room for the next artefact" if full else "a place that can be written",
-                "free some space and run the same command again; what was computed before is kept",
-            ) from error
-
-    def _put_blob(self, data: bytes) -> str:
-        name = hashlib.sha256(data).hexdigest()
-        if not self.fs.exists(self._blob(name)):
-            self._put(self._blob(name), data)
-        return name
-
-    def _put(self, path: str, data: bytes) -> None:
-        self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-        part = f"{path}.{uuid.uuid4().hex}.part"
-        try:
-            with self.fs.open(part, "wb") as file:
-                file.write(data)
-            self.fs.mv(part, path)
-        except BaseException:
-            if self.fs.exists(part):
-                self.fs.rm(part)
-            raise
+            known = self.files.get(path)
+            if known is not None and hashlib.sha256(known).hexdigest() != name:
+                raise UnreadableError("is damaged")
+        except UnreadableError as why:
+            self.files.set_aside(path, str(why))
+            known = None
+        if known is None:
+            self.files.put(path, data)
 
     def record(self, key: str) -> dict[str, Any]:
-        """The record alone, without reading tensors."""
+        """The record alone, without reading tensors.
+
+        Raises:
+            DamageError: As ``load``.
+        """
         record: dict[str, Any] = self._read(key)["record"]
         return record
 
@@ -121,31 +131,55 @@ class Store:
         """One file of an artefact, without reading tensors; None if it has none of that name.
 
         Raises:
-            StoreError: As ``load``.
+            DamageError: As ``load``.
         """
         blob = self._read(key)["blobs"].get(f"files/{name}")
         return None if blob is None else self._get_blob(key, name, blob)
 
     def provenance(self, key: str) -> dict[str, Any]:
-        """The provenance alone."""
+        """The provenance alone.
+
+        Raises:
+            DamageError: As ``load``.
+        """
         provenance: dict[str, Any] = self._read(key)["provenance"]
         return provenance
 
-    def _read(self, key: str) -> dict[str, Any]:
+    def known(self) -> list[str]:
+        """Keys of all artefacts whose manifests can be read, in order."""
+        found = [Path(name) for name in self.files.names("artefacts")]
+        return [path.stem for path in found if path.suffix == ".json" and self.has(path.stem)]
+
+    def _parsed(self, key: str) -> dict[str, Any] | None:
+        """A manifest; None if there is none."""
+        data = self.files.get(_manifest(key))
+        if data is None:
+            return None
         try:
-            manifest: dict[str, Any] = json.loads(self.fs.cat_file(self._manifest(key)))
-        except (FileNotFoundError, ValueError) as error:
-            raise StoreError(
-                f"artefact {key[:12]} in {self.url} is missing or damaged", "a manifest", "run the plan again"
-            ) from error
+            manifest: dict[str, Any] = json.loads(data)
+            whole = manifest.pop("sha256") == digest(manifest)
+        except (ValueError, RecursionError, LookupError, AttributeError, TypeError):
+            raise UnreadableError("is no manifest" if data else "is empty") from None
+        if not whole:
+            raise UnreadableError("has not the checksum that it was written with")
         return manifest
+
+    def _read(self, key: str) -> dict[str, Any]:
+        why = "is missing"
+        try:
+            if (manifest := self._parsed(key)) is not None:
+                return manifest
+        except UnreadableError as error:
+            self.files.set_aside(_manifest(key), str(error))
+            why = "was damaged and is set aside"
+        raise DamageError(f"artefact {key[:12]} in {self.url} {why}", "what was stored", AGAIN)
 
     def load(self, key: str) -> Artefact:
         """Reads an artefact and checks every file against its checksum.
 
         Raises:
-            StoreError: If it is missing, or a file was changed or lost. A damaged artefact is taken out of the
-                store, so that the next run computes it again.
+            DamageError: If it is missing, or a file was changed or lost. A damaged artefact is set aside, so that it
+                can be computed again.
         """
         manifest = self._read(key)
         contents = {name: self._get_blob(key, name, blob) for name, blob in manifest["blobs"].items()}
@@ -154,44 +188,71 @@ class Store:
         return Artefact(manifest["record"], _unpack(packed) if packed else {}, files, manifest["provenance"])
 
     def _get_blob(self, key: str, name: str, blob: str) -> bytes:
-        path = self._blob(blob)
-        data: bytes | None = self.fs.cat_file(path) if self.fs.exists(path) else None
-        if data is not None and hashlib.sha256(data).hexdigest() == blob:
-            return data
-        for damaged in (self._manifest(key), *([path] if data is not None else [])):
-            self.fs.rm(damaged)
-        raise StoreError(
-            f"{name} of artefact {key[:12]} in {self.url} is {'damaged' if data is not None else 'lost'}",
-            "the bytes that were stored",
-            "run the same command again: it has been taken out and will be computed anew",
-        )
+        path, lost = _blob(blob), f"names {blob[:12]}, which is lost"
+        try:
+            data = self.files.get(path)
+            if data is not None and hashlib.sha256(data).hexdigest() == blob:
+                return data
+            if data is not None:
+                raise UnreadableError("is damaged")
+        except UnreadableError as why:
+            self.files.set_aside(path, str(why))
+            lost = f"names {blob[:12]}, which was damaged"
+        self.files.set_aside(_manifest(key), lost)
+        raise DamageError(f"{name} of artefact {key[:12]} in {self.url} is damaged or lost", "what was stored", AGAIN)
 
     def put_text(self, path: str, text: str) -> str:
-        """Writes a small file such as a page, whole or not at all, and returns where it is."""
-        with self._writing():
-            self._put(f"{self.root}/{path}", text.encode())
+        """Writes a small file such as a page, whole or not at all, and returns where it is.
+
+        Raises:
+            StoreError: If the disk is full or cannot be written.
+        """
+        self.files.put(path, text.encode())
         return f"{self.url}/{path}"
 
     def get_text(self, path: str) -> str | None:
-        """Reads such a file; None if there is none."""
-        full = f"{self.root}/{path}"
-        return self.fs.cat_file(full).decode() if self.fs.exists(full) else None
+        """Reads such a file; None if there is none, or none that can be read."""
+        with suppress(UnreadableError, UnicodeDecodeError):
+            data = self.files.get(path)
+            return None if data is None else data.decode()
+        return None
 
     def scratch(self, key: str) -> Path:
-        """A local folder for a node's checkpoints: in the store if that is local, else with temporary files."""
-        if self.local is not None:
-            return self.local / "scratch" / key
-        name = hashlib.sha256(self.url.encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"unveil-{name}" / key
-
-    @property
-    def local(self) -> Path | None:
-        """The store's folder, if it is on a local disk."""
-        return Path(self.root) if "file" in self.fs.protocol else None
+        """A local folder for a node's checkpoints."""
+        return self.files.disk.root / "scratch" / key
 
     def clear_scratch(self, key: str) -> None:
         """Removes a finished node's checkpoints."""
         shutil.rmtree(self.scratch(key), ignore_errors=True)
+
+    @contextmanager
+    def lease(self, name: str, what: str) -> Iterator[None]:
+        """One run on this machine at a time does what is in the block; the others wait, and say so.
+
+        Args:
+            name: A key, or another word for what is done.
+            what: The same in words.
+
+        Raises:
+            StoreError: If nothing can be written here.
+        """
+        path = self.files.disk.root / "leases" / name
+        self.files.disk.clear(path)
+        held = Lease(path, what)
+        with self.files.writing():
+            held.take()
+        try:
+            yield
+        finally:
+            held.give_back()
+
+
+def _manifest(key: str) -> str:
+    return f"artefacts/{key}.json"
+
+
+def _blob(name: str) -> str:
+    return f"blobs/{name[:2]}/{name}"
 
 
 def _pack(tensors: Mapping[str, Tensor]) -> bytes:

@@ -1,0 +1,167 @@
+"""Files under a URL: read, written whole or not at all, and moved out of the way when they cannot be read."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import fsspec
+
+from unveil.harness.disk import Disk, told
+from unveil.harness.errors import StoreError
+
+log = logging.getLogger(__name__)
+MISSING = (FileNotFoundError, NotADirectoryError)
+# of a file that is there: anything else, such as too many open files, is not the file's fault
+UNREADABLE = (errno.EISDIR, errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP)
+
+
+class UnreadableError(Exception):
+    """A file that is there and of no use; says why, to follow its name. Never leaves the store."""
+
+
+class Files:
+    """Files by their paths under a folder or a URL.
+
+    Args:
+        url: As `unveil.harness.store.Store` has it.
+
+    Raises:
+        StoreError: If nothing here can read such a URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.url = url if "://" in url else str(Path(url).resolve())
+            self.fs, self.root = fsspec.core.url_to_fs(self.url)
+        except Exception as error:  # whatever a driver may do when it is not there, or not to its liking
+            raise StoreError(
+                f"the store {url!r} cannot be used: {error}",
+                "a folder, or a URL whose driver is installed",
+                "install the driver (s3fs for s3://, gcsfs for gs://), or name a folder",
+            ) from error
+
+    @property
+    def local(self) -> Path | None:
+        """The folder, if it is on a local disk."""
+        return Path(self.root) if "file" in self.fs.protocol else None
+
+    @property
+    def disk(self) -> Disk:
+        """A local folder for what this machine alone needs: the same one if that is local, else a temporary one."""
+        name = hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        return Disk(self.local or Path(tempfile.gettempdir()) / f"unveil-{name}")
+
+    def check(self) -> None:
+        """Tries whether something can be written.
+
+        Raises:
+            StoreError: If not.
+        """
+        path = f"{uuid.uuid4().hex}.part"
+        with self.writing():
+            if self.local is not None and self.local.exists() and not self.local.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, "it is a file, not a folder")
+            self.put(path, b"")
+            self.fs.rm_file(f"{self.root}/{path}")
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turns what a disk or a driver may refuse into words.
+
+        Raises:
+            StoreError: If it does.
+        """
+        try:
+            with told(f"the store at {self.url}"):
+                yield
+        except StoreError:
+            raise
+        except Exception as error:  # of a driver: no right to write, no bucket, no network
+            raise StoreError(
+                f"the store at {self.url} cannot be written: {type(error).__name__}: {error}",
+                "a place that can be written",
+                "see to that and run the same command again; what was computed before is kept",
+            ) from error
+
+    def put(self, path: str, data: bytes) -> None:
+        """Writes a file, whole or not at all.
+
+        Raises:
+            StoreError: If it cannot be written.
+        """
+        with self.writing():
+            if self.local is not None:
+                self.disk.write(self.local / path, data)
+            else:
+                self._upload(f"{self.root}/{path}", data)
+
+    def _upload(self, path: str, data: bytes) -> None:
+        self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        part = f"{path}.{uuid.uuid4().hex}.part"
+        try:
+            with self.fs.open(part, "wb") as file:
+                file.write(data)
+            self._move(part, path)
+        except BaseException:
+            if self.fs.exists(part):
+                self.fs.rm_file(part)
+            raise
+
+    def _move(self, path: str, to: str) -> None:
+        self.fs.cp_file(path, to)  # `mv` would take brackets in a name for a pattern
+        self.fs.rm_file(path)
+
+    def get(self, path: str) -> bytes | None:
+        """What a file holds; None if there is none.
+
+        Raises:
+            UnreadableError: If what is there cannot be read.
+            StoreError: If that is not its own fault: a network that fails is no damage.
+        """
+        try:
+            return bytes(self.fs.cat_file(f"{self.root}/{path}"))
+        except MISSING:
+            return None
+        except Exception as error:
+            if self.local is not None and isinstance(error, OSError) and error.errno in UNREADABLE:
+                raise UnreadableError(f"cannot be read ({error.strerror})") from error
+            raise StoreError(
+                f"the store at {self.url} cannot be read: {type(error).__name__}: {error}",
+                "a place that can be read",
+                "see to that and run the same command again",
+            ) from error
+
+    def set_aside(self, path: str, why: str) -> None:
+        """Moves a file to ``aside/`` and says so; nothing is deleted.
+
+        Args:
+            path: Of the file.
+            why: What is wrong with it, to follow its name.
+
+        Raises:
+            StoreError: If it cannot be moved.
+        """
+        if self.local is not None:
+            self.disk.set_aside(self.local / path, why)
+            return
+        aside = f"aside/{path}.{uuid.uuid4().hex[:8]}"
+        with self.writing(), suppress(FileNotFoundError):  # another run was faster
+            self.fs.makedirs(f"{self.root}/{aside}".rpartition("/")[0], exist_ok=True)
+            self._move(f"{self.root}/{path}", f"{self.root}/{aside}")
+            log.warning("%s/%s %s: set aside as %s", self.url, path, why, aside)
+
+    def names(self, folder: str) -> list[str]:
+        """Names of what is in a folder, in order; none if there is no such folder."""
+        self.fs.invalidate_cache()
+        try:
+            found = self.fs.ls(f"{self.root}/{folder}", detail=False)
+        except MISSING:
+            return []
+        return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
