@@ -251,12 +251,14 @@ class PlanFile:
         text: The file's text.
         base: Folder that relative paths are taken from.
         name: File name without ending.
+        path: Where the file is; None for a preset.
     """
 
     plan: Plan
     text: str
     base: Path
     name: str
+    path: Path | None = None
 
 
 PRESETS = files("unveil.harness") / "presets"
@@ -273,12 +275,20 @@ def read(where: str) -> PlanFile:
     Raises:
         PlanError: If there is no such file, it is not TOML, or it says something no plan can say.
     """
+    text, path = find(where)
+    return PlanFile(parse(text, where), text, path.parent if path else Path.cwd(), Path(where).stem, path)
+
+
+def find(where: str) -> tuple[str, Path | None]:
+    """The text of a plan file or of a preset, and where the file is; None for a preset.
+
+    Raises:
+        PlanError: If there is no such file, or it cannot be read.
+    """
     path = Path(where)
     if not path.suffix and where in presets():
-        text, base = (PRESETS / f"{where}.toml").read_text(encoding="utf-8"), Path.cwd()
-    else:
-        text, base = _text(path), path.resolve().parent
-    return PlanFile(parse(text, where), text, base, path.stem)
+        return (PRESETS / f"{where}.toml").read_text(encoding="utf-8"), None
+    return _text(path), path.resolve()
 
 
 def _text(path: Path) -> str:

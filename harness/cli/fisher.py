@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from unveil.harness.cli.runs import JsonOption, PlanArgument, StoreOption, compute_all
+from unveil.harness.cli.runs import JsonOption, PlanArgument, StoreOption, compute_results
 from unveil.harness.cli.surroundings import CompileOption, DeviceOption, Precision, PrecisionOption, surroundings
 from unveil.harness.cli.terminal import output, print_json, table
 from unveil.harness.errors import PlanError
@@ -27,8 +27,7 @@ def fisher(
     as_json: JsonOption = False,
 ) -> None:
     """Show by layer what classification and inversion look at in a plan's targets, and whether TL-DMI's claim holds."""
-    from unveil.harness.assemble import results as assemble  # noqa: PLC0415 (torch is loaded here, not for --help)
-    from unveil.harness.graph import expand  # noqa: PLC0415
+    from unveil.harness.graph import expand  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.plan import read  # noqa: PLC0415
     from unveil.harness.store import Store  # noqa: PLC0415
     from unveil.leaderboard.figures import setups  # noqa: PLC0415
@@ -37,7 +36,7 @@ def fisher(
     file = only_fisher(read(plan))
     matrix, kept = expand(file), Store(store)
     around = surroundings(kept, device, precision, compiled)
-    results = assemble(file, matrix, compute_all(matrix.nodes(), kept, around), kept)
+    results = compute_results(file, matrix, kept, around)
     found = [(setup, profile) for setup in setups(results) for profile in profiles(setup.rows)]
     if as_json:
         print_json([{"data": setup.data, "model": setup.model, **plain(profile)} for setup, profile in found])

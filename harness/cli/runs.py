@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ import typer
 from unveil.harness.cli.surroundings import CompileOption, DeviceOption, Precision, PrecisionOption, surroundings
 from unveil.harness.cli.tables import show
 from unveil.harness.cli.terminal import Screen, errors, lasting, output, print_json, table
-from unveil.harness.errors import PlanError
+from unveil.harness.errors import DamageError, PlanError
 
 if TYPE_CHECKING:
     from unveil.harness.execute import Outcome, Surroundings
@@ -61,22 +60,40 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     """Train, attack, measure, log and render whatever of a plan is not there yet."""
     from unveil.harness.graph import expand  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.plan import read  # noqa: PLC0415
+    from unveil.harness.reports import Reports  # noqa: PLC0415
     from unveil.harness.store import Store  # noqa: PLC0415
 
-    file = read(plan)
-    matrix, kept = expand(file), Store(store)
+    file, kept = read(plan), Store(store)
+    matrix = expand(file)
     around = surroundings(kept, device, precision, compiled, isolated=not in_process)
-    outcomes = compute_all(matrix.nodes(), kept, around)
-    results = _report(file, matrix, outcomes, kept)
-    page = _render(results, kept, file.name, private_pictures)
+    results = compute_results(file, matrix, kept, around)
+    folder = Reports(kept, file.name).keep(file.text, file.path, results)
+    page = _render(results, kept, folder, private_pictures)
     _log(results, page, kept, mlflow)
     if as_json:
         print_json([row.plain() for row in results.rows])
     else:
         show(results)
-    _say_where(file, kept)
+    errors().print(f"leaderboard: {_page(kept, folder)}", markup=False, highlight=False, soft_wrap=True)
     if any(row.status != "done" for row in results.rows):
         raise typer.Exit(1)
+
+
+def compute_results(file: PlanFile, matrix: Matrix, store: Store, around: Surroundings) -> Results:
+    """Computes what is not there yet and puts all together; what is found damaged only then is computed again, too.
+
+    Args:
+        file: The plan.
+        matrix: Its cells.
+        store: Where everything is kept.
+        around: What it is computed with.
+    """
+    from unveil.harness.assemble import results as assemble  # noqa: PLC0415 (see run)
+
+    try:
+        return assemble(file, matrix, compute_all(matrix.nodes(), store, around), store)
+    except DamageError:
+        return assemble(file, matrix, compute_all(matrix.nodes(), store, around), store)
 
 
 def compute_all(nodes: Sequence[Node], store: Store, around: Surroundings) -> dict[str, Outcome]:
@@ -86,10 +103,14 @@ def compute_all(nodes: Sequence[Node], store: Store, around: Surroundings) -> di
         nodes: Parents before children.
         store: Where everything is kept.
         around: What it is computed with; progress goes to the terminal.
+
+    Raises:
+        StoreError: If nothing can be written there, before anything is computed; or later.
     """
     from unveil.harness.pools import InlinePool  # noqa: PLC0415
     from unveil.harness.schedule import run_nodes  # noqa: PLC0415
 
+    store.check()
     with Screen() as screen:
         heard = _Teller(screen, len(nodes), store)
         try:
@@ -107,41 +128,36 @@ class _Teller:
     """Says what starts and how it ended."""
 
     def __init__(self, screen: Screen, total: int, store: Store) -> None:
-        self.screen, self.total, self.store, self.ended = screen, total, store, 0
+        self.screen, self.total, self.store = screen, total, store
+        self.ended: set[str] = set()  # keys, since a step that turns out to be damaged ends twice
 
     def __call__(self, node: Node, outcome: Outcome | None) -> None:
         from unveil.harness.rungs import told  # noqa: PLC0415 (numpy and scipy take a while)
 
         if outcome is None:
-            self.screen.starts(f"[{self.ended + 1}/{self.total}] {node.label} ...")
+            self.screen.starts(f"[{len(self.ended) + 1}/{self.total}] {node.label} ...")
             return
-        self.ended += 1
+        self.ended.add(node.key)
         if outcome.status == "done":
-            self.screen.say(f"[{self.ended}/{self.total}] {node.label}: {outcome.seconds:.1f} s")
+            self.screen.say(f"[{len(self.ended)}/{self.total}] {node.label}: {outcome.seconds:.1f} s")
             if node.kind == "strength":
                 self.screen.say(f"    validation accuracy: {told(node, self.store)}")
         elif outcome.status in ("failed", "unscored"):  # what is blocked by it need not repeat its error
             how = f"{outcome.status.upper()}: {outcome.error}"
-            self.screen.say(f"[{self.ended}/{self.total}] {node.label}: {how}", "red")
+            self.screen.say(f"[{len(self.ended)}/{self.total}] {node.label}: {how}", "red")
 
 
-def _report(file: PlanFile, matrix: Matrix, outcomes: dict[str, Outcome], store: Store) -> Results:
-    from unveil.harness.assemble import results as assemble  # noqa: PLC0415 (see run)
-
-    results = assemble(file, matrix, outcomes, store)
-    rows = [row.plain() for row in results.rows]
-    store.put_text(f"reports/{file.name}/rows.json", json.dumps(rows, indent=1, sort_keys=True) + "\n")
-    store.put_text(f"reports/{file.name}/results.json", results.model_dump_json(indent=1))
-    return results
-
-
-def _render(results: Results, store: Store, name: str, private: bool) -> str:
+def _render(results: Results, store: Store, folder: str, private: bool) -> str:
     """Writes the page and returns the one that may be shown around."""
     from unveil.leaderboard.page import render  # noqa: PLC0415 (pandas takes a while)
 
     page = render(results)
-    store.put_text(f"reports/{name}/leaderboard.html", render(results, private_pictures=True) if private else page)
+    store.put_text(f"{folder}/leaderboard.html", render(results, private_pictures=True) if private else page)
     return page
+
+
+def _page(store: Store, folder: str) -> str:
+    return f"{store.url}/{folder}/leaderboard.html"
 
 
 def _log(results: Results, page: str, store: Store, uri: str) -> None:
@@ -157,12 +173,6 @@ def _log(results: Results, page: str, store: Store, uri: str) -> None:
         say = f"not logged to MLflow at {where}: {type(error).__name__}: {str(error)[:300]}"
         more = "the results are safe in the store; `unveil log` logs them later"
         errors().print(f"{say}\n{more}", style="yellow", markup=False)
-
-
-def _say_where(file: PlanFile, store: Store) -> None:
-    errors().print(
-        f"leaderboard: {store.url}/reports/{file.name}/leaderboard.html", markup=False, highlight=False, soft_wrap=True
-    )
 
 
 def plan_(plan: PlanArgument, store: StoreOption = "runs", as_json: JsonOption = False) -> None:
@@ -206,12 +216,22 @@ def board(
     """Render the leaderboard of a plan again from its stored results."""
     from unveil.leaderboard.page import render  # noqa: PLC0415 (see run)
 
-    kept, name, results = _stored(plan, store)
+    kept, folder, results = _stored(plan, store)
     if out:
-        Path(out).write_text(render(results, private_pictures=private_pictures), encoding="utf-8")
+        _write(Path(out), render(results, private_pictures=private_pictures))
     else:
-        _render(results, kept, name, private_pictures)
-    output().print(out or f"{kept.url}/reports/{name}/leaderboard.html", soft_wrap=True)
+        _render(results, kept, folder, private_pictures)
+    output().print(out or _page(kept, folder), markup=False, highlight=False, soft_wrap=True)
+
+
+def _write(out: Path, page: str) -> None:
+    from unveil.harness import disk  # noqa: PLC0415 (not needed for --help)
+
+    with disk.told(f"the page {str(out)!r}"):
+        if out.exists() and not out.is_file():  # a pipe, or a folder, which is refused
+            out.write_text(page, encoding="utf-8")
+        else:
+            disk.write(out.resolve(), page.encode())
 
 
 def log(plan: PlanArgument, store: StoreOption = "runs", mlflow: UriOption = "") -> None:
@@ -225,17 +245,35 @@ def log(plan: PlanArgument, store: StoreOption = "runs", mlflow: UriOption = "")
     output().print(f"{'logged' if logged.fresh else 'was logged before'}: run {logged.run} at {where}", soft_wrap=True)
 
 
-def _stored(plan: str, url: str) -> tuple[Store, str, Results]:
-    from unveil.harness.rows import Results  # noqa: PLC0415 (see run)
+def _stored(where: str, url: str) -> tuple[Store, str, Results]:
+    """The store, the folder of a plan's report there, and its results; says so if the plan has changed since."""
+    from unveil.harness.plan import find  # noqa: PLC0415 (see run)
+    from unveil.harness.reports import Reports  # noqa: PLC0415
     from unveil.harness.store import Store  # noqa: PLC0415
 
-    store, name = Store(url), Path(plan).stem
-    text = store.get_text(f"reports/{name}/results.json")
-    if text is None:
-        raise PlanError(
-            f"no results of {name!r} in {store.url}", "a plan that was run with this store", f"unveil run {plan}"
-        )
-    return store, name, Results.model_validate_json(text)
+    store, todo = Store(url), f"unveil run {where}"
+    reports = Reports(store, Path(where).stem)
+    known = reports.folders()
+    try:
+        text, path = find(where)
+    except PlanError:
+        if len(known) != 1:
+            raise
+        results = reports.read(known[0], "run the plan")
+        _warn(f"there is no plan {where!r} to be read: these are the results stored under that name")
+        return store, known[0], results
+    folder = reports.find(text, path)
+    if folder is None:
+        others = f": {', '.join(known)} {'is' if len(known) == 1 else 'are'} of other plans of that name" * bool(known)
+        raise PlanError(f"no results of {where!r} in {store.url}{others}", "a plan that was run with this store", todo)
+    results = reports.read(folder, todo)
+    if results.plan != text:
+        _warn(f"{where} has changed since: these are the results of the plan as it was run. `{todo}` computes the new")
+    return store, folder, results
+
+
+def _warn(text: str) -> None:
+    errors().print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 COMMANDS = (run, plan_, board, log)

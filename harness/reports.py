@@ -1,0 +1,139 @@
+"""Where the results of a plan are kept: each plan has a folder of its own, also where two files have one name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from unveil.harness.errors import PlanError, StoreError
+from unveil.harness.rows import Results
+from unveil.harness.store import Store
+
+MOST = 60  # characters of a plan's name that a folder is called by
+NO_NAME = '/\\:*?"<>|'
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The plan whose results a folder holds.
+
+    Attributes:
+        text: Of the plan as it was run.
+        place: Where its file is, seen from the store, so that both can move together; a preset's is its name; None if
+            that is not known.
+    """
+
+    text: str
+    place: str | None
+
+
+class Reports:
+    """The reports in a store.
+
+    Args:
+        store: Where they are.
+        name: File name of a plan without ending.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        self.store, self.name = store, name
+        self.plain = "".join("_" if c in NO_NAME or not c.isprintable() else c for c in name[:MOST])
+        if self.plain.strip(".") != self.plain:
+            self.plain = f"_{self.plain.strip('.')}"
+
+    def keep(self, text: str, path: Path | None, results: Results) -> str:
+        """Writes what a page and a tracker are made of.
+
+        Args:
+            text: Of the plan.
+            path: Of the plan's file; None for a preset.
+            results: What it gave.
+
+        Returns:
+            The folder: ``reports/NAME``, or ``reports/NAME-HASH`` if another plan of that name has the first.
+
+        Raises:
+            StoreError: If the store cannot be written.
+        """
+        rows = [row.plain() for row in results.rows]
+        with self.store.lease("reports", f"the report of {self.name}"):
+            folder = self.find(text, path) or self._new(path)
+            owner = {"plan": text, "place": self._place(path)}
+            self.store.put_text(f"{folder}/plan.json", json.dumps(owner, indent=1) + "\n")
+            self.store.put_text(f"{folder}/rows.json", json.dumps(rows, indent=1, sort_keys=True) + "\n")
+            self.store.put_text(f"{folder}/results.json", results.model_dump_json(indent=1))
+        return folder
+
+    def find(self, text: str, path: Path | None) -> str | None:
+        """The folder of a plan that was run: of the same file, or of the same text if that file is gone."""
+        owners = {folder: self._owner(folder) for folder in self.folders()}
+        known = {folder: owner for folder, owner in owners.items() if owner is not None}
+        same = [folder for folder, owner in known.items() if owner.place == self._place(path)]
+        moved = [folder for folder, owner in known.items() if owner.text == text and not self._is_there(owner.place)]
+        return next(iter([*same, *moved]), None)
+
+    def folders(self) -> list[str]:
+        """Those of plans of this name."""
+        names = self.store.files.names("reports")
+        return [f"reports/{name}" for name in names if name == self.plain or name[:-8] == f"{self.plain}-"]
+
+    def read(self, folder: str, todo: str) -> Results:
+        """The results in a folder.
+
+        Args:
+            folder: As ``find`` gives it.
+            todo: What to do if they cannot be read.
+
+        Raises:
+            PlanError: If there are none.
+            StoreError: If they cannot be read, or another version wrote them.
+        """
+        text = self.store.get_text(f"{folder}/results.json")
+        if text is None:
+            raise PlanError(f"{folder} in {self.store.url} has no results that can be read", "results.json", todo)
+        try:
+            return Results.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise StoreError(
+                f"{folder}/results.json in {self.store.url} is damaged, or of another version of unveil: "
+                f"{place}{': ' * bool(place)}{first['msg']}",
+                "what this version writes",
+                f"{todo}: it is written anew, and known steps are not computed again",
+            ) from error
+
+    def _new(self, path: Path | None) -> str:
+        folder = f"reports/{self.plain}"
+        if self._owner(folder) is None:
+            return folder
+        return f"{folder}-{hashlib.sha256(self._place(path).encode()).hexdigest()[:8]}"
+
+    def _place(self, path: Path | None) -> str:
+        if path is None:
+            return f"preset {self.name}"
+        place = str(path) if self.store.local is None else os.path.relpath(path, self.store.local)
+        return place.encode("utf-8", "backslashreplace").decode()  # a name that is no text
+
+    def _is_there(self, place: str | None) -> bool:
+        if place is None:
+            return False
+        return place.startswith("preset ") or os.path.exists((self.store.local or Path()) / place)
+
+    def _owner(self, folder: str) -> Owner | None:
+        """Whose a folder is; None if nobody's, or if that cannot be read any more."""
+        told = self._json(f"{folder}/plan.json") or self._json(f"{folder}/results.json")
+        text, place = told.get("plan"), told.get("place")
+        return Owner(text, place if isinstance(place, str) else None) if isinstance(text, str) else None
+
+    def _json(self, path: str) -> dict[str, object]:
+        try:
+            found = json.loads(self.store.get_text(path) or "null")
+        except (ValueError, RecursionError):
+            found = None
+        return found if isinstance(found, dict) else {}
