@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from unveil.harness import panel
+from unveil.harness.account import Account
 from unveil.harness.rows import Figure, Judge, Picture, Results, Row
 from unveil.harness.rungs import told
 
@@ -25,7 +26,8 @@ def results(file: PlanFile, matrix: Matrix, outcomes: Mapping[str, Outcome], sto
     return Results(
         title=file.plan.title,
         plan=file.text,
-        datasets=_datasets(matrix, outcomes, store),
+        datasets={name: _dataset(node, store) for name, node in _datasets(matrix, outcomes).items()},
+        accounts={name: account(node, store) for name, node in _datasets(matrix, outcomes).items()},
         rows=tuple(row(cell, outcomes, store) for cell in matrix.cells),
         judges=tuple(judges),
         pictures=tuple(p for cell in matrix.cells if (p := _picture(cell, outcomes, store)) is not None),
@@ -144,9 +146,15 @@ def _picture(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> Pictu
     return Picture(**_names(cell), png=png, **artefact.record)
 
 
-def _datasets(matrix: Matrix, outcomes: Mapping[str, Outcome], store: Store) -> dict[str, dict[str, str]]:
+def _datasets(matrix: Matrix, outcomes: Mapping[str, Outcome]) -> dict[str, Node]:
     nodes = {cell.data: cell.nodes["data"] for cell in matrix.cells}
-    return {name: _dataset(node, store) for name, node in nodes.items() if outcomes[node.key].good}
+    return {name: node for name, node in nodes.items() if outcomes[node.key].good}
+
+
+def account(node: Node, store: Store) -> Account:
+    """What was read of a data set, and what lies beside it now: that may change while the pictures stay the same."""
+    read = Account.model_validate(store.record(node.key)["account"])
+    return read.as_of_now(node.uses["dataset"][0].passed_over)
 
 
 def _dataset(node: Node, store: Store) -> dict[str, str]:

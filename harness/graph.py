@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unveil.harness import plugins
+from unveil.harness.account import Remark
 from unveil.harness.canonical import digest
 from unveil.harness.errors import JudgeError, PluginError
 from unveil.harness.fingerprint import fingerprint
@@ -39,6 +40,11 @@ class Use:
     def asked(self) -> dict[str, Any]:
         """What enters the identity."""
         return plugins.asked(self.spec, self.make())
+
+    @functools.cached_property
+    def passed_over(self) -> tuple[Remark, ...]:
+        """What lies beside a data set's pictures now; of no identity, since it is not used."""
+        return tuple(getattr(self.make(), "passed_over", tuple)())  # a plugin that reads no folder need not say so
 
     @functools.cached_property
     def module(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from unveil.harness.account import Remark
 from unveil.harness.errors import UnveilError
 
 
@@ -56,6 +57,7 @@ class Data:
         publishable: Whether pictures from this data set, and reconstructions of them, may be shown on a page.
         anchors: What each private person looks like at heart ``(classes, C, H, W)`` float32 in [0, 1] with 256 levels,
             in the order of the labels; None where nobody knows, as for photographs. For judging only.
+        remarks: What lies beside these pictures and was not used, by reason.
     """
 
     train: Images
@@ -67,6 +69,7 @@ class Data:
     disjoint: str
     publishable: bool = False
     anchors: Tensor | None = None
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def classes(self) -> int:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from unveil.harness.account import Account
+
 Status = Literal["done", "failed", "blocked"]
 
 
@@ -159,6 +161,7 @@ class Results(_Plain):
         title: Title of the plan.
         plan: The plan file's text, as run.
         datasets: Per data set: settings and counts, as shown to a reader.
+        accounts: Per data set: what was read of it, and what lies there and was not used.
         rows: All cells, failed ones too.
         judges: All evaluators.
         pictures: Grids.
@@ -168,6 +171,7 @@ class Results(_Plain):
     title: str
     plan: str
     datasets: dict[str, dict[str, str]] = Field(default_factory=dict)
+    accounts: dict[str, Account] = Field(default_factory=dict)
     rows: tuple[Row, ...] = ()
     judges: tuple[Judge, ...] = ()
     pictures: tuple[Picture, ...] = ()

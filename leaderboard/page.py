@@ -58,6 +58,7 @@ def render(results: Results, *, private_pictures: bool = False) -> str:
     Returns:
         HTML with style, script, data and pictures inside.
     """
+    results = results if private_pictures else _without_names(results)
     page = _environment().get_template("page.html")
     style, script = (_read(name) for name in ("style.css", "script.js"))
     return page.render(
@@ -74,6 +75,12 @@ def render(results: Results, *, private_pictures: bool = False) -> str:
         other_keys=_other_keys(results),
         counts=_counts(results),
     )
+
+
+def _without_names(results: Results) -> Results:
+    """Names of files are names of people: they stay off a page of data that may not be published."""
+    shown = {name: one if one.publishable else one.without_names() for name, one in results.accounts.items()}
+    return results.model_copy(update={"accounts": shown})
 
 
 def fisher_charts(results: Results) -> dict[tuple[str, str, str, str, int], str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unveil.harness.cli import assets, check, fisher, plugins, runs, tune
+from unveil.harness.cli import assets, check, data, fisher, plugins, runs, tune
 from unveil.harness.cli.terminal import errors
 from unveil.harness.errors import UnveilError
 
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (runs, tune, fisher, plugins, check, assets):
+for module in (runs, data, tune, fisher, plugins, check, assets):
     for command in module.COMMANDS:
         app.command(name=command.__name__.rstrip("_").replace("_", "-"))(command)
 

@@ -96,13 +96,16 @@ def compute_results(file: PlanFile, matrix: Matrix, store: Store, around: Surrou
         return assemble(file, matrix, compute_all(matrix.nodes(), store, around), store)
 
 
-def compute_all(nodes: Sequence[Node], store: Store, around: Surroundings) -> dict[str, Outcome]:
+def compute_all(
+    nodes: Sequence[Node], store: Store, around: Surroundings, *, tell_data: bool = True
+) -> dict[str, Outcome]:
     """Computes what is not there yet and says so; Ctrl-C ends the command with status 130.
 
     Args:
         nodes: Parents before children.
         store: Where everything is kept.
         around: What it is computed with; progress goes to the terminal.
+        tell_data: Whether to say of each data set what was read and what was not.
 
     Raises:
         StoreError: If nothing can be written there, before anything is computed; or later.
@@ -112,7 +115,7 @@ def compute_all(nodes: Sequence[Node], store: Store, around: Surroundings) -> di
 
     store.check()
     with Screen() as screen:
-        heard = _Teller(screen, len(nodes), store)
+        heard = _Teller(screen, nodes, store, tell_data=tell_data)
         try:
             outcomes = run_nodes(nodes, replace(around, shown=screen), InlinePool(), heard)
         except KeyboardInterrupt:
@@ -127,8 +130,9 @@ def compute_all(nodes: Sequence[Node], store: Store, around: Surroundings) -> di
 class _Teller:
     """Says what starts and how it ended."""
 
-    def __init__(self, screen: Screen, total: int, store: Store) -> None:
-        self.screen, self.total, self.store = screen, total, store
+    def __init__(self, screen: Screen, nodes: Sequence[Node], store: Store, *, tell_data: bool) -> None:
+        self.screen, self.nodes, self.store, self.tell_data = screen, nodes, store, tell_data
+        self.total = len(nodes)
         self.ended: set[str] = set()  # keys, since a step that turns out to be damaged ends twice
 
     def __call__(self, node: Node, outcome: Outcome | None) -> None:
@@ -145,6 +149,24 @@ class _Teller:
         elif outcome.status in ("failed", "unscored"):  # what is blocked by it need not repeat its error
             how = f"{outcome.status.upper()}: {outcome.error}"
             self.screen.say(f"[{len(self.ended)}/{self.total}] {node.label}: {how}", "red")
+        if node.kind == "data" and outcome.good and self.tell_data:
+            self._account(node)
+
+    def _account(self, node: Node) -> None:
+        """What was read and what was not, of a data set that was known before, too."""
+        from unveil.harness.assemble import account  # noqa: PLC0415 (see run)
+
+        found = account(node, self.store)
+        for line in found.lines():
+            self.screen.say(f"    {node.label}: {line}")
+        attacks = [one for one in self.nodes if one.kind == "attack" and one.parents["data"].key == node.key]
+        asked = max((one.options["identities"] for one in attacks), default=0)
+        if asked > (there := found.parts["train"].people):
+            self.screen.say(
+                f"    {node.label}: the plan says identities = {asked}, but there are {there} private people: "
+                "all of them are attacked",
+                "yellow",
+            )
 
 
 def _render(results: Results, store: Store, folder: str, private: bool) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,16 +13,26 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from pydantic import Field
 
+from unveil.harness.account import Remark, Side, listed, remark
 from unveil.harness.assets import digest, sha256
 from unveil.harness.data.images import decode
-from unveil.harness.data.listing import Columns, Entry, from_csv, from_folders, relative, unnamed
+from unveil.harness.data.listing import (
+    Columns,
+    Entry,
+    Listing,
+    absolute,
+    from_csv,
+    from_folders,
+    relative,
+    unnamed,
+)
+from unveil.harness.data.names import shown
 from unveil.harness.data.splits import Pictures, Shares, assemble, label
+from unveil.harness.data.walk import key
 from unveil.harness.errors import DataError
 from unveil.harness.run import Run
 from unveil.harness.spec import LocalPath
 from unveil.harness.types import Data
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,8 +45,11 @@ class Folder:
     Relative paths in settings are looked for beside the plan file, then in the current folder.
 
     Classes are numbered in sorted order. Pictures may differ in size, format and colour; they are turned as their EXIF
-    says, laid on white if transparent, cut to the centre square and resized. A picture that cannot be read is an
-    error that names it.
+    says, laid on white if transparent, cut to the centre square and resized. A picture that cannot be read, or is all
+    of one colour, is an error that names it.
+
+    Everything below the roots is used or accounted for: ``unveil data PLAN`` shows what was read and what was not.
+    Links are followed, and what they lead to is read once. Of identical pictures of one person the first is used.
 
     Attributes:
         private: Folder of the private people.
@@ -51,6 +63,7 @@ class Folder:
         split_column: Column with the split; by default ``split`` if it is there; empty draws the splits instead.
             A validation split is carved from train where the column names none.
         public_folders: Whether the folders of the first level below ``public`` are people, or shards without meaning.
+            ``auto`` takes them for people, unless their names could be those of shards, such as 00000: then it asks.
         min_images: Drop private classes with fewer pictures; those that are left need 3.
         max_classes: Keep at most that many private classes, those with most pictures (ties by name).
         max_public: Keep at most that many public pictures, drawn at random.
@@ -71,7 +84,7 @@ class Folder:
     identity_column: str | None = None
     public_identity_column: str | None = None
     split_column: str | None = None
-    public_folders: Literal["people", "shards"] = "people"
+    public_folders: Literal["auto", "people", "shards"] = "auto"
     min_images: Annotated[int, Field(ge=1)] = 1
     max_classes: Annotated[int, Field(ge=1)] | None = None
     max_public: Annotated[int, Field(ge=1)] | None = None
@@ -89,79 +102,128 @@ class Folder:
         """Hashes of all pictures that are used, with their paths inside the roots, and of the CSVs.
 
         Raises:
-            DataError: If a folder, a CSV or a file is not there.
+            DataError: If a folder, a CSV or a file is not there, or it is unclear who is on a picture.
         """
+        private, public = self._sides()
         found = {
-            "private": _digest(relative(self._private(), Path(self.private))),
-            "public": _digest(relative(self._public(), Path(self.public))),
+            "private": _digest(relative(private.entries, Path(self.private))),
+            "public": _digest(relative(public.entries, Path(self.public))),
+            "public_folders": "people" if self.public_folders == "auto" else self.public_folders,
         }
         tables = {"labels": self.labels, "public_labels": self.public_labels}
         return found | {name: sha256(Path(table)) for name, table in tables.items() if table}
+
+    def passed_over(self) -> Sequence[Remark]:
+        """What lies below the roots and is not used, as far as one need not look into pictures.
+
+        Raises:
+            DataError: As ``content``.
+        """
+        private, public = self._sides()
+        return (*private.remarks, *public.remarks)
 
     def load(self, run: Run) -> Data:
         """Reads the pictures.
 
         Raises:
             DataError: If a folder is missing or empty, a picture cannot be read, a class has too few pictures, a CSV
-                does not fit, or somebody is both private and public.
+                does not fit, it is unclear who is on a picture, or somebody is both private and public.
         """
-        private, public = self._private(), self._public()
-        given = [entry.split for entry in private] if private[0].split else None
+        private, public = self._sides()
+        given = [entry.split for entry in private.entries] if private.entries[0].split else None
+        shown_private, odd = self._decode(private.entries, "private", run)
+        shown_public, more = self._decode(public.entries, "public", run)
         return assemble(
-            self._decode(private, run),
-            self._decode(public, run),
+            shown_private,
+            shown_public,
             Shares(self.test, self.validation, self.seed),
             publishable=self.publishable,
             given=given,
+            remarks=(*private.remarks, *public.remarks, *odd, *more),
         )
 
-    def _private(self) -> list[Entry]:
-        root = Path(self.private)
-        if self.labels:
-            columns = Columns(self.file_column, self.identity_column, self.split_column)
-            entries = from_csv(Path(self.labels), root, columns)
-        else:
-            entries = from_folders(root)
-        if not all(entry.person for entry in entries):
-            raise unnamed(entries)
-        return self._kept(entries)
+    def _sides(self) -> tuple[Listing, Listing]:
+        """What is used of both sides, after it is certain that no file is on both."""
+        private, public = self._private(), self._public()
+        _require_two_sides(private.entries, public.entries)
+        used = {key(entry.file) for entry in (*private.entries, *public.entries)}  # two CSVs may share one folder
+        return self._kept(private.accounted("private", used)), self._drawn(public.accounted("public", used))
 
-    def _kept(self, entries: Sequence[Entry]) -> list[Entry]:
+    def _private(self) -> Listing:
+        root = Path(self.private)
+        if not self.labels:
+            found = from_folders(root, "private")
+            if not all(entry.person for entry in found.entries):
+                raise unnamed(found.entries)
+            return found
+        columns = Columns(self.file_column, self.identity_column, self.split_column)
+        return from_csv(Path(self.labels), root, columns, "private")
+
+    def _kept(self, found: Listing) -> Listing:
         """The classes that are large enough, and no more of them than asked for."""
-        counts = Counter(entry.person for entry in entries)
+        counts = Counter(entry.person for entry in found.entries)
         large = sorted((name for name in counts if counts[name] >= self.min_images), key=lambda n: (-counts[n], n))
         if not large:
             name, most = counts.most_common(1)[0]
             raise DataError(
-                f"none of the {len(counts)} classes in {self.private} has {self.min_images} images",
+                f"none of the {len(counts)} classes in {shown(self.private)} has {self.min_images} images",
                 f"at least min_images = {self.min_images}; the largest class, {name}, has {most}",
                 "lower min_images, or add images",
             )
+        small = sorted(counts.keys() - set(large))
         kept = set(large[: self.max_classes])
-        if len(kept) < len(counts):
-            log.info(
-                "%s: %d of %d classes kept (%d have fewer than %d images, %d are beyond max_classes)",
-                *(self.private, len(kept), len(counts), len(counts) - len(large)),
-                *(self.min_images, len(large) - len(kept)),
-            )
-        return [entry for entry in entries if entry.person in kept]
+        remarks = (
+            remark("private", f"people with fewer pictures than min_images = {self.min_images}", small),
+            remark("private", f"people beyond max_classes = {self.max_classes}", [n for n in large if n not in kept]),
+        )
+        entries = [entry for entry in found.entries if entry.person in kept]
+        return Listing(entries, [*found.remarks, *(one for one in remarks if one.count)])
 
-    def _public(self) -> list[Entry]:
+    def _public(self) -> Listing:
         root = Path(self.public)
         if self.public_labels:
             columns = Columns(self.file_column, self.public_identity_column, "")
-            entries = from_csv(Path(self.public_labels), root, columns)
-        else:
-            entries = from_folders(root, people=self.public_folders == "people")
-        if self.max_public is None or len(entries) <= self.max_public:
-            return entries
-        draw = torch.randperm(len(entries), generator=Run(f"folder {self.seed}").generator("public"))
-        return [entries[i] for i in draw[: self.max_public].sort().values.tolist()]
+            return from_csv(Path(self.public_labels), root, columns, "public")
+        return from_folders(root, "public", people=self.public_folders != "shards", sure=self.public_folders != "auto")
 
-    def _decode(self, entries: Sequence[Entry], run: Run) -> Pictures:
+    def _drawn(self, found: Listing) -> Listing:
+        """No more public pictures than asked for."""
+        entries = found.entries
+        if self.max_public is None or len(entries) <= self.max_public:
+            return found
+        draw = torch.randperm(len(entries), generator=Run(f"folder {self.seed}").generator("public"))
+        chosen = [entries[i] for i in draw[: self.max_public].sort().values.tolist()]
+        rest = len(entries) - len(chosen)
+        what = f"pictures beyond max_public = {self.max_public}"
+        return Listing(chosen, [*found.remarks, Remark(side="public", what=what, count=rest)])
+
+    def _decode(self, entries: Sequence[Entry], side: Side, run: Run) -> tuple[Pictures, list[Remark]]:
         files = [entry.file for entry in entries]
-        pixels = decode(files, size=self.size, channels=self.channels, crop=self.crop, run=run)
-        return Pictures(pixels, *label([entry.person for entry in entries]))
+        found = decode(files, size=self.size, channels=self.channels, crop=self.crop, run=run)
+        root = absolute(Path(self.private if side == "private" else self.public))
+        names = tuple(shown(file.relative_to(root).as_posix()) for file in files)
+        odd = [
+            remark(side, what, [names[row] for row in rows], used=True, decoded=True)
+            for what, rows in sorted(found.odd.items())
+        ]
+        pictures = Pictures(found.pixels, *label([entry.person for entry in entries]), names)
+        return pictures, odd
+
+
+def _require_two_sides(private: Sequence[Entry], public: Sequence[Entry]) -> None:
+    """Refuses a file that both sides reach: one root in the other, a link across, a line in both CSVs."""
+    hidden = {key(entry.file): entry for entry in private}
+    both = [(hidden[at], entry) for entry in public if (at := key(entry.file)) in hidden]
+    if both:
+        told = [
+            shown(a.file) if a.file == b.file else f"{shown(a.file)} (on the public side {shown(b.file)})"
+            for a, b in both
+        ]
+        raise DataError(
+            f"{len(both)} files are private and public: {listed(told)}",
+            "two roots that share nothing, by no link either; in one folder, two CSVs that share no picture",
+            "take these pictures out of the public side",
+        )
 
 
 def _digest(files: Mapping[str, Path]) -> str:
@@ -175,4 +237,6 @@ def _hash(file: Path) -> str:
     try:
         return sha256(file)
     except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}", "a readable file", "check its rights") from error
+        raise DataError(
+            f"{shown(file)} cannot be read: {error.strerror}", "a readable file", "check its rights"
+        ) from error

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -16,17 +18,42 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from unveil.harness.data.splits import LISTED
+from unveil.harness.account import LISTED
+from unveil.harness.data.names import shown
 from unveil.harness.errors import DataError
 from unveil.harness.run import Run
 
-SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
-)
 Channels = Literal[1, 3]
+FLAT = 4  # levels of 256 that a picture of one colour may differ by, for a codec's sake
+BLACK = 16  # level of 256 that 12-bit values in a 16-bit file end below
+DARK = 64
+LONG = 3  # times as long as wide
+DEEP = 65535
 
 
-def decode(files: Sequence[Path], *, size: int, channels: Channels, crop: bool, run: Run) -> Tensor:
+@dataclass(frozen=True)
+class Decoded:
+    """Pictures, and what a reader of the results should know of them.
+
+    Attributes:
+        pixels: ``(N, channels, size, size)`` uint8.
+        odd: Rows by what is special about them, in the plural.
+    """
+
+    pixels: Tensor
+    odd: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True)
+class _One:
+    """One picture, what is special about it, and the highest value of a file of more than 8 bits, else 0."""
+
+    pixels: Tensor
+    odd: list[str]
+    peak: int
+
+
+def decode(files: Sequence[Path], *, size: int, channels: Channels, crop: bool, run: Run) -> Decoded:
     """Reads image files in parallel, in the order given.
 
     Args:
@@ -36,32 +63,35 @@ def decode(files: Sequence[Path], *, size: int, channels: Channels, crop: bool, 
         crop: Whether to cut out the centre square first; otherwise pictures that are not square are stretched.
         run: Shows progress.
 
-    Returns:
-        Pixels ``(N, channels, size, size)`` uint8.
-
     Raises:
-        DataError: If files cannot be read; names them.
+        DataError: If files cannot be read, or show nothing since they are of one colour or nearly black; names them.
     """
     pixels = torch.empty((len(files), channels, size, size), dtype=torch.uint8)
-    failed: list[str] = []
+    failed: dict[int, str] = {}
+    odd: defaultdict[str, list[int]] = defaultdict(list)
+    peaks: dict[int, int] = {}
     read = partial(_read, size=size, channels=channels, crop=crop)
     with run.progress("reading pictures", len(files)) as bar, _strict_pillow(), ThreadPoolExecutor(_workers()) as pool:
         for i, result in enumerate(pool.map(read, files)):
             if isinstance(result, str):
-                failed.append(f"{files[i]}: {result}")
+                failed[i] = result
             else:
-                pixels[i] = result
+                pixels[i] = result.pixels
+                for what in result.odd:
+                    odd[what].append(i)
+                peaks |= {i: result.peak} if result.peak else {}
             bar.advance()
+    failed |= _of_fewer_bits(peaks)
     if failed:
-        raise _unreadable(failed, len(files))
-    return pixels
+        raise _unusable([f"{shown(files[i])}: {why}" for i, why in sorted(failed.items())], len(files))
+    return Decoded(pixels, odd)
 
 
 def square(picture: Image.Image, *, size: int, channels: Channels, crop: bool) -> Tensor:
     """One decoded picture as pixels ``(channels, size, size)`` uint8.
 
     Raises:
-        ValueError: If its pixels are floating-point numbers of unknown range.
+        ValueError: If its pixels are numbers of unknown range.
     """
     flat = _eight_bit(ImageOps.exif_transpose(picture)).convert("RGB" if channels == 3 else "L")
     if crop:
@@ -84,29 +114,69 @@ def _strict_pillow() -> Iterator[None]:
         yield
 
 
-def _read(file: Path, *, size: int, channels: Channels, crop: bool) -> Tensor | str:
-    """The pixels, or why there are none."""
+def _read(file: Path, *, size: int, channels: Channels, crop: bool) -> _One | str:
+    """The picture, or why there is none."""
     try:
         with Image.open(file) as picture:
-            return square(picture, size=size, channels=channels, crop=crop)
+            several = getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO"  # whose others are previews
+            pixels = square(picture, size=size, channels=channels, crop=crop)
+            peak = int(np.asarray(picture).max()) if _deep(picture) else 0
+            short, long = sorted(picture.size)
     except Exception as error:  # decoders of damaged files raise nearly anything, and all files are to be named
         return f"{type(error).__name__}: {error}"[:200].replace(f" {str(file)!r}", "")
+    if why := _shows_nothing(pixels, peak):
+        return why
+    found = {
+        "pictures with several frames, of which the first is taken": several,
+        f"pictures smaller than {size} pixels, which are enlarged": short < size,
+        f"pictures more than {LONG} times as long as wide": long > LONG * short,
+        "dark pictures, in which nothing is brighter than a quarter": int(pixels.max()) < DARK,
+    }
+    return _One(pixels, [what for what, is_so in found.items() if is_so], peak)
 
 
-def _unreadable(failed: Sequence[str], total: int) -> DataError:
+def _shows_nothing(pixels: Tensor, peak: int) -> str:
+    """What is wrong with a picture that is of one colour or black."""
+    bits = f" (16-bit values that end at {peak} of {DEEP}: are they of 8, 10 or 12 bits?)" if peak else ""
+    flat = pixels.flatten(1).int()
+    if int((flat.amax(1) - flat.amin(1)).max()) <= FLAT and int(flat.max()) > BLACK:
+        return f"it is all of one colour{bits}"
+    if int(flat.max()) <= BLACK:
+        return f"it is entirely or nearly black{bits}"
+    return ""
+
+
+def _of_fewer_bits(peaks: Mapping[int, int]) -> dict[int, str]:
+    """What is wrong with 16-bit files if none of them uses the upper bits."""
+    most = max(peaks.values(), default=0)
+    if most >= DEEP // 4:
+        return {}
+    why = "16-bit file that would be dark: no 16-bit file here has a value above {} of {}: are they of fewer bits?"
+    return dict.fromkeys(peaks, why.format(most, DEEP))
+
+
+def _unusable(failed: Sequence[str], total: int) -> DataError:
     more = [f"and {len(failed) - LISTED} more"] if len(failed) > LISTED else []
     return DataError(
         "\n  ".join([f"{len(failed)} of {total} pictures cannot be read:", *failed[:LISTED], *more]),
-        f"whole image files of at most {Image.MAX_IMAGE_PIXELS:,} pixels",
-        "replace these files, or remove them (and their lines in the CSV)",
+        f"whole image files of at most {Image.MAX_IMAGE_PIXELS:,} pixels, which show something",
+        "replace these files, or remove them (and their lines in the CSV); scale values of fewer bits to all 16",
     )
+
+
+def _deep(picture: Image.Image) -> bool:
+    """Whether it is grey of more than 8 bits."""
+    return picture.mode.startswith("I")
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
     """Palettes resolved, 16-bit greys scaled to 8, transparency laid on white."""
-    if picture.mode.startswith("I"):
+    if _deep(picture):
+        values = np.asarray(picture)
+        if values.min() < 0 or values.max() > DEEP:
+            raise ValueError(f"integer pixels from {values.min()} to {values.max()}, of unknown range")
         # Pillow reads 16-bit greys as I or I;16 and would clip, not scale, them at 255.
-        return Image.fromarray(np.clip(np.asarray(picture) / 257 + 0.5, 0, 255).astype(np.uint8))
+        return Image.fromarray(np.clip(values / 257 + 0.5, 0, 255).astype(np.uint8))
     if picture.mode == "F":
         raise ValueError("floating-point pixels of unknown range")
     if picture.has_transparency_data:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 import os
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from unveil.harness.data.images import SUFFIXES
-from unveil.harness.data.splits import ROLES, listed
+from unveil.harness.account import Remark, Side, listed, remark
+from unveil.harness.data import table
+from unveil.harness.data.names import SPLITS, could_be_shards, is_generic, plain, shown
+from unveil.harness.data.splits import ROLES
+from unveil.harness.data.table import Row, Table
+from unveil.harness.data.walk import SUFFIXES, Key, key, walk
 from unveil.harness.errors import DataError
 
 # What people call these columns; the first that a CSV has is taken where a plan names none.
@@ -27,31 +31,92 @@ class Entry:
         file: Where it is.
         person: Who is on it; empty where nobody knows.
         split: The role prescribed for it; empty where none is.
+        line: The line of the CSV that says so; 0 where none does.
+        written: The path as it stands there.
     """
 
     file: Path
     person: str
     split: str = ""
+    line: int = 0
+    written: str = ""
 
 
-def from_folders(root: Path, *, people: bool = True) -> list[Entry]:
+@dataclass(frozen=True)
+class Listing:
+    """The pictures of one side, and what lies beside them.
+
+    Attributes:
+        entries: The pictures, in a fixed order.
+        remarks: The rest.
+        unlisted: All pictures below the root of a CSV, by what they are called, until they are accounted for.
+    """
+
+    entries: list[Entry]
+    remarks: list[Remark] = field(default_factory=list)
+    unlisted: Mapping[str, Path] = field(default_factory=dict)
+
+    def accounted(self, side: Side, used: Set[Key]) -> Listing:
+        """With a remark on what is not listed and not used otherwise."""
+        left = [name for name, file in self.unlisted.items() if key(file) not in used]
+        more = [remark(side, "pictures that the CSV does not list", left)] if left else []
+        return Listing(self.entries, [*self.remarks, *more])
+
+
+def from_folders(root: Path, side: Side, *, people: bool = True, sure: bool = True) -> Listing:
     """Every picture below a folder; its person is the folder of the first level that it lies in.
 
     Args:
         root: The folder.
+        side: Whose pictures these are.
         people: Whether folders of the first level are people; otherwise nobody is known.
+        sure: Whether somebody said so; otherwise names that could be those of shards are refused.
 
     Raises:
-        DataError: If there is no such folder, or no picture in it.
+        DataError: If there is no such folder, no picture in it, or its folders are hardly people.
     """
     root = folder(root)
-    files = list(_walk(root))
-    if not files:
+    found = walk(root, side, people=people)
+    if not found.files:
         raise DataError(
-            f"there is no picture in {root}", f"files ending in {' '.join(sorted(SUFFIXES))}", "check the path"
+            "\n  ".join([f"there is no picture in {shown(root)}", *(some.told for some in found.remarks)]),
+            f"files ending in {' '.join(sorted(SUFFIXES))}",
+            "check the path",
         )
-    parts = [file.relative_to(root).parts for file in files]
-    return [Entry(file, some[0] if people and len(some) > 1 else "") for file, some in zip(files, parts, strict=True)]
+    parts = [file.relative_to(root).parts for file in found.files]
+    if people and side == "private":
+        _require_people(root, parts)
+    if people and not sure:
+        _ask(root, parts)
+    names = [shown(some[0]) if people and len(some) > 1 else "" for some in parts]
+    return Listing([Entry(*one) for one in zip(found.files, names, strict=True)], found.remarks)
+
+
+def _require_people(root: Path, parts: Sequence[tuple[str, ...]]) -> None:
+    """Refuses folders of splits, and a folder around all people: everybody in them would be one person."""
+    first = sorted({some[0] for some in parts if len(some) > 1})
+    splits = [name for name in first if plain(name) in SPLITS]
+    heap = len(first) == 1 and len({some[1] for some in parts if len(some) > 2}) > 1
+    if len(splits) > 1 or (first and all(map(is_generic, first))) or heap:
+        raise DataError(
+            f"the folders of the first level in {shown(root)} are hardly people: {listed(list(map(shown, first)))}",
+            "one folder for each person: everything below it is taken for that person",
+            "name the folder that holds the people's folders; for splits, give a CSV with the columns "
+            "file, identity and split",
+        )
+
+
+def _ask(root: Path, parts: Sequence[tuple[str, ...]]) -> None:
+    """Refuses to guess whether folders such as 00000 are people."""
+    first = sorted({some[0] for some in parts if len(some) > 1})
+    alone = len(first) == 1 and all(len(some) > 1 for some in parts)
+    if could_be_shards(first) or alone:
+        raise DataError(
+            f"the folders in {shown(root)} can be shards of many people's pictures: {listed(list(map(shown, first)))}",
+            "public folders that are people, or the word of the plan on what they are",
+            'in the plan\'s data, say public_folders = "shards" if many people are in each, public_folders = "people" '
+            "if each is one person, or give public_labels",
+        )
 
 
 def folder(root: Path) -> Path:
@@ -63,7 +128,9 @@ def folder(root: Path) -> Path:
     if not root.is_dir():
         found = "is a file" if root.exists() else "does not exist"
         raise DataError(
-            f"{root} {found}", "a folder of pictures", f"check the path; relative ones start at {Path.cwd()}"
+            f"{shown(root)} {found}",
+            "a folder of pictures",
+            f"check the path; relative ones start at {shown(Path.cwd())}",
         )
     return absolute(root)
 
@@ -71,15 +138,6 @@ def folder(root: Path) -> Path:
 def absolute(path: Path) -> Path:
     """The path from the top, without ``..``, so that paths can be compared; links stay links."""
     return Path(os.path.abspath(path))
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    """Pictures below a folder in a fixed order; hidden files and folders are not pictures."""
-    for path, folders, files in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(path, name)
 
 
 @dataclass(frozen=True)
@@ -97,116 +155,165 @@ class Columns:
     split: str | None
 
 
-def from_csv(table: Path, root: Path, columns: Columns) -> list[Entry]:
+def from_csv(file: Path, root: Path, columns: Columns, side: Side) -> Listing:
     """The pictures that a CSV lists.
 
     Args:
-        table: The CSV, with a header.
+        file: The CSV, with a header.
         root: Folder in which all the pictures must lie.
         columns: Names of its columns.
+        side: Whose pictures these are.
 
     Raises:
         DataError: If the CSV, its columns, its splits or its files are not as they should be.
     """
-    header, rows = _rows(table)
-    file = _column(table, header, columns.file)
-    person = _first(table, header, columns.person, PERSON_COLUMNS)
-    split = _first(table, header, columns.split, ("split",))
+    root, known = folder(root), table.read(file, columns.file)
+    place = known.column(columns.file)
+    person = _first(known, columns.person, PERSON_COLUMNS)
+    split = _first(known, columns.split, ("split",))
+    if columns.split is None and split is None:
+        _require_no_other_split(known)
     entries = [
         Entry(
-            absolute(table.parent / row[file]),
-            row[person].strip() if person else "",
-            _role(table, line, row[split]) if split else "",
+            _placed(known, row, place),
+            known.value(row, person).strip() if person else "",
+            _role(file, row.line, known.value(row, split)) if split else "",
+            row.line,
+            known.value(row, place),
         )
-        for line, row in enumerate(rows, start=2)
+        for row in known.rows
     ]
-    _inside(table, folder(root), entries)
-    _all_there(table, entries)
-    _once(table, entries)
-    return entries
+    _inside(file, root, entries)
+    _all_there(file, root, entries)
+    _once(file, entries)
+    if side == "private" and not all(entry.person for entry in entries):
+        raise _unnamed(known, person, entries)
+    found = walk(root, side, people=False)
+    unlisted = {shown(one.relative_to(root).as_posix()): one for one in found.files}
+    return Listing(entries, [*found.remarks, *_besides(known, side, entries, person)], unlisted)
 
 
-def _rows(table: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, restval="", strict=True)
-            rows = list(reader)
-    except OSError as error:
-        raise DataError(f"{table} cannot be read: {error.strerror}", "a CSV with a header", "check the path") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{table} is not a CSV: {error}", "comma-separated text in UTF-8 with a header") from error
-    if not rows:
-        raise DataError(f"{table} lists no picture", "a header and one line per picture")
-    return reader.fieldnames or (), rows
-
-
-def _column(table: Path, header: Sequence[str], name: str) -> str:
-    if name in header:
-        return name
-    near = difflib.get_close_matches(name, header, n=1, cutoff=0.5)
-    raise DataError(
-        f"{table} has no column {name!r}",
-        f"one of its columns: {', '.join(header)}",
-        f"did you mean {near[0]!r}?" if near else "name the right column in the plan",
-    )
-
-
-def _first(table: Path, header: Sequence[str], name: str | None, usual: Sequence[str]) -> str | None:
+def _first(known: Table, name: str | None, usual: Sequence[str]) -> str | None:
     """The column that was named, else the first usual one, else None."""
     if name:
-        return _column(table, header, name)
-    return next((some for some in usual if some in header), None) if name is None else None
+        return known.column(name)
+    return known.among(usual) if name is None else None
 
 
-def _role(table: Path, line: int, text: str) -> str:
+def _require_no_other_split(known: Table) -> None:
+    """A split that somebody made and nobody reads would be replaced by another one."""
+    for column in known.header:
+        said = {known.value(row, column).strip().lower() for row in known.rows if len(row.fields) == len(known.header)}
+        if len(said) > 1 and {SPLIT_NAMES.get(one, one) for one in said} <= set(ROLES):
+            raise DataError(
+                f"{shown(known.file)} has splits ({', '.join(sorted(said))}) in the column {column!r}, and no 'split'",
+                "to be told whether these are the splits to use",
+                f"set split_column = {column!r}, or split_column = '' to draw other ones",
+            )
+
+
+def _placed(known: Table, row: Row, column: str) -> Path:
+    """Where a picture lies: as written, else with other separators or in another Unicode form if one is there."""
+    text, base = known.value(row, column), known.file.parent
+    if not text.strip():
+        raise DataError(f"{shown(known.file)}, line {row.line}: no file is named", "a path", "complete the line")
+    slashed = text.strip().replace("\\", "/")
+    tried = [text, text.strip(), slashed, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD"))]
+    return absolute(next((base / one for one in tried if (base / one).is_file()), base / text))
+
+
+def _role(file: Path, line: int, text: str) -> str:
     role = SPLIT_NAMES.get(text.strip().lower(), text.strip().lower())
     if role in ROLES:
         return role
     near = difflib.get_close_matches(role, ROLES, n=1)
     raise DataError(
-        f"{table}, line {line}: unknown split {text!r}",
+        f"{shown(file)}, line {line}: unknown split {text!r}",
         " or ".join(ROLES),
         f"did you mean {near[0]!r}?" if near else "correct the line, or set split_column = '' to draw the splits",
     )
 
 
-def _inside(table: Path, root: Path, entries: Sequence[Entry]) -> None:
+def _inside(file: Path, root: Path, entries: Sequence[Entry]) -> None:
     """Refuses a CSV that belongs to another folder: the commonest mix-up of private and public."""
-    outside = [str(entry.file) for entry in entries if not entry.file.is_relative_to(root)]
+    outside = [entry for entry in entries if not entry.file.is_relative_to(root) and entry.file.exists()]
     if outside:
         raise DataError(
-            f"{table} lists {len(outside)} pictures that are not in {root}: {listed(outside)}",
+            f"{shown(file)} lists {len(outside)} pictures that are not in {shown(root)}: {_lines(outside)}",
             "paths relative to the CSV's own folder, all inside the root",
             "is it the CSV of another folder?",
         )
 
 
-def _all_there(table: Path, entries: Sequence[Entry]) -> None:
-    there = {entry.file: entry.file.is_file() for entry in entries}
-    missing = [str(file) for file, exists in there.items() if not exists]
+def _lines(entries: Sequence[Entry]) -> str:
+    return listed([f"{shown(entry.file)} (line {entry.line})" for entry in entries])
+
+
+def _all_there(file: Path, root: Path, entries: Sequence[Entry]) -> None:
+    missing = [entry for entry in entries if not entry.file.is_file()]
     if not missing:
         return
-    empty = sorted({e.person for e in entries} - {e.person for e in entries if there[e.file]} - {""})
+    empty = sorted({e.person for e in entries} - {e.person for e in entries if e.file.is_file()} - {""})
     whole = f"; nothing is left of {len(empty)} classes: {listed(empty)}" if empty else ""
     raise DataError(
-        f"{table} lists {len(missing)} pictures that do not exist: {listed(missing)}{whole}",
+        f"{shown(file)} lists {len(missing)} pictures that do not exist: {_lines(missing)}{whole}",
         "paths relative to the CSV's own folder",
-        "add the files, or remove the lines",
+        _how_to_find(file, root, missing[0]),
     )
 
 
-def _once(table: Path, entries: Sequence[Entry]) -> None:
+def _how_to_find(file: Path, root: Path, missing: Entry) -> str:
+    """What to do about a path that leads nowhere, by what is wrong with it."""
+    inside = os.path.relpath(missing.file, absolute(file.parent))
+    if re.match(r"[A-Za-z]:[\\/]", inside):
+        return "this is a path of another machine: write paths relative to the CSV, such as private/ann/0.png"
+    if (root / inside).is_file():
+        return f"these paths start at {shown(root)}: move the CSV there, or put the way there before each path"
+    return "add the files, or remove the lines"
+
+
+def _once(file: Path, entries: Sequence[Entry]) -> None:
     """A picture listed twice could be trained on and tested on."""
-    twice = [str(file) for file, count in Counter(entry.file for entry in entries).items() if count > 1]
+    seen: dict[tuple[int, int], Entry] = {}
+    twice = [(seen[at], entry) for entry in entries if seen.setdefault(at := key(entry.file), entry) is not entry]
     if twice:
+        told = [f"{shown(a.file)} (lines {a.line} and {b.line})" for a, b in twice]
         raise DataError(
-            f"{table} lists {len(twice)} pictures more than once: {listed(twice)}", "each picture once", "remove lines"
+            f"{shown(file)} lists {len(twice)} pictures more than once: {listed(told)}",
+            "each picture once",
+            "remove lines",
         )
 
 
+def _unnamed(known: Table, person: str | None, entries: Sequence[Entry]) -> DataError:
+    nobody = [entry for entry in entries if not entry.person]
+    if person is None:
+        return DataError(
+            f"{len(nobody)} private pictures belong to no class: {shown(known.file)} has no column that says who",
+            f"one of {', '.join(PERSON_COLUMNS)}; its columns are {', '.join(known.header)}",
+            "set identity_column to one of its columns",
+        )
+    return DataError(
+        f"{len(nobody)} private pictures belong to no class: {_lines(nobody)} in {shown(known.file)}",
+        f"a name in the column {person!r} of each line",
+        "complete the lines, or remove them",
+    )
+
+
+def _besides(known: Table, side: Side, entries: Sequence[Entry], person: str | None) -> list[Remark]:
+    """What of the CSV was read another way than it may have been meant, or than it is written."""
+    others = [name for name in known.header if person and plain(name) in map(plain, PERSON_COLUMNS) and name != person]
+    turned = [f"line {entry.line}" for entry in entries if not (known.file.parent / entry.written.strip()).is_file()]
+    made = [
+        remark(side, f"columns of the CSV that may say who is on a picture, as the column {person!r} does", others),
+        remark(side, "paths in the CSV with other separators or in another Unicode form", turned, used=True),
+    ]
+    return [one for one in made if one.count]
+
+
 def unnamed(entries: Sequence[Entry]) -> DataError:
-    """The error for private pictures of nobody."""
-    files = [str(entry.file) for entry in entries if not entry.person]
+    """The error for private pictures that lie in no person's folder."""
+    files = [shown(entry.file) for entry in entries if not entry.person]
     return DataError(
         f"{len(files)} private pictures belong to no class: {listed(files)}",
         "one folder per class, or a CSV that says who is on each picture",
@@ -215,5 +322,5 @@ def unnamed(entries: Sequence[Entry]) -> DataError:
 
 
 def relative(entries: Sequence[Entry], root: Path) -> Mapping[str, Path]:
-    """Path inside the root, and the file, of every picture."""
-    return {entry.file.relative_to(absolute(root)).as_posix(): entry.file for entry in entries}
+    """Path inside the root, as it can be printed, and the file, of every picture."""
+    return {shown(entry.file.relative_to(absolute(root)).as_posix()): entry.file for entry in entries}

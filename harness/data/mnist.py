@@ -19,6 +19,8 @@ from unveil.harness.data.splits import Pictures, Shares, assemble, label
 from unveil.harness.run import Run
 from unveil.harness.types import Data
 
+APART = "the public digits are other digits"
+
 
 @dataclass(frozen=True)
 class MNIST:
@@ -64,7 +66,7 @@ class MNIST:
         digits = [table[table[:, -1] == digit][: self.pictures, :-1] for digit in range(10)]
         private = self._pictures(digits[: self.private], 0, run)
         public = self._pictures(digits[self.private :], self.private, run)
-        return assemble(private, public, Shares(self.test, self.validation, self.seed), publishable=True)
+        return assemble(private, public, Shares(self.test, self.validation, self.seed), publishable=True, apart=APART)
 
     def _pictures(self, digits: list[NDArray[np.uint8]], first: int, run: Run) -> Pictures:
         people = [f"digit {first + i}" for i, rows in enumerate(digits) for _ in rows]

@@ -14,6 +14,8 @@ from unveil.harness.data.splits import Pictures, Shares, assemble, label
 from unveil.harness.run import Run
 from unveil.harness.types import Data
 
+APART = "the publisher numbers its 40 people, and the public ones have other numbers"
+
 
 @dataclass(frozen=True)
 class ORL:
@@ -56,9 +58,9 @@ class ORL:
         """
         root = assets.path("orl")
         files = [root / f"s{person}" / f"{k}.pgm" for person in range(1, 41) for k in range(1, 11)]
-        pixels = decode(files, size=self.size, channels=self.channels, crop=self.crop, run=run)
+        pixels = decode(files, size=self.size, channels=self.channels, crop=self.crop, run=run).pixels
         people = [f"s{person:02d}" for person in range(1, 41) for _ in range(10)]
         edge = 10 * self.private
         private = Pictures(pixels[:edge], *label(people[:edge]))
         public = Pictures(pixels[edge:], *label(people[edge:]))
-        return assemble(private, public, Shares(self.test, self.validation, self.seed), publishable=False)
+        return assemble(private, public, Shares(self.test, self.validation, self.seed), publishable=False, apart=APART)

@@ -19,6 +19,7 @@ from unveil.harness.run import Bar, Run, draw_normal
 from unveil.harness.types import Data
 
 CHUNK = 64
+APART = "the public people are other anchors in the generator's latent space"
 Key = tuple[int, int]
 
 
@@ -92,7 +93,7 @@ class People:
         with run.progress("drawing people", total) as bar:
             hidden = self._draw(network, "private", private, self.pictures, bar)
             shown = self._draw(network, "public", public, self.public_pictures, bar)
-        data = assemble(hidden, shown, Shares(self.test, self.validation, self.seed), publishable=True)
+        data = assemble(hidden, shown, Shares(self.test, self.validation, self.seed), publishable=True, apart=APART)
         return replace(data, anchors=self._portraits(network, private))
 
     def _source(self) -> Run:

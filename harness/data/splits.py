@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unveil.harness.account import Remark, listed
+from unveil.harness.data.apart import require_disjoint
+from unveil.harness.data.copies import without_copies
 from unveil.harness.errors import DataError
 from unveil.harness.run import Run
 from unveil.harness.types import Data, Images
 
 ROLES = ("train", "validation", "test")
 PARTS = (*ROLES, "public")
-LISTED = 10
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,24 @@ class Pictures:
         pixels: ``(N, C, H, W)`` uint8, so that a stored data set is the data set that was loaded.
         labels: ``(N,)`` int64, index into ``names``; -1 where nobody knows.
         names: The people, in the order of their numbers.
+        files: What each picture is called in a message; empty if nothing.
     """
 
     pixels: Tensor
     labels: Tensor
     names: tuple[str, ...]
+    files: tuple[str, ...] = ()
+
+    def called(self, row: int) -> str:
+        """What a picture is called in a message."""
+        if self.files:
+            return self.files[row]
+        number = int(self.labels[row])
+        return f"picture {row} ({self.names[number] if number >= 0 else 'of nobody known'})"
+
+    def __getitem__(self, rows: Tensor) -> Pictures:
+        files = tuple(self.files[row] for row in rows.tolist()) if self.files else ()
+        return Pictures(self.pixels[rows], self.labels[rows], self.names, files)
 
 
 @dataclass(frozen=True)
@@ -142,21 +156,22 @@ def _too_few(poor: Sequence[str]) -> DataError:
         return DataError("there is no private person", "at least one person with 3 pictures or more")
     return DataError(
         f"too few images in {len(poor)} classes: {listed(poor)}",
-        "at least 3 images per class: one each to train on, to select on and to test on",
+        "at least 3 images per class, identical copies counted once: one each to train on, to select on and to test on",
         "add images, drop these classes (folder: min_images), or lower the test and validation shares",
     )
 
 
-def listed(items: Sequence[str]) -> str:
-    """The first few, and how many more there are."""
-    more = f" and {len(items) - LISTED} more" if len(items) > LISTED else ""
-    return ", ".join(items[:LISTED]) + more
-
-
 def assemble(
-    private: Pictures, public: Pictures, shares: Shares, *, publishable: bool, given: Sequence[str] | None = None
+    private: Pictures,
+    public: Pictures,
+    shares: Shares,
+    *,
+    publishable: bool,
+    given: Sequence[str] | None = None,
+    apart: str = "",
+    remarks: Sequence[Remark] = (),
 ) -> Data:
-    """Splits the private pictures, proves the people disjoint and computes the checksum.
+    """Leaves copies out, splits the private pictures, requires the people disjoint and computes the checksum.
 
     Args:
         private: Pictures of the private people, all of them named.
@@ -164,11 +179,19 @@ def assemble(
         shares: How to split.
         publishable: Whether pictures may be shown on a page.
         given: A role for each private picture, if it is prescribed.
+        apart: How the data set was made so that nobody is on both sides, in words; empty if only names can tell.
+        remarks: What lies beside the pictures and was not used.
 
     Raises:
-        DataError: If somebody has too few pictures, or private people or pictures are among the public ones.
+        DataError: If somebody has too few pictures, names differ in spelling only, a picture is of two people or in
+            two splits, or private people or pictures are among the public ones.
     """
-    disjoint = prove_disjoint(private, public)
+    disjoint = require_disjoint(private, public, apart)
+    kept, copies = without_copies(private, "private", given)
+    shown, more = without_copies(public, "public")
+    private, public = private[kept], public[shown]
+    if given is not None:
+        given = [given[row] for row in kept.tolist()]
     rows = stratify(private.labels, private.names, shares, given)
     parts = {role: (private.pixels[index], private.labels[index]) for role, index in rows.items()}
     parts["public"] = (public.pixels, public.labels)
@@ -179,6 +202,7 @@ def assemble(
         disjoint=disjoint,
         publishable=publishable,
         anchors=None,  # a data set that knows them adds them
+        remarks=(*remarks, *copies, *more),
     )
 
 
@@ -192,59 +216,6 @@ def _checksum(parts: Mapping[str, tuple[Tensor, Tensor]], names: Sequence[str]) 
         total.update(labels.contiguous().numpy().data)
     total.update("\0".join(names).encode())
     return total.hexdigest()
-
-
-def prove_disjoint(private: Pictures, public: Pictures) -> str:
-    """How it is known that no private person is among the public ones, in words.
-
-    Raises:
-        DataError: If a name is on both sides, or the same picture is.
-    """
-    if not len(public.labels):
-        raise DataError("there is no public picture", "pictures of other people, for the attacker to learn from")
-    known = {_plain(name) for name in public.names}
-    both = [name for name in private.names if _plain(name) in known]
-    if both:
-        raise DataError(
-            f"{len(both)} people are private and public: {listed(both)}",
-            "public pictures of other people only: an attacker who has the private ones proves nothing",
-            "remove them from one side; if the same name means different people, rename them",
-        )
-    _no_picture_twice(private, public)
-    return _in_words(private, public)
-
-
-def _plain(name: str) -> str:
-    """A name without the differences that spelling makes."""
-    return re.sub(r"[\s_\-]+", " ", name).strip().casefold()
-
-
-def _no_picture_twice(private: Pictures, public: Pictures) -> None:
-    hidden = {_hash(picture): number for picture, number in zip(private.pixels, private.labels.tolist(), strict=True)}
-    hits = [hidden[found] for picture in public.pixels if (found := _hash(picture)) in hidden]
-    if hits:
-        people = sorted({private.names[number] for number in hits})
-        raise DataError(
-            f"{len(hits)} public pictures are, pixel for pixel, pictures of private people: {listed(people)}",
-            "public pictures of other people only",
-            "remove these pictures from the public side",
-        )
-
-
-def _hash(picture: Tensor) -> bytes:
-    return hashlib.sha256(picture.contiguous().numpy().data).digest()
-
-
-def _in_words(private: Pictures, public: Pictures) -> str:
-    named = int((public.labels >= 0).sum())
-    people = f"none of the {len(private.names)} private people is among the {len(public.names)} public ones, by name"
-    if named == len(public.labels):
-        return f"proven: {people}, and no picture is on both sides"
-    if named:
-        return (
-            f"in part: {people}, but {len(public.labels) - named} of {len(public.labels)} public pictures have no name"
-        )
-    return "not provable: the public pictures have no names; only that no picture is on both sides is known"
 
 
 def to_tensors(data: Data) -> dict[str, Tensor]:
@@ -270,7 +241,7 @@ def to_meta(data: Data) -> dict[str, Any]:
 
 
 def from_tensors(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Data:
-    """What ``to_tensors`` and ``to_meta`` took apart, exactly."""
+    """What ``to_tensors`` and ``to_meta`` took apart, exactly, but for the remarks, which nobody computes with."""
     parts = {part: Images(to_float(tensors[f"{part}.pixels"]), tensors[f"{part}.labels"]) for part in PARTS}
     return Data(
         **parts,
@@ -279,4 +250,5 @@ def from_tensors(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Data
         disjoint=meta["disjoint"],
         publishable=meta["publishable"],
         anchors=to_float(tensors["anchors"]) if "anchors" in tensors else None,
+        remarks=(),
     )

@@ -50,6 +50,9 @@ def checked(images: Images, labels: Tensor, shape: tuple[int, int, int], name: s
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     """Reconstructions of the attacked people, and what they cost."""
+    asked, there = node.options["identities"], bench.data(node.parents["data"]).classes
+    if asked > there:
+        run.note(f"all {there} private people are attacked; the plan asked for {asked}, which there are not")
     images, budget = (_show if node.options["role"] == CEILING else _attack)(node, bench, run)
     pixels = (images.pixels * 255).round().to(torch.uint8)
     kept = {f"kept {name}": value for name, value in run.kept.items()}

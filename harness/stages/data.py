@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from unveil.harness.data.splits import to_meta, to_tensors
+import torch
+
+from unveil.harness.account import Account, Part
+from unveil.harness.data.splits import PARTS, ROLES, to_meta, to_tensors
 from unveil.harness.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact
-from unveil.harness.types import Data, Run
+from unveil.harness.types import Data, Images, Run
 
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:  # noqa: ARG001 (one signature for all stages)
     """The data set of a plan's ``[data]``."""
     data: Data = node.uses["dataset"][0].make().load(run)
-    return Artefact({**to_meta(data), "facts": facts(data)}, to_tensors(data))
+    record = {**to_meta(data), "facts": facts(data), "account": account(data).model_dump(mode="json")}
+    return Artefact(record, to_tensors(data))
+
+
+def account(data: Data) -> Account:
+    """What was read, and what lies beside it and was not."""
+    counts = torch.stack([torch.bincount(getattr(data, role).labels, minlength=data.classes) for role in ROLES], 1)
+    return Account(
+        parts={part: _part(getattr(data, part)) for part in PARTS},
+        people=dict(zip(data.names, map(tuple, counts.tolist()), strict=True)),
+        remarks=data.remarks,
+        publishable=data.publishable,
+    )
+
+
+def _part(images: Images) -> Part:
+    _, counts = images.labels[images.labels >= 0].unique(return_counts=True)
+    each = counts.tolist() or [0]
+    nameless = int((images.labels < 0).sum())
+    return Part(people=len(counts), pictures=len(images), fewest=min(each), most=max(each), nameless=nameless)
 
 
 def facts(data: Data) -> dict[str, str]:

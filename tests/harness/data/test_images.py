@@ -11,7 +11,7 @@ from unveil.harness.run import Run
 
 
 def read(*files, size=16, channels=3, crop=True):
-    return decode(files, size=size, channels=channels, crop=crop, run=Run("test"))
+    return decode(files, size=size, channels=channels, crop=crop, run=Run("test")).pixels
 
 
 @pytest.fixture
@@ -51,29 +51,35 @@ def test_modes(tmp_path, ramp):
 
 
 def test_transparent_is_white(tmp_path):
-    Image.new("RGBA", (16, 16), (255, 0, 0, 0)).save(tmp_path / "a.png")
-    assert read(tmp_path / "a.png").min() == 255
+    layer = Image.new("RGBA", (16, 16), (255, 0, 0, 0))
+    layer.putpixel((0, 0), (0, 0, 0, 255))
+    layer.save(tmp_path / "a.png")
+    assert read(tmp_path / "a.png")[0, :, 1:].min() == 255
 
 
 def test_crop_and_stretch(tmp_path):
     wide = np.zeros((16, 48), np.uint8)
     wide[:, 16:32] = 200
+    wide[:, 16] = 100
     Image.fromarray(wide).save(tmp_path / "a.png")
-    assert read(tmp_path / "a.png", channels=1).unique().tolist() == [200]
+    assert read(tmp_path / "a.png", channels=1).unique().tolist() == [100, 200]
     assert 60 < read(tmp_path / "a.png", channels=1, crop=False).float().mean() < 73
 
 
 def test_resize_is_antialiased(tmp_path):
     board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
+    board[:4] = 255
     Image.fromarray(board).save(tmp_path / "a.png")
     pixels = read(tmp_path / "a.png", channels=1).int()
-    assert (pixels - 127).abs().max() <= 3
+    assert (pixels[..., 3:, :] - 127).abs().max() <= 3
 
 
 def test_order_is_kept(tmp_path):
     files = [tmp_path / f"{i}.png" for i in range(40)]
     for i, file in enumerate(files):
-        Image.new("L", (8 + i, 60 - i), i).save(file)
+        picture = Image.new("L", (64 + i, 128 - i), i)
+        picture.paste(255, (32 + i // 2, 0, 64 + i, 128 - i))
+        picture.save(file)
     assert read(*files, channels=1)[:, 0, 0, 0].tolist() == list(range(40))
 
 

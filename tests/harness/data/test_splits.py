@@ -141,7 +141,7 @@ def test_shared_pictures_are_found_without_names():
 
 
 @pytest.mark.parametrize(
-    ("people", "words"), [(["dan", "eve"], "proven"), (["dan", ""], "in part"), (["", ""], "not provable")]
+    ("people", "words"), [(["dan", "eve"], "by name"), (["dan", ""], "in part"), (["", ""], "not known by name")]
 )
 def test_how_far_disjointness_is_known(people, words):
     data = assemble(PRIVATE, pictures(people, seed=1), SHARES, publishable=True)
