@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 LISTED = 10  # names that are given for a reason; the others are counted
+PARTS = ("train", "validation", "test", "public")
 Side = Literal["private", "public"]
 
 
@@ -44,8 +45,8 @@ class Remark(_Plain):
     def told(self) -> str:
         """In one line."""
         more = [f"and {self.count - len(self.names)} more"] if self.names and self.count > len(self.names) else []
-        names = f": {', '.join([*self.names, *more])}" if self.names else ""
-        return f"{'used' if self.used else 'not used'}, {self.side}: {self.count} {self.what}{names}"
+        names = f" ({', '.join([*self.names, *more])})" if self.names else ""
+        return f"{'used' if self.used else 'not used'}, {self.side}: {self.what}: {self.count}{names}"
 
 
 def remark(side: Side, what: str, names: Sequence[str], *, used: bool = False, decoded: bool = False) -> Remark:
@@ -86,6 +87,11 @@ class Account(_Plain):
     remarks: tuple[Remark, ...] = ()
     publishable: bool = False
 
+    @property
+    def held(self) -> dict[str, Part]:
+        """The parts in their order, which JSON does not keep."""
+        return {part: self.parts[part] for part in PARTS}
+
     def as_of_now(self, listed: Sequence[Remark]) -> Account:
         """With what was found beside the pictures now, instead of when they were decoded."""
         return self.model_copy(update={"remarks": (*listed, *(r for r in self.remarks if r.decoded))})
@@ -97,7 +103,7 @@ class Account(_Plain):
 
     def lines(self) -> Iterator[str]:
         """In words, a line each."""
-        train, validation, test, public = (self.parts[part] for part in ("train", "validation", "test", "public"))
+        train, validation, test, public = self.held.values()
         split = f"{train.pictures} train, {validation.pictures} validation, {test.pictures} test"
         yield f"private: {train.people} people, {split} pictures"
         known = f" of {public.people} people" if public.people else ""

@@ -1,8 +1,8 @@
-"""What a prior has learnt from: proven for what is handed to it here, declared for weights that come from elsewhere.
+"""What a prior has learnt from: compared for what is handed to it here, declared for weights that come from elsewhere.
 
-An attacker's generator must never have seen a private picture. What `fit` is given can be compared with the private
-pictures, one by one. What somebody trained elsewhere cannot: it must say what that was, and is refused if it names the
-private pictures.
+An attacker's generator must never have seen a private picture. What `fit` is given is compared with the private
+pictures, one by one; one that was saved again, resized or cut differently is not found. What somebody trained
+elsewhere cannot: it must say what that was, and is refused if it names the private pictures.
 """
 
 from __future__ import annotations

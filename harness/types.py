@@ -40,7 +40,7 @@ class Dataset(Plugin, Protocol):
     """Where private and public pictures come from."""
 
     def load(self, run: Run) -> Data:
-        """Reads or draws the pictures, splits them and proves the identities disjoint.
+        """Reads or draws the pictures, splits them and refuses people and pictures that are on both sides.
 
         Raises:
             DataError: If they cannot be used.

@@ -88,8 +88,25 @@ def says_how_people_are_disjoint(trial: DatasetTrial) -> None:
     """``disjoint`` is in words."""
     if not trial.data.disjoint.strip():
         raise BreachError(
-            "disjoint is empty", "how it is known that no private person is public", "use `prove_disjoint`"
+            "disjoint is empty",
+            "how it is known that no private person is public",
+            "use `assemble`, and say with `apart` what names cannot show",
         )
+
+
+def accounts_are_for_readers(trial: DatasetTrial) -> None:
+    """What is said of things that were not used is text that can be stored and printed."""
+    for remark in (*trial.data.remarks, *getattr(trial.plugin, "passed_over", tuple)()):
+        try:
+            "".join([remark.what, *remark.names]).encode()
+        except UnicodeEncodeError as error:
+            raise BreachError(
+                f"a remark holds text that cannot be stored: {remark.told!a}",
+                "names as text that UTF-8 has",
+                "pass file names through unveil.harness.data.names.shown",
+            ) from error
+        if remark.count < len(remark.names):
+            raise BreachError(f"{remark.told}: {len(remark.names)} names", "no more names than things", "count all")
 
 
 CHECKS = (
@@ -98,6 +115,7 @@ CHECKS = (
     public_labels_are_known_or_minus_one,
     no_picture_is_in_two_parts,
     says_how_people_are_disjoint,
+    accounts_are_for_readers,
     watch.same_seed_gives_the_same_answer,
     watch.global_random_numbers_are_left_alone,
 )

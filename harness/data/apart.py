@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from unveil.harness.account import listed
 from unveil.harness.data.copies import fingerprints
-from unveil.harness.data.names import alike, is_name, plain
+from unveil.harness.data.names import alike, could_be_shards, is_name, plain
 from unveil.harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ def _by_name(private: Pictures, public: Pictures) -> str:
     named = int((public.labels >= 0).sum())
     if not named:
         return "not known by name: the public pictures have no names"
-    numbers = [name for name in (*private.names, *public.names) if not is_name(name)]
+    sides = (private.names, public.names)
+    heaps = [could_be_shards(names) for names in sides]
+    numbers = [name for names, heap in zip(sides, heaps, strict=True) for name in names if heap or not is_name(name)]
     if numbers:
         return (
             f"not known by name: {len(numbers)} of {len(private.names) + len(public.names)} names are numbers or words "

@@ -145,9 +145,17 @@ class Folder:
     def _sides(self) -> tuple[Listing, Listing]:
         """What is used of both sides, after it is certain that no file is on both."""
         private, public = self._private(), self._public()
-        _require_two_sides(private.entries, public.entries)
+        _require_two_sides(private.entries, public.entries, self._nested())
         used = {key(entry.file) for entry in (*private.entries, *public.entries)}  # two CSVs may share one folder
         return self._kept(private.accounted("private", used)), self._drawn(public.accounted("public", used))
+
+    def _nested(self) -> str:
+        """What is wrong with the roots, if one is in the other: two CSVs may still list different pictures."""
+        private, public = (Path(root).resolve() for root in (self.private, self.public))
+        if private == public:
+            return " (both roots are the same folder)"
+        inside = {"private": private.is_relative_to(public), "public": public.is_relative_to(private)}
+        return "".join(f" (the {side} root lies in the other)" for side, is_so in inside.items() if is_so)
 
     def _private(self) -> Listing:
         root = Path(self.private)
@@ -210,7 +218,7 @@ class Folder:
         return pictures, odd
 
 
-def _require_two_sides(private: Sequence[Entry], public: Sequence[Entry]) -> None:
+def _require_two_sides(private: Sequence[Entry], public: Sequence[Entry], nested: str) -> None:
     """Refuses a file that both sides reach: one root in the other, a link across, a line in both CSVs."""
     hidden = {key(entry.file): entry for entry in private}
     both = [(hidden[at], entry) for entry in public if (at := key(entry.file)) in hidden]
@@ -220,7 +228,7 @@ def _require_two_sides(private: Sequence[Entry], public: Sequence[Entry]) -> Non
             for a, b in both
         ]
         raise DataError(
-            f"{len(both)} files are private and public: {listed(told)}",
+            f"{len(both)} files are private and public{nested}: {listed(told)}",
             "two roots that share nothing, by no link either; in one folder, two CSVs that share no picture",
             "take these pictures out of the public side",
         )

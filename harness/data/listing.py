@@ -20,6 +20,7 @@ from unveil.harness.errors import DataError
 
 # What people call these columns; the first that a CSV has is taken where a plan names none.
 PERSON_COLUMNS = ("identity", "source_identity", "person", "name", "label", "class")
+NOBODY = frozenset({"?", "n/a", "nan", "none", "null", "unknown"})  # what programs write where a field is empty
 SPLIT_NAMES = {"training": "train", "val": "validation", "valid": "validation", "dev": "validation", "testing": "test"}
 
 
@@ -176,7 +177,7 @@ def from_csv(file: Path, root: Path, columns: Columns, side: Side) -> Listing:
     entries = [
         Entry(
             _placed(known, row, place),
-            known.value(row, person).strip() if person else "",
+            _who(known, row, person) if person else "",
             _role(file, row.line, known.value(row, split)) if split else "",
             row.line,
             known.value(row, place),
@@ -220,6 +221,17 @@ def _placed(known: Table, row: Row, column: str) -> Path:
     slashed = text.strip().replace("\\", "/")
     tried = [text, text.strip(), slashed, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD"))]
     return absolute(next((base / one for one in tried if (base / one).is_file()), base / text))
+
+
+def _who(known: Table, row: Row, column: str) -> str:
+    name = known.value(row, column).strip()
+    if name.casefold() in NOBODY:
+        raise DataError(
+            f"{shown(known.file)}, line {row.line}: {name!r} in the column {column!r} is hardly a person",
+            "a name, or nothing where nobody knows who it is",
+            "empty the field, or correct it",
+        )
+    return name
 
 
 def _role(file: Path, line: int, text: str) -> str:

@@ -1,4 +1,4 @@
-"""From pictures to ``Data``: stratified splits, disjoint people, one checksum, and the way into the store and back."""
+"""From pictures to ``Data``: each picture once, stratified splits, a checksum, and the way into the store and back."""
 
 from __future__ import annotations
 
@@ -189,9 +189,10 @@ def assemble(
     disjoint = require_disjoint(private, public, apart)
     kept, copies = without_copies(private, "private", given)
     shown, more = without_copies(public, "public")
-    private, public = private[kept], public[shown]
-    if given is not None:
-        given = [given[row] for row in kept.tolist()]
+    if copies:
+        private, given = private[kept], given and [given[row] for row in kept.tolist()]
+    if more:
+        public = public[shown]
     rows = stratify(private.labels, private.names, shares, given)
     parts = {role: (private.pixels[index], private.labels[index]) for role, index in rows.items()}
     parts["public"] = (public.pixels, public.labels)

@@ -102,6 +102,7 @@ def read(file: Path, wanted: str) -> Table:
     if not rows:
         raise DataError(f"{shown(file)} lists no picture", "a header and one line per picture")
     _require_width(table, delimiter)
+    _require_whole_lines(table)
     return table
 
 
@@ -173,6 +174,17 @@ def _require_header(table: Table) -> None:
             "a name of its own for each column",
             "rename or remove one",
         )
+
+
+def _require_whole_lines(table: Table) -> None:
+    """A quote that is never closed makes one picture of several lines."""
+    for row in table.rows:
+        if broken := [name for name in row.fields if "\n" in name or "\r" in name]:
+            raise DataError(
+                f"{shown(table.file)}, line {row.line}: a field goes on in the next line: {broken[0][:40]!r}",
+                "a line for each picture",
+                "is a double quote missing?",
+            )
 
 
 def _require_width(table: Table, delimiter: str) -> None:

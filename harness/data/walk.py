@@ -153,7 +153,7 @@ class _Walk:
             raise DataError(
                 f"{shown(folder)} cannot be listed: {error.strerror}", "a readable folder", "check its rights"
             ) from error
-        for entry in sorted(entries, key=lambda entry: entry.is_dir()):
+        for entry in sorted(entries, key=lambda entry: entry.is_dir(follow_symlinks=False)):
             self._meet(Path(entry.path), entry)
 
     def _meet(self, path: Path, entry: os.DirEntry[str]) -> None:
@@ -237,7 +237,7 @@ class _Walk:
         gone = [folder for folder in sorted(self.heaps) if folder.name not in there]
         besides = [name.split("/")[0] for names in self.passed.values() for name in names if "/" in name]
         told = [(shown(folder.name), besides.count(shown(folder.name))) for folder in gone]
-        names = [f"{name} ({f'{others} other files' if others else 'empty'})" for name, others in told]
+        names = [f"{name}: {f'{others} other files' if others else 'empty'}" for name, others in told]
         return [remark(self.side, "folders of people without a picture that is read", names)] if names else []
 
 

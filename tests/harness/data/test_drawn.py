@@ -81,11 +81,11 @@ def test_anchors_are_the_truth(people):
 
 def test_no_spread_no_noise_is_the_anchor_itself():
     needs("digiface")
-    still = People(**SMALL, spread=0.01, exposure=0.0, noise=0.0)  # not less: equal pictures would count once
+    still = People(**SMALL, spread=0.001, exposure=0.0, noise=0.0)  # not less: equal pictures would count once
     with torch.no_grad():
         faces = load_digiface()(still.anchors()[0])
     pixels, labels = private(still.load(RUN))
-    assert (pixels - faces[labels]).abs().max() < 0.6 / 255
+    assert (pixels - faces[labels]).abs().max() < 3 / 255
 
 
 def test_people_of_another_size():

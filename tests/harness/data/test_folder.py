@@ -93,9 +93,9 @@ def test_shards_limits_and_grey(root):
     data = chosen.load(RUN)
     assert data.names == ("cy",), "the class with most pictures"
     assert told(data) >= {
-        "not used, private: 1 people with fewer pictures than min_images = 5: ann",
-        "not used, private: 1 people beyond max_classes = 1: bob",
-        "not used, public: 2 pictures beyond max_public = 2",
+        "not used, private: people with fewer pictures than min_images = 5: 1 (ann)",
+        "not used, private: people beyond max_classes = 1: 1 (bob)",
+        "not used, public: pictures beyond max_public = 2: 2",
     }
     assert data.public.labels.tolist() == [-1, -1]
     assert data.disjoint.startswith("not known by name")
