@@ -69,3 +69,11 @@ class DamageError(StoreError):
 
 class UnansweredError(UnveilError):
     """A judge from outside that has not answered yet."""
+
+
+class TrackingError(UnveilError):
+    """Results that could not be logged to MLflow; they are safe in the store."""
+
+
+class OutputError(UnveilError):
+    """An answer that could not be written to standard output."""

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from unveil.harness.cli import assets, check, data, fisher, plugins, runs, tune
-from unveil.harness.cli.terminal import errors
-from unveil.harness.errors import UnveilError
+from unveil.harness.cli.failures import in_words, tell
+from unveil.harness.cli.streams import open_streams
 
 app = typer.Typer(
     name="unveil",
@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 for module in (runs, data, tune, fisher, plugins, check, assets):
     for command in module.COMMANDS:
-        app.command(name=command.__name__.rstrip("_").replace("_", "-"))(command)
+        app.command(name=command.__name__.rstrip("_").replace("_", "-"))(in_words(command))
 
 
 def _version(wanted: bool) -> None:
@@ -41,12 +41,9 @@ def _root(
 
 
 def main() -> None:
-    """Runs a command; what the user did wrong is told in words and ends with status 2, Ctrl-C with 130."""
+    """Runs a command; whatever stops it is told in words, see `unveil.harness.cli.failures`."""
+    open_streams()
     try:
         app()
-    except UnveilError as error:
-        errors().print(f"error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        errors().print("interrupted: what was computed is kept; run the same command again to go on", style="yellow")
-        sys.exit(130)
+    except Exception as error:  # what typer itself met, such as a full disk under --help
+        sys.exit(tell(error))

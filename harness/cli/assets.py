@@ -18,7 +18,7 @@ def assets(
     from unveil.harness.assets import path, status  # noqa: PLC0415 (not needed for --help)
 
     for name in names or []:
-        errors().print(f"{name}: {path(name)}", markup=False, highlight=False, soft_wrap=True)
+        errors().print(f"{name}: {path(name)}", soft_wrap=True)
     known = status()
     if as_json:
         print_json([{key: str(value) for key, value in vars(asset).items()} for asset in known])
@@ -39,8 +39,8 @@ def convert_stylegan2(
 
     facts = convert(source, out)
     for part in ("generator", "critic"):
-        errors().print(f"{part}: {facts.get(part, 'none in the file')}", markup=False, highlight=False, soft_wrap=True)
-    errors().print(f"written: {out}", markup=False, highlight=False, soft_wrap=True)
+        errors().print(f"{part}: {facts.get(part, 'none in the file')}", soft_wrap=True)
+    errors().print(f"written: {out}", soft_wrap=True)
 
 
 COMMANDS = (assets, convert_stylegan2)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from unveil.harness import plugins as found
 from unveil.harness.cli.terminal import errors, output, print_json, table
@@ -44,16 +43,16 @@ def check(
 
 
 def _show(report: Report) -> None:
-    output().print(f"{report.use} ({report.kind}, {report.origin})", markup=False, highlight=False, soft_wrap=True)
+    output().print(f"{report.use} ({report.kind}, {report.origin})", soft_wrap=True)
     made = table("", "", "what", "detail")
     for finding in report.findings:
-        made.add_row(MARKS[finding.ok], finding.name, Text(finding.detail))  # not markup: it may hold brackets
+        made.add_row(MARKS[finding.ok], finding.name, finding.detail)
     output().print(made)
     if report.made_small:
-        output().print(f"tried out with {report.made_small}", markup=False, highlight=False)
+        output().print(f"tried out with {report.made_small}")
     words = "conforms" if report.ok else f"does not conform: {len(report.failures)} of {len(report.findings)} checks"
     colour = "green" if report.ok else "red"
-    output().print(f"{report.use} {words}", style=colour, markup=False, highlight=False, soft_wrap=True)
+    output().print(f"{report.use} {words}", style=colour, soft_wrap=True)
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -91,8 +90,8 @@ def new(
     folder = scaffold(_kind(kind), name, into)
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            output().print(str(path), markup=False, highlight=False, soft_wrap=True)
-    errors().print(f"next: read {folder / 'README.md'}", markup=False, highlight=False, soft_wrap=True)
+            output().print(str(path), soft_wrap=True)
+    errors().print(f"next: read {folder / 'README.md'}", soft_wrap=True)
 
 
 COMMANDS = (check, new)

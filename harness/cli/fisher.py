@@ -9,7 +9,7 @@ import typer
 
 from unveil.harness.cli.runs import JsonOption, PlanArgument, StoreOption, compute_results
 from unveil.harness.cli.surroundings import CompileOption, DeviceOption, Precision, PrecisionOption, surroundings
-from unveil.harness.cli.terminal import output, print_json, table
+from unveil.harness.cli.terminal import one_line, output, print_json, table
 from unveil.harness.errors import PlanError
 
 if TYPE_CHECKING:
@@ -83,13 +83,13 @@ def _show(title: str, profile: Profile) -> None:
     for what, texts in totals(profile):
         made.add_row(what, *texts)
     output().print(made)
-    output().print(f"{profile.sentence}\n", markup=False, highlight=False, soft_wrap=True)
+    output().print(f"{profile.sentence}\n", soft_wrap=True)
 
 
 def _complain(bad: list[Row]) -> None:
     for row in bad:
-        text = f"{row.defense} x {row.attack}, seed {row.seed}: {row.status}: {row.error}"
-        output().print(text, style="red", markup=False, highlight=False)
+        text = f"{one_line(f'{row.defense} x {row.attack}')}, seed {row.seed}: {row.status}: {row.error}"
+        output().print(text, style="red", soft_wrap=True)
 
 
 COMMANDS = (fisher,)

@@ -53,7 +53,7 @@ def _settings(name: str, entries: list[found.Entry], as_json: bool) -> None:
         print_json([{"kind": e.kind, "plugin": e.name, "setting": s, "type": t, "default": d} for e, s, t, d in rows])
         return
     for entry in entries:
-        output().print(f"{entry.name} ({entry.kind}): {found.about(entry).line}", highlight=False, markup=False)
+        output().print(f"{entry.name} ({entry.kind}): {found.about(entry).line}")
     made = table("", "plugin", "setting", "type", "default")
     for entry, setting, type_, default in rows:
         made.add_row(entry.name, setting, type_, default)

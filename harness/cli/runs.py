@@ -12,8 +12,8 @@ import typer
 
 from unveil.harness.cli.surroundings import CompileOption, DeviceOption, Precision, PrecisionOption, surroundings
 from unveil.harness.cli.tables import show
-from unveil.harness.cli.terminal import Screen, errors, lasting, output, print_json, table
-from unveil.harness.errors import DamageError, PlanError
+from unveil.harness.cli.terminal import Screen, errors, lasting, one_line, output, print_json, table
+from unveil.harness.errors import DamageError, PlanError, TrackingError
 
 if TYPE_CHECKING:
     from unveil.harness.execute import Outcome, Surroundings
@@ -139,16 +139,16 @@ class _Teller:
         from unveil.harness.rungs import told  # noqa: PLC0415 (numpy and scipy take a while)
 
         if outcome is None:
-            self.screen.starts(f"[{len(self.ended) + 1}/{self.total}] {node.label} ...")
+            self.screen.starts(f"[{len(self.ended) + 1}/{self.total}] {one_line(node.label)} ...")
             return
         self.ended.add(node.key)
         if outcome.status == "done":
-            self.screen.say(f"[{len(self.ended)}/{self.total}] {node.label}: {outcome.seconds:.1f} s")
+            self.screen.say(f"[{len(self.ended)}/{self.total}] {one_line(node.label)}: {outcome.seconds:.1f} s")
             if node.kind == "strength":
                 self.screen.say(f"    validation accuracy: {told(node, self.store)}")
         elif outcome.status in ("failed", "unscored"):  # what is blocked by it need not repeat its error
             how = f"{outcome.status.upper()}: {outcome.error}"
-            self.screen.say(f"[{len(self.ended)}/{self.total}] {node.label}: {how}", "red")
+            self.screen.say(f"[{len(self.ended)}/{self.total}] {one_line(node.label)}: {how}", "red")
         if node.kind == "data" and outcome.good and self.tell_data:
             self._account(node)
 
@@ -158,12 +158,12 @@ class _Teller:
 
         found = account(node, self.store)
         for line in found.lines():
-            self.screen.say(f"    {node.label}: {line}")
+            self.screen.say(f"    {one_line(node.label)}: {line}")
         attacks = [one for one in self.nodes if one.kind == "attack" and one.parents["data"].key == node.key]
         asked = max((one.options["identities"] for one in attacks), default=0)
         if asked > (there := found.parts["train"].people):
             self.screen.say(
-                f"    {node.label}: the plan says identities = {asked}, but there are {there} private people: "
+                f"    {one_line(node.label)}: the plan says identities = {asked}, but there are {there} private people: "
                 "all of them are attacked",
                 "yellow",
             )
@@ -188,13 +188,10 @@ def _log(results: Results, page: str, store: Store, uri: str) -> None:
     from unveil.harness import tracking  # noqa: PLC0415 (see run)
     from unveil.leaderboard.page import fisher_charts  # noqa: PLC0415
 
-    where = uri or tracking.default_uri(store)
     try:
-        tracking.log(results, page, store, where, fisher_charts(results))
-    except Exception as error:  # whatever a tracking server may do: no result may be lost over it
-        say = f"not logged to MLflow at {where}: {type(error).__name__}: {str(error)[:300]}"
-        more = "the results are safe in the store; `unveil log` logs them later"
-        errors().print(f"{say}\n{more}", style="yellow", markup=False)
+        tracking.log(results, page, store, uri or tracking.default_uri(store), fisher_charts(results))
+    except TrackingError as error:  # whatever a tracking server may do: no result may be lost over it
+        errors().print(f"warning: {error}", style="yellow", soft_wrap=True)
 
 
 def plan_(plan: PlanArgument, store: StoreOption = "runs", as_json: JsonOption = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unveil.harness.cli.terminal import output, table
+from unveil.harness.cli.terminal import one_line, output, table
 
 if TYPE_CHECKING:
     from unveil.harness.rows import Figure, Results, Row
@@ -36,11 +36,11 @@ def show(results: Results) -> None:
             made.add_row(" ".join([row.defense, *several]), row.attack, *_cells(row, list(figures)))
         output().print(made)
         if left := len(known) - len(figures):
-            output().print(f"{left} more columns are on the leaderboard and in --json", highlight=False)
+            output().print(f"{left} more columns are on the leaderboard and in --json")
         for row in rows:
             if row.error:
-                text = f"{row.defense} x {row.attack}, seed {row.seed}: {row.status}: {row.error}"
-                output().print(text, style="red", markup=False, highlight=False)
+                text = f"{one_line(f'{row.defense} x {row.attack}')}, seed {row.seed}: {row.status}: {row.error}"
+                output().print(text, style="red", soft_wrap=True)
 
 
 def fitting(figures: dict[str, Figure], width: int) -> dict[str, Figure]:
@@ -82,7 +82,7 @@ def _common(rows: list[Row]) -> set[str]:
 
 
 def _heading(figure: Figure) -> str:
-    judge = f"\nby {figure.judge}" if figure.judge else ""
+    judge = f"\nby {one_line(figure.judge)}" if figure.judge else ""
     return f"{figure.metric.replace('_', ' ')}\n{figure.column}{judge}"
 
 

@@ -1,32 +1,89 @@
-"""What a run looks like in a terminal, or in a log."""
+"""What a run looks like in a terminal, or in a log. Nothing that is printed is taken for markup or control codes."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 EVERY = 10.0  # seconds between lines in a log
+UNREAD = 160  # columns of a table when nobody reads along
+NARROWEST = 40  # columns; a terminal that is narrower breaks the lines itself, and nothing is left out
+
+# Control characters but tab and newline, marks that turn the direction of text, line separators, broken characters
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
-def output() -> Console:
-    """Where answers go. Wide enough for tables when nobody reads along."""
-    return Console(width=None if sys.stdout.isatty() else 160, soft_wrap=False)
+def visible(text: str) -> str:
+    r"""Text in which characters that would act on a terminal, or cannot be shown, are written out.
+
+    >>> print(visible("a\x1b[2Jb\u202ec"))
+    a\x1b[2Jb\u202ec
+    """
+    return UNSEEN.sub(_written_out, text)
 
 
-def errors() -> Console:
+def one_line(name: str) -> str:
+    r"""A name as part of a line, which it cannot end.
+
+    >>> print(one_line("none\ndone"))
+    none\ndone
+    """
+    return re.sub(r"[\n\t]", _written_out, visible(name))
+
+
+def _written_out(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
+
+
+class Terminal(Console):
+    """A console that shows all text as it is: no markup, no emoji codes, no control codes, nothing it cannot encode."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        stream = sys.stderr if stderr else sys.stdout
+        read = stream is not None and stream.isatty()
+        super().__init__(stderr=stderr, width=None if read else UNREAD, markup=False, emoji=False, highlight=False)
+        if self.width < NARROWEST:  # noqa: PLR1730 (a width that is set follows the window no longer)
+            self.width = NARROWEST
+
+    def shown(self, text: str) -> str:
+        """Text as this terminal can show it; before it is laid out, since it may become longer."""
+        return visible(text).encode(self.encoding, "backslashreplace").decode(self.encoding)
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """Any text that is printed, or stands in a table; the options are rich's own."""
+        return super().render_str(self.shown(text), **how)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Anything else; what rich itself says to the terminal is kept apart from text and passes."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(self.shown(segment.text), segment.style)
+
+
+def output() -> Terminal:
+    """Where answers go."""
+    return Terminal()
+
+
+def errors() -> Terminal:
     """Where progress and complaints go."""
-    return Console(stderr=True, width=None if sys.stderr.isatty() else 160)
+    return Terminal(stderr=True)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    """One JSON document on standard output, in ASCII."""
+    if sys.stdout is not None:
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")
+        sys.stdout.flush()
 
 
 def lasting(seconds: float) -> str:
@@ -54,21 +111,21 @@ class LiveBar:
 
     def __init__(self, live: Progress, label: str, total: int) -> None:
         self.live = live
-        self.task: TaskID = live.add_task(label, total=total, shown="")
+        self.task: TaskID = live.add_task(one_line(label), total=total, shown="")
 
     def advance(self, steps: int = 1, **values: float) -> None:
         """Moves the bar on and shows the latest values beside it."""
         shown = "  ".join(f"{name} {value:.3g}" for name, value in values.items())
         self.live.advance(self.task, steps)
         if shown:
-            self.live.update(self.task, shown=shown)
+            self.live.update(self.task, shown=one_line(shown))
 
 
 class LogBar:
     """A line now and then in a log."""
 
     def __init__(self, console: Console, label: str, total: int) -> None:
-        self.console, self.label, self.total = console, label, total
+        self.console, self.label, self.total = console, one_line(label), total
         self.done, self.last = 0, time.monotonic()
 
     def advance(self, steps: int = 1, **values: float) -> None:
@@ -77,19 +134,20 @@ class LogBar:
         if time.monotonic() - self.last >= EVERY:
             self.last = time.monotonic()
             shown = "  ".join(f"{name} {value:.3g}" for name, value in values.items())
-            self.console.print(f"    {self.label}: {100 * self.done // max(self.total, 1)} %  {shown}", highlight=False)
+            self.console.print(f"    {self.label}: {100 * self.done // max(self.total, 1)} %  {one_line(shown)}")
 
 
 class Screen:
-    """Shows progress: live bars in a terminal, lines in a log."""
+    """Shows progress: live bars in a terminal, lines in a log and in a terminal that cannot move its cursor."""
 
     def __init__(self) -> None:
         self.console = errors()
         columns = (
-            TextColumn("    {task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[shown]}", style="dim"),
+            TextColumn("    {task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[shown]}", style="dim", markup=False),
         )  # fmt: skip
-        self.live = Progress(*columns, console=self.console, transient=True) if self.console.is_terminal else None
+        moves = self.console.is_terminal and not self.console.is_dumb_terminal
+        self.live = Progress(*columns, console=self.console, transient=True) if moves else None
 
     def __enter__(self) -> Screen:
         if self.live:
@@ -116,4 +174,4 @@ class Screen:
 
     def say(self, text: str, style: str = "") -> None:
         """A line that stays."""
-        self.console.print(text, style=style, markup=False, highlight=False)
+        self.console.print(text, style=style, soft_wrap=True)

@@ -57,7 +57,7 @@ def tune(
     outcomes = compute_all(nodes, kept, surroundings(kept, device, precision, compiled=False))
     failed = [outcomes[node.key].error for node in nodes if outcomes[node.key].status == "failed"]
     if failed:
-        errors().print("\n".join(failed), style="red", markup=False, highlight=False)
+        errors().print("\n".join(failed), style="red")
         raise typer.Exit(1)
     answers = [_answer(names, target, part, kept) for names, target in found.items()]
     if as_json:
@@ -131,10 +131,10 @@ def _show(answers: list[dict[str, Any]], label: str, cost: float) -> None:
             _table(f"{title}: {answer['data']}, {answer['target']}, at most {cost:g} points", found)
             if found[0]["picked"]:
                 say = f"every strength of {use} costs more than {cost:g} points: strength zero is no defense"
-                errors().print(say, style="yellow", markup=False, highlight=False)
+                errors().print(say, style="yellow")
         if len(answers) > 1:
-            output().print(f"# {answer['data']}, {answer['target']}", markup=False, highlight=False)
-        output().print(answer["toml"], markup=False, highlight=False, soft_wrap=True)
+            output().print(f"# {answer['data']}, {answer['target']}")
+        output().print(answer["toml"], soft_wrap=True)
 
 
 def _table(title: str, found: list[dict[str, Any]]) -> None:
