@@ -5,16 +5,22 @@ from __future__ import annotations
 import base64
 import io
 import json
+import logging
 import os
+import re
+import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from unveil.harness import mlflow_database
 from unveil.harness.canonical import digest
+from unveil.harness.errors import TrackingError
 from unveil.harness.rows import Results, Row
 
 if TYPE_CHECKING:
@@ -25,20 +31,24 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "unveil"
 MOST = 500  # characters of a parameter that MLflow keeps
-# Set before mlflow is imported: no usage reports, and no minutes of retries when a server is down.
+# Set before mlflow is imported, unless the user has: no usage reports, no minutes of retries when a server is down, and
+# nothing of its own on standard output and error: what it says of an error is in the error.
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+ATTEMPTS = 2  # at connecting to a database; MLflow's own ten take minutes
 
 
 def default_uri(store: Store) -> str:
     """SQLite under a local store, else a file in the current folder."""
     folder = store.local
-    return f"sqlite:///{folder / 'mlflow.db' if folder else 'mlflow.db'}"
+    return mlflow_database.uri_of((folder or Path.cwd()) / "mlflow.db")
 
 
 @dataclass(frozen=True)
@@ -69,13 +79,96 @@ def log(
         store: Where training curves are read from.
         uri: MLflow tracking URI.
         charts: SVG of the Fisher information by layer, by `Row.cell`.
+
+    Raises:
+        TrackingError: Whatever a server or a database may do.
     """
+    with _in_words(uri):
+        client = _connect(uri)
+        return _log(Tracker(client, _experiment(client, uri), results), results, page, store, charts)
+
+
+@contextmanager
+def _in_words(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, TrackingError):
+            what, expected, todo = error.what, error.expected, error.todo
+        else:
+            what, expected = _said(error), "a database such as sqlite:///mlflow.db, or a server that answers"
+            todo = "see that it is there, free and writable, or name another with --mlflow"
+            if isinstance(error, ImportError):
+                todo = f"install what it needs ({error.name}) beside unveil, or name another with --mlflow"
+        raise TrackingError(
+            _public(f"not logged to MLflow at {uri}: {what}"),
+            expected,
+            _public(f"{todo}; the results are safe in the store, and `unveil log` logs them"),
+        ) from error
+
+
+def _said(error: BaseException) -> str:
+    """What is wrong: that nobody answers, wherever in the chain of errors that stands, or else what MLflow says."""
+    chain = [error]
+    while (behind := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(behind)
+    for link in chain:
+        if isinstance(link, ConnectionError | TimeoutError | socket.gaierror) and link.args:
+            return f"no answer: {link.strerror or link}"
+    text = " ".join(str(error).partition("\n[SQL")[0].split()) or "no reason given"
+    if "(Caused by " in text:
+        return f"no answer: {text.rpartition('(Caused by ')[2].removesuffix(')')}"
+    return f"{type(error).__name__}: {text[:MOST]}"
+
+
+def _public(text: str) -> str:
+    """Without the passwords in its URIs."""
+    return re.sub(r"(//[^/:@\s]*):[^@/\s]*@", r"\1:***@", text)
+
+
+def _connect(uri: str) -> MlflowClient:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    from mlflow import MlflowClient  # noqa: PLC0415 (takes seconds; the only place that knows MLflow)
+    if uri == "off":
+        raise TrackingError("'off' is no place", "an MLflow tracking URI", "give one with --mlflow")
+    if (file := mlflow_database.database(uri)) is not None:
+        mlflow_database.follow(file, EXPERIMENT)
+    import mlflow  # noqa: PLC0415 (takes seconds; the only place that knows MLflow)
 
-    client = MlflowClient(tracking_uri=uri)
-    tracker = Tracker(client, _experiment(client, store, uri), results)
+    if not uri.startswith("http"):
+        import mlflow.store.db.utils  # noqa: PLC0415 (takes more of them)
+
+        mlflow.store.db.utils.MAX_RETRY_COUNT = ATTEMPTS
+    logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())  # also if others imported it
+    return mlflow.MlflowClient(tracking_uri=uri)
+
+
+def _experiment(client: MlflowClient, uri: str) -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        # a database of our own keeps its files beside it; a server decides for itself
+        file = mlflow_database.database(uri)
+        return str(client.create_experiment(EXPERIMENT, artifact_location=file and mlflow_database.files(file)))
+    if not found.experiment_id:
+        raise TrackingError("what answers there is no MLflow server", "an MLflow server", "correct the URI")
+    if found.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"its experiment {EXPERIMENT!r} has been deleted",
+            "an experiment that is not deleted, or none of that name",
+            f"restore it (MLFLOW_TRACKING_URI={uri} mlflow experiments restore -x {found.experiment_id}), or remove it "
+            f"for good (mlflow gc --backend-store-uri {uri} --experiment-ids {found.experiment_id})",
+        )
+    return str(found.experiment_id)
+
+
+def _log(
+    tracker: Tracker,
+    results: Results,
+    page: str,
+    store: Store,
+    charts: Mapping[tuple[str, str, str, str, int], str],
+) -> Logged:
+    client = tracker.client
     rows = [row.plain() for row in results.rows]
     mark = digest(rows)
     if (known := tracker.known(mark)) is not None:
@@ -102,15 +195,6 @@ def _samples(row: Row, store: Store) -> bytes | None:
 
 def _publishable(key: str, store: Store) -> bytes | None:
     return store.file(key, "samples.png") if store.record(key).get("publishable", False) else None
-
-
-def _experiment(client: MlflowClient, store: Store, uri: str) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is not None:
-        return str(found.experiment_id)
-    # a database of our own keeps its files beside it; a server decides for itself
-    place = (store.local / "mlflow-files").as_uri() if uri.startswith("sqlite:") and store.local else None
-    return str(client.create_experiment(EXPERIMENT, artifact_location=place))
 
 
 def _name(text: str) -> str:
@@ -145,7 +229,8 @@ class Tracker:
         try:
             yield run
         except BaseException:
-            self.client.set_terminated(run, "FAILED")
+            with suppress(Exception):  # the server may be what failed
+                self.client.set_terminated(run, "FAILED")
             raise
         self.client.set_terminated(run, end)
 
