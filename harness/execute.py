@@ -91,7 +91,7 @@ def compute(node: Node, around: Surroundings) -> Outcome:
         except AssetError as error:
             status = "unscored" if node.kind == "measure" else "failed"
             return Outcome(status, describe(error), time.monotonic() - start)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a plugin may not end the run either
             return Outcome("failed", describe(error), time.monotonic() - start)
         seconds = time.monotonic() - start
         behind = {**artefact.provenance, **provenance(node, around, seconds)}
@@ -140,12 +140,13 @@ def _run(node: Node, store: Store, around: Surroundings) -> Run:
 
 
 def describe(error: BaseException) -> str:
-    """An error in words, with the place where it was raised if it may be a bug."""
-    if isinstance(error, UnveilError):
-        return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
+    """An error in words that any file can hold, with the place where it was raised if it may be a bug."""
+    text = str(error)
+    if not isinstance(error, UnveilError):
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+        text = f"{type(error).__name__}: {text}{place}"
+    return text.encode(errors="backslashreplace").decode()  # it may name a file whose name is no text
 
 
 def provenance(node: Node, around: Surroundings, seconds: float) -> dict[str, Any]:

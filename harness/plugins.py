@@ -43,6 +43,7 @@ OFFERS = {
     "comparers": ("yes_or_no", "compare"),  # no kind of their own in a plan: a setting of a metric names them
 }  # fmt: skip
 
+OF_FILE = "unveil_file_"  # how the modules of files are called
 
 ROLES = ("floor", "ceiling", "gullibility")
 """What a control can be for; see `unveil.harness.types.Control`."""
@@ -156,7 +157,7 @@ def role(attack: Any) -> str:
 def _import(module: str, use: str, origin: str) -> ModuleType:
     try:
         return importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"plugin {use!r} from {origin} cannot be imported: {type(error).__name__}: {error}",
             f"module {module} to import without error",
@@ -169,7 +170,7 @@ def _import_file(path: Path) -> ModuleType:
         raise PluginError(
             f"plugin file {path} does not exist", "a Python file", "correct the path (it is relative to the plan)"
         )
-    name = f"unveil_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    name = f"{OF_FILE}{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -178,7 +179,7 @@ def _import_file(path: Path) -> ModuleType:
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise PluginError(
             f"plugin file {path} raised {type(error).__name__}: {error}", "a file that imports", "repair it"
@@ -190,9 +191,10 @@ def _attribute(module: ModuleType, name: str, use: str) -> type:
     cls = getattr(module, name, None)
     if not inspect.isclass(cls):
         classes = [n for n, v in vars(module).items() if inspect.isclass(v) and v.__module__ == module.__name__]
+        place = "" if module.__name__.startswith(OF_FILE) else f" in {module.__name__}"
         raise PluginError(
-            f"{use!r} names no class in {module.__name__}{suggest(name, classes)}",
-            f"one of {', '.join(classes)}",
+            f"{use!r} names no class{place}{suggest(name, classes)}",
+            f"one of {', '.join(classes)}" if classes else "a class, and there is none in that file",
             "correct the name",
         )
     return cls
@@ -335,8 +337,8 @@ def about(entry: Entry) -> About:
     try:
         spec = importlib.util.find_spec(module)
         tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8")) if spec and spec.origin else ast.parse("")
-    except (ImportError, OSError, SyntaxError) as error:
-        return About(f"(cannot be read: {error})", "")
+    except (Exception, SystemExit) as error:  # the package around the module is imported, and may do anything
+        return About(f"(cannot be read: {type(error).__name__}: {error})", "")
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             doc = (ast.get_docstring(node) or "").strip()
@@ -347,5 +349,5 @@ def about(entry: Entry) -> About:
 def _paper(node: ast.ClassDef) -> str:
     for line in node.body:
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.target.id == "paper":
-            return str(ast.literal_eval(line.value)) if line.value else ""
+            return str(line.value.value) if isinstance(line.value, ast.Constant) else ""
     return ""

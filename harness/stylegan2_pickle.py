@@ -102,6 +102,8 @@ def load(source: Path) -> Any:
         WeightsError: If it cannot be read, or holds anything else.
     """
     try:
+        if source.exists() and not (source.is_file() or source.is_dir()):
+            raise refused("it is no file, but a device or a pipe")
         size = source.stat().st_size
         if size > LARGEST:
             raise refused(f"it has {size} bytes, more than {LARGEST}")

@@ -48,7 +48,7 @@ def data(
     else:
         for name, (found, sheet) in told.items():
             _show(f"{file.plan.title}: {name}", found, kept.record(good[name].key)["disjoint"])
-            errors().print(f"contact sheet: {sheet}", markup=False, highlight=False, soft_wrap=True)
+            errors().print(f"contact sheet: {sheet}", soft_wrap=True)
     if len(good) < len(nodes):
         raise typer.Exit(1)
 
@@ -95,7 +95,7 @@ def _show(title: str, found: Account, disjoint: str) -> None:
         output().print(rest)
     else:
         output().print("Nothing else lies there.")
-    output().print(f"private people among the public ones: {disjoint}", markup=False, highlight=False, soft_wrap=True)
+    output().print(f"private people among the public ones: {disjoint}", soft_wrap=True)
 
 
 def _show_people(found: Account) -> None:

@@ -8,10 +8,12 @@ import os
 import tempfile
 import traceback
 from collections.abc import Callable
+from json import JSONDecodeError
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import typer
+from pydantic import ValidationError
 
 from unveil.harness.cli.terminal import errors
 from unveil.harness.errors import UnveilError
@@ -60,6 +62,8 @@ def tell(error: BaseException) -> int:
         status, text = WRONG, str(error)
     elif isinstance(error, OSError):
         status, text = WRONG, str(_of_system(error))
+    elif isinstance(error, UnicodeError | JSONDecodeError | ValidationError):
+        status, text = WRONG, str(_of_content(error))
     elif isinstance(error, MemoryError):
         what, todo = "there is not enough memory", "make room, or ask for less, and run the same command again"
         status, text = WRONG, str(UnveilError(what, todo=todo))
@@ -71,13 +75,22 @@ def tell(error: BaseException) -> int:
 
 def _of_system(error: OSError) -> UnveilError:
     """What the operating system refused, and what can be done about it."""
-    if error.errno == errno.ENOENT and error.filename is None and not _here():
+    if error.errno == errno.ENOENT and not os.path.isabs(error.filename or "") and not _here():
         return UnveilError("the current folder has been deleted", "a folder that exists", "cd into one")
     places = [repr(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     where = " -> ".join(places)
     reason = error.strerror or str(error) or type(error).__name__
     todo = TODO.get(error.errno or 0, "see to it, and run the same command again; what was computed is kept")
     return UnveilError(f"{where}: {reason}" if where else f"{reason} ({_place(error)})", todo=todo)
+
+
+def _of_content(error: ValueError) -> UnveilError:
+    """A file that holds something else than it should."""
+    said = " ".join(str(error).split())[:300]
+    return UnveilError(
+        f"a file holds something else than it should: {said} ({_place(error)})",
+        todo="if it is the store's, run the plan again, which writes it anew; if it is yours, correct it",
+    )
 
 
 def _of_nobody(error: BaseException) -> UnveilError:

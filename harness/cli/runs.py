@@ -74,7 +74,7 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
         print_json([row.plain() for row in results.rows])
     else:
         show(results)
-    errors().print(f"leaderboard: {_page(kept, folder)}", markup=False, highlight=False, soft_wrap=True)
+    errors().print(f"leaderboard: {_page(kept, folder)}", soft_wrap=True)
     if any(row.status != "done" for row in results.rows):
         raise typer.Exit(1)
 
@@ -163,8 +163,8 @@ class _Teller:
         asked = max((one.options["identities"] for one in attacks), default=0)
         if asked > (there := found.parts["train"].people):
             self.screen.say(
-                f"    {one_line(node.label)}: the plan says identities = {asked}, but there are {there} private people: "
-                "all of them are attacked",
+                f"    {one_line(node.label)}: the plan says identities = {asked}, but there are {there} private "
+                "people: all of them are attacked",
                 "yellow",
             )
 
@@ -240,7 +240,7 @@ def board(
         _write(Path(out), render(results, private_pictures=private_pictures))
     else:
         _render(results, kept, folder, private_pictures)
-    output().print(out or _page(kept, folder), markup=False, highlight=False, soft_wrap=True)
+    output().print(out or _page(kept, folder), soft_wrap=True)
 
 
 def _write(out: Path, page: str) -> None:
@@ -292,7 +292,7 @@ def _stored(where: str, url: str) -> tuple[Store, str, Results]:
 
 
 def _warn(text: str) -> None:
-    errors().print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    errors().print(text, style="yellow", soft_wrap=True)
 
 
 COMMANDS = (run, plan_, board, log)

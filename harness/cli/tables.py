@@ -33,7 +33,7 @@ def show(results: Results) -> None:
         made = table("", "defense", "attack", *(_heading(figure) for figure in figures.values()))
         for row in rows:
             several = [part for part in (row.model, f"seed {row.seed}") if part not in _common(rows)]
-            made.add_row(" ".join([row.defense, *several]), row.attack, *_cells(row, list(figures)))
+            made.add_row(one_line(" ".join([row.defense, *several])), one_line(row.attack), *_cells(row, list(figures)))
         output().print(made)
         if left := len(known) - len(figures):
             output().print(f"{left} more columns are on the leaderboard and in --json")
@@ -66,12 +66,14 @@ def _ranked(figure: Figure) -> bool:
 
 
 def _judges(results: Results, data: str) -> None:
-    made = table(f"{results.title}: {data}", "judge", "knows", "accepts held-out private", "takes a stranger for one")
+    made = table(
+        one_line(f"{results.title}: {data}"), "judge", "knows", "accepts held-out private", "takes a stranger for one"
+    )
     for judge in results.judges:
         if judge.data == data:
             known = {figure.column: figure_text(figure) for figure in judge.figures}
             texts = [known.get(name, "") for name in TRUST] if known else [judge.error or judge.status, ""]
-            made.add_row(judge.name, judge.knows, *texts)
+            made.add_row(one_line(judge.name), judge.knows, *texts)
     output().print(made)
 
 

@@ -1,0 +1,192 @@
+"""Every command, in surroundings that are out of order: it does what was asked or says what is wrong, in words."""
+
+import os
+import sqlite3
+
+import pytest
+import typer
+
+from unveil.harness.cli.app import app
+
+COMMANDS = typer.main.get_command(app).commands
+# What the arguments that a command cannot do without are called, and what is given for them here. A new command is
+# called everywhere below as soon as its arguments are known.
+VALUES = {
+    "plan": "plan.toml", "defense": "ls", "plugin": "ls", "kind": "defense", "name": "mine",
+    "source": "net.pkl", "out": "out.safetensors",
+}  # fmt: skip
+STATUSES = {0, 1, 2, 130}
+AWAY = "http://127.0.0.1:9"
+OFFLINE = {
+    "PIP_INDEX_URL": AWAY, "PIP_EXTRA_INDEX_URL": None, "PIP_FIND_LINKS": None, "PIP_CONFIG_FILE": os.devnull,
+    "PIP_RETRIES": "0",
+}  # fmt: skip
+NOBODY = "os.getuid() or os.setuid(65534)"  # root may write anywhere
+
+
+def called(command):
+    """A command with what it cannot do without."""
+    words = [command]
+    for given in COMMANDS[command].params:
+        if given.required:
+            words += (
+                [VALUES[given.name]] if given.param_type_name == "argument" else [given.opts[0], VALUES[given.name]]
+            )
+    return words
+
+
+def spoilt_plan(content):
+    return lambda world: world.path("plan.toml").write_bytes(content)
+
+
+def no_plan(world):
+    world.path("plan.toml").unlink()
+
+
+def plan_is_a_folder(world):
+    no_plan(world)
+    world.path("plan.toml").mkdir()
+
+
+def plugin(text):
+    def spoil(world):
+        world.path("other.py").write_text(text)
+        old = world.path("plan.toml").read_text()
+        world.path("plan.toml").write_text(old.replace('{ use = "ls",', '{ use = "other.py:Other",'))
+
+    return spoil
+
+
+def store_is_a_file(world):
+    world.path("store").rename(world.path("elsewhere"))
+    world.path("store").write_text("no folder")
+
+
+def read_only(world):
+    for folder, _, files in os.walk(world.folder):
+        os.chmod(folder, 0o555)
+        for name in files:
+            os.chmod(os.path.join(folder, name), 0o444)
+
+
+def results(change):
+    def spoil(world):
+        file = world.path("store/reports/plan/results.json")
+        file.write_bytes(change(file.read_bytes()))
+
+    return spoil
+
+
+def in_database(statement):
+    def spoil(world):
+        with sqlite3.connect(world.path("store/mlflow.db")) as opened:
+            opened.execute(statement)
+        opened.close()
+
+    return spoil
+
+
+def database(change):
+    def spoil(world):
+        file = world.path("store/mlflow.db")
+        file.write_bytes(change(file.read_bytes()))
+
+    return spoil
+
+
+def broken_package(world):
+    """Third-party plugins: one cannot be imported, one is no Python, one is not there, one ends the process."""
+    folder = world.path("broken")
+    (folder / "broken-1.dist-info").mkdir(parents=True)
+    (folder / "broken-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    points = [
+        "a = broken_a:A",
+        "b = broken_b:B",
+        "c = nowhere.at.all:C",
+        "d = broken_d.inside:D",
+        "e = no class",
+        "f = :",
+    ]
+    (folder / "broken-1.dist-info/entry_points.txt").write_text("[unveil.attacks]\n" + "\n".join(points))
+    (folder / "broken_a.py").write_text("raise RuntimeError('a')")
+    (folder / "broken_b.py").write_bytes(b"\xff\0 def")
+    (folder / "broken_d").mkdir()
+    (folder / "broken_d/__init__.py").write_text("import sys; sys.exit(0)")
+
+
+# what is done to the project; how the call differs; commands that are told most by it
+SURROUNDINGS = {
+    "ascii": (None, {"encoding": "ascii"}, ("run", "list")),
+    "cp1252": (None, {"encoding": "cp1252"}, ("tune",)),
+    "no output": (None, {"before": "os.close(1)"}, ("run", "plan")),
+    "no errors": (None, {"before": "os.close(2)"}, ("run",)),
+    "neither": (None, {"before": "os.close(0); os.close(1); os.close(2)"}, ("run",)),
+    "reader gone": (None, {"before": "r, w = os.pipe(); os.close(r); os.dup2(w, 1)"}, ("run", "list")),
+    "nobody listens": (None, {"before": "r, w = os.pipe(); os.close(r); os.dup2(w, 2)"}, ("run", "new")),
+    "disk full behind output": (None, {"before": "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"}, ("run", "list")),
+    "disk full behind errors": (None, {"before": "os.dup2(os.open('/dev/full', os.O_WRONLY), 2)"}, ("run", "assets")),
+    "no columns": (None, {"env": {"COLUMNS": "0", "TERM": "dumb", "FORCE_COLOR": "1"}}, ("run", "fisher")),
+    "no plan": (no_plan, {}, ("plan", "board")),
+    "plan is a folder": (plan_is_a_folder, {}, ("run",)),
+    "plan is no text": (spoilt_plan(b'title = "\xff"'), {}, ("tune",)),
+    "plan is no TOML": (spoilt_plan(b"title = [\x1b[2J"), {}, ("run",)),
+    "plan is empty": (spoilt_plan(b""), {}, ("plan",)),
+    "plugin ends the process": (plugin("raise SystemExit(0)"), {}, ("run", "plan")),
+    "plugin is no Python": (plugin("def ("), {}, ("run",)),
+    "store is a file": (store_is_a_file, {}, ("plan",)),
+    "nothing may be written": (read_only, {"before": NOBODY}, ("run", "new")),
+    "no store yet": (None, {"env": {"UNVEIL_STORE": "other/\udcff"}}, ("plan", "board")),
+    "results cut off": (results(lambda old: old[: len(old) // 2]), {}, ("log",)),
+    "results are no text": (results(lambda old: b"\xff" + old), {}, ("board",)),
+    "no server": (None, {"env": {"MLFLOW_TRACKING_URI": AWAY}}, ("log", "run")),
+    "no such tracker": (None, {"env": {"MLFLOW_TRACKING_URI": "nosuch://"}}, ("log",)),
+    "experiment deleted": (in_database("UPDATE experiments SET lifecycle_stage = 'deleted'"), {}, ("log", "run")),
+    "newer database": (in_database("UPDATE alembic_version SET version_num = 'f'"), {}, ("log",)),
+    "database cut off": (database(lambda old: old[: len(old) // 2]), {}, ("log", "run")),
+    "database of something else": (database(lambda old: b"x" * 5000), {}, ("log",)),
+    "no home": (None, {"env": {"HOME": None, "UNVEIL_CACHE": None}, "before": "os.setuid(12345)"}, ("assets",)),
+    "cache is a file": (None, {"env": {"UNVEIL_CACHE": "plan.toml"}}, ("assets",)),
+    "offline": (None, {"env": OFFLINE}, ("assets",)),
+    "folder gone": (None, {"before": "import shutil; shutil.rmtree(os.getcwd())"}, ("run", "new", "check")),
+    "no temporary folder": (None, {"before": "import tempfile; tempfile.tempdir = '/nowhere'"}, ("log", "check")),
+    "disk full": (
+        None,
+        {"before": "resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000))"},
+        ("convert-stylegan2",),
+    ),
+    "package broken": (broken_package, {"before": "sys.path.insert(0, 'broken')"}, ("list",)),
+}
+ALL = [(command, name) for name in SURROUNDINGS for command in COMMANDS]
+TELLING = [(command, name) for name, (_, _, commands) in SURROUNDINGS.items() for command in commands]
+if os.getuid():  # only root becomes somebody without a home
+    SURROUNDINGS.pop("no home")
+
+
+def in_words(world, command, name):
+    spoil, how, _ = SURROUNDINGS[name]
+    if spoil:
+        spoil(world)
+    ended = world(*called(command), **how)
+    told = ended.out.decode(how.get("encoding", "utf-8"), "replace") + ended.err
+    assert "Traceback" not in told, told
+    assert "this is a bug" not in told, told
+    assert ended.status in STATUSES, told
+    if ended.status == 2 and name not in {"no errors", "neither", "nobody listens", "disk full behind errors"}:
+        assert ended.err.startswith("error: ") or "\nerror: " in ended.err
+    return ended
+
+
+def test_every_command_is_called():
+    assert {called(command)[0] for command in COMMANDS} == set(COMMANDS)
+    assert {command for command, _ in TELLING} == set(COMMANDS)
+
+
+@pytest.mark.parametrize(("command", "name"), TELLING)
+def test_what_tells_most(world, command, name):
+    in_words(world, command, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "name"), sorted(set(ALL) - set(TELLING)))
+def test_everything_everywhere(world, command, name):
+    in_words(world, command, name)
