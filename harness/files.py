@@ -13,7 +13,7 @@ from pathlib import Path
 
 import fsspec
 
-from unveil.harness.disk import Disk, told
+from unveil.harness.disk import Disk, told, write
 from unveil.harness.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -64,12 +64,15 @@ class Files:
         Raises:
             StoreError: If not.
         """
-        path = f"{uuid.uuid4().hex}.part"
+        path = f"{self.root}/{uuid.uuid4().hex}.part"
         with self.writing():
-            if self.local is not None and self.local.exists() and not self.local.is_dir():
+            if self.local is None:
+                self._upload(path, b"")
+            elif self.local.exists() and not self.local.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, "it is a file, not a folder")
-            self.put(path, b"")
-            self.fs.rm_file(f"{self.root}/{path}")
+            else:
+                write(Path(path), b"")
+            self.fs.rm_file(path)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
