@@ -12,11 +12,13 @@ from torch.optim import SGD
 
 from unveil.harness.classifier import Classifier
 from unveil.harness.errors import DataError, TrainingError
+from unveil.harness.finite import require_finite
 from unveil.harness.global_rng import seeded
 from unveil.harness.types import Access, Distillation, Images, Run, View
 
 CHECKPOINT = "student"
 CHUNK = 256  # pictures per pass
+REMEDY = "lower its learning rate"
 
 
 def kl(p: Tensor, o: Tensor, temperature: float) -> Tensor:
@@ -62,7 +64,7 @@ def distil(student: Classifier, p: Tensor, public: Images, how: Distillation, ru
 
     Raises:
         DataError: If there are too few public pictures.
-        TrainingError: If the loss stops being a number.
+        TrainingError: If the loss or the weights stop being finite.
     """
     if len(public) < 2:  # batch statistics of one picture are none
         raise DataError(f"{len(public)} public pictures to distil the target on", "two or more", "check the split")
@@ -84,6 +86,7 @@ def distil(student: Classifier, p: Tensor, public: Images, how: Distillation, ru
                     values.append(_step(student.train(), optimiser, p[index], public.pixels[index], how, epoch, run))
                     bar.advance(1, loss=values[-1])
             losses.append(_mean(values, epoch))
+            require_finite(student, "distillation", f"in epoch {epoch}", REMEDY)
             run.save(CHECKPOINT, {"losses": losses, "model": student.state_dict(), "optimiser": optimiser.state_dict()})
     student.eval()
     return losses
@@ -104,7 +107,7 @@ def _step(student: Classifier, optimiser: SGD, p: Tensor, x: Tensor, how: Distil
 def _mean(values: Sequence[float], epoch: int) -> float:
     mean = sum(values) / len(values)
     if not math.isfinite(mean):
-        raise TrainingError(f"distillation became {mean} in epoch {epoch}", "a finite loss", "lower its learning rate")
+        raise TrainingError(f"distillation diverged in epoch {epoch}: its loss is {mean}", "a finite loss", REMEDY)
     return mean
 
 

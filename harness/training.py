@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from unveil.harness.classifier import Classifier, Forward
 from unveil.harness.errors import DataError, TrainingError
+from unveil.harness.finite import REMEDY, require_finite
 from unveil.harness.global_rng import seeded
 from unveil.harness.learner import Learner
 from unveil.harness.prefix import Source
@@ -74,7 +76,7 @@ def fit(
 
     Raises:
         DataError: If there is nothing to learn from or to select on, or labels do not fit the classifier.
-        TrainingError: If the loss stops being a number, or nothing can be trained.
+        TrainingError: If the loss, the weights or whatever is recorded stop being finite, or nothing can be trained.
     """
     _check(classifier, train, validation, recipe)
     classifier.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -95,7 +97,9 @@ def fit(
                 defense.begin(classifier, state.epoch, recipe.epochs)
             with seeded(run, "epoch", state.epoch):  # dropout and its like draw from the global generator
                 values = _epoch(learner, defenses, source, state.epoch, bar)
+            require_finite(classifier, "training", f"in epoch {state.epoch}")
             values |= _validate(classifier, judge) if len(validation) else {}
+            _require_numbers(values, state.epoch)
             _note(state, values, learner, defenses)
             _save(state, learner)
     learner.close()
@@ -114,11 +118,21 @@ def predict(classifier: Classifier, images: Images, batch: int = 256, device: to
         images: Any number.
         batch: Images per pass.
         device: Where the classifier is; the CPU if None.
+
+    Raises:
+        TrainingError: If one of them is NaN: its largest entry would be an answer nobody gave.
     """
     classifier.eval()
     with torch.no_grad():
         parts = [classifier.logits(x.to(device or "cpu")).cpu() for x in torch.split(images.pixels, batch)]
-    return torch.cat(parts) if len(images) else torch.empty(0, classifier.classes)
+    logits = torch.cat(parts) if len(images) else torch.empty(0, classifier.classes)
+    if lost := int(logits.isnan().any(1).sum()):
+        raise TrainingError(
+            f"the classifier answers {lost} of {len(images)} pictures with NaN: its training diverged",
+            "numbers",
+            REMEDY,
+        )
+    return logits
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
@@ -196,9 +210,15 @@ def _finite(terms: Mapping[str, Tensor], epoch: int, batch: int) -> Tensor:
             f"training diverged in epoch {epoch}, batch {batch}: "
             + ", ".join(f"loss term {name!r} is {values[name]}" for name in bad),
             "finite loss terms",
-            "lower lr, set grad_clip, lengthen warmup, or weaken the defense that the term belongs to",
+            f"{REMEDY} that the term belongs to",
         )
     return loss
+
+
+def _require_numbers(values: Mapping[str, float], epoch: int) -> None:
+    """What is recorded of an epoch becomes a curve, and decides which epoch is kept."""
+    if bad := [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]:
+        raise TrainingError(f"training diverged in epoch {epoch}: {', '.join(bad)}", "finite numbers", REMEDY)
 
 
 def _validate(classifier: Classifier, judge: Source) -> dict[str, float]:

@@ -14,6 +14,7 @@ from unveil.attacks.loop import resumable_steps
 from unveil.attacks.priors.networks import GZ100, LATENT
 from unveil.harness import assets
 from unveil.harness.errors import TrainingError, UnveilError
+from unveil.harness.finite import require_finite
 from unveil.harness.global_rng import seeded
 from unveil.harness.models.dcgan import DCGAN, load_digiface
 from unveil.harness.run import Run, draw_normal
@@ -21,6 +22,7 @@ from unveil.harness.types import Generator, Images, Origin
 
 Start: TypeAlias = Literal["z100", "digiface"]
 CURVE_POINTS = 200
+REMEDY = "lower the prior's lr, or raise its batch"
 
 
 class Part(Protocol):
@@ -172,7 +174,7 @@ def train(
         Losses by name, at about 200 evenly spaced steps.
 
     Raises:
-        TrainingError: If a loss is no longer finite.
+        TrainingError: If a loss is no longer finite, or in the end a weight.
     """
     curves: dict[str, list[float]] = {}
 
@@ -192,6 +194,9 @@ def train(
         if i % every == every - 1:
             for key in losses:
                 curves.setdefault(key, []).append(losses[key])
+    for part in parts.values():
+        if isinstance(part, nn.Module):  # the last step has no loss after it that would tell
+            require_finite(part, name, f"by step {steps}", REMEDY)
     return curves
 
 
@@ -199,7 +204,7 @@ def _check(losses: Mapping[str, float], name: str, i: int) -> None:
     for key, value in losses.items():
         if not math.isfinite(value):
             raise TrainingError(
-                f"{key} of {name} became {value} at step {i}",
+                f"{name} diverged at step {i}: {key} is {value}",
                 "a finite loss",
-                "lower the prior's lr, or raise its batch",
+                REMEDY,
             )

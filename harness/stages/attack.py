@@ -34,9 +34,10 @@ def checked(images: Images, labels: Tensor, shape: tuple[int, int, int], name: s
         UnveilError: If there are none of a person, or pixels are not finite, out of range or of another shape.
     """
     pixels = images.pixels.detach().cpu()
-    wrong = ""
-    if not torch.isfinite(pixels).all():
-        wrong = "pixels that are not finite"
+    wrong, todo = "", "repair the attack"
+    if lost := int((~torch.isfinite(pixels.flatten(1))).any(1).sum()):
+        wrong = f"pixels that are not finite, in {lost} of {len(pixels)} pictures: its search diverged"
+        todo = "lower the attack's learning rate or step size; if it has none, repair the attack"
     elif images.shape != shape:
         wrong = f"pictures of shape {images.shape} instead of {shape}"
     elif pixels.min() < -1e-3 or pixels.max() > 1 + 1e-3:
@@ -44,7 +45,7 @@ def checked(images: Images, labels: Tensor, shape: tuple[int, int, int], name: s
     elif set(images.labels.tolist()) != set(labels.tolist()):
         wrong = f"pictures of {len(images.labels.unique())} people instead of the {len(labels)} asked for"
     if wrong:
-        raise UnveilError(f"{name} returned {wrong}", "finite pixels in [0, 1] for every label", "repair the attack")
+        raise UnveilError(f"{name} returned {wrong}", "finite pixels in [0, 1] for every label", todo)
     return Images((pixels.clamp(0, 1) * 255).round() / 255, images.labels.cpu())
 
 

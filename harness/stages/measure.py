@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from unveil.harness.errors import JudgeError, UnveilError
 from unveil.harness.graph import Node
@@ -53,9 +56,19 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
         evaluator = bench.classifier(node.parents["evaluator"], run)
         never_the_target(evaluator, target, node.label)
     evidence = Evidence(bench.data(node.parents["data"]), target, evaluator, **attacked(node, bench), run=run)
-    found = metric.measure(evidence)
+    found = [unscored_if_lost(m) for m in metric.measure(evidence)]
     figures = [to_figure(node.options["name"], node.options["judge"] or None, m).plain() for m in found]
     return Artefact({"figures": figures, "verdicts": verdicts(node, found, evidence.reconstructions)})
+
+
+def unscored_if_lost(m: Measurement) -> Measurement:
+    """The same measurement, or where it holds NaN or infinity the reason why it is not scored."""
+    numbers = np.array([x for x in (m.value, m.standard_error) if x is not None]) if m.values is None else m.values
+    lost = int((~np.isfinite(numbers)).sum())
+    if not lost:
+        return m
+    reason = f"{lost} of {len(numbers)} values came out as NaN or infinity"
+    return dataclasses.replace(m, values=None, value=None, standard_error=None, reason=reason)
 
 
 def verdicts(node: Node, found: Sequence[Measurement], shown: Images | None) -> list[dict[str, Any]]:

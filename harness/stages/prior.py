@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from unveil.harness import lineage
+from unveil.harness.errors import TrainingError
+from unveil.harness.finite import require_finite
 from unveil.harness.graph import Node
 from unveil.harness.grid import grid
 from unveil.harness.stages.bench import Bench
@@ -16,6 +19,7 @@ from unveil.harness.types import Access, ConditionalGenerator, Data, Generator, 
 
 SIDE = 6  # samples a side of the grid ...
 WIDEST = 1536  # ... but no more than fit into so many pixels
+REMEDY = "lower the prior's learning rate, or train it for fewer steps"
 
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:
@@ -24,7 +28,8 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     Raises:
         DataError: If private pictures are among the public ones.
         PluginError: If the prior does not say what its pretrained weights have seen.
-        WeightsError: If that is said to be the private pictures.
+        TrainingError: If it holds no numbers any more.
+        WeightsError: If its pretrained weights are said to have seen the private pictures.
     """
     data: Data = bench.data(node.parents["data"])
     public, classes = data.public, data.classes
@@ -35,6 +40,7 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     if "target" in node.parents:
         view = View(bench.classifier(node.parents["target"], run), Access.WHITE_BOX, public.shape)
     curves = prior.fit(generator, public, view, run)
+    require_sound(generator, curves, node.label)
     spent = view.spent if view else Spent()
     origin = lineage.declared(prior)
     record = {
@@ -52,14 +58,30 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     return Artefact(record, state, {"samples.png": samples(generator, classes, run.device)}, kept)
 
 
+def require_sound(generator: Generator, curves: Mapping[str, Sequence[float]], label: str) -> None:
+    """Refuses a prior whose training diverged, whoever wrote it.
+
+    Raises:
+        TrainingError: If weights or curves are not finite.
+    """
+    require_finite(generator, label, "in training", REMEDY)
+    if bad := [name for name, values in curves.items() if not all(map(math.isfinite, values))]:
+        raise TrainingError(f"{label} diverged: its curve {bad[0]!r} holds NaN or infinity", "finite numbers", REMEDY)
+
+
 def samples(generator: Generator, classes: int, device: torch.device) -> bytes:
     """PNG of samples of latents that are the same for every prior of that latent length.
 
     A prior that takes a class shows one class a line, the first few.
+
+    Raises:
+        TrainingError: If they are none.
     """
     first = _line(generator, 0, SIDE, device)
     side = max(1, min(SIDE, WIDEST // first[0].shape[-1]))
     lines = min(side, classes) if isinstance(generator, ConditionalGenerator) else side
+    if not torch.isfinite(torch.stack(first)).all():
+        raise TrainingError("the prior diverged: it draws pixels that are not finite", "pictures", REMEDY)
     return grid([first[:side], *(_line(generator, i, side, device) for i in range(1, lines))])
 
 

@@ -18,7 +18,7 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:  # noqa: ARG001
     """The settings that were picked, and which rung they are."""
     tried = bench.artefact(node.parents["ladder"]).record["tried"]
     if "error" in tried[0]:
-        raise TrainingError(f"training fails without the defense: {tried[0]['error']}", "a target that trains")
+        raise TrainingError(f"training fails without the defense: {tried[0]['error']}")
     chosen = pick([None if "error" in one else accuracy(one) for one in tried], node.options["cost"])
     return Artefact({"chosen": chosen, "settings": tried[chosen]["settings"]})
 

@@ -79,6 +79,14 @@ def test_a_broken_plugin_is_a_failed_row_and_the_rest_goes_on(project):
     assert {row["defense"]: row["status"] for row in json.loads(project.rows())}["raises"] == "done"  # never cached
 
 
+def test_a_network_full_of_nan_is_said_to_have_diverged(project):
+    project.edit("tiny.toml", "epochs = 3", "epochs = 3\nlr = 1e8")
+    done = project.run()
+    assert done.returncode == 1
+    assert "target small_resnet with none: FAILED: training diverged in epoch" in done.stderr
+    assert all("diverged" in row["error"] and not row["figures"] for row in json.loads(project.rows()))
+
+
 def test_rows_tell_what_was_spent(project):
     project.run()
     results = Results.model_validate_json((project.folder / "store/reports/tiny/results.json").read_text())

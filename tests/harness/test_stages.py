@@ -9,14 +9,15 @@ import torch
 from torch import nn
 
 from unveil.harness.classifier import Classifier
-from unveil.harness.errors import DataError, JudgeError, UnveilError, WeightsError
+from unveil.harness.errors import DataError, JudgeError, TrainingError, UnveilError, WeightsError
 from unveil.harness.rejection import Reject, calibrate
 from unveil.harness.stages.attack import checked, victims
 from unveil.harness.stages.bench import fill
 from unveil.harness.stages.evaluator import gather
-from unveil.harness.stages.measure import never_the_target, verdicts
+from unveil.harness.stages.measure import never_the_target, unscored_if_lost, verdicts
 from unveil.harness.stages.people import hold_out, known_people, strangers
-from unveil.harness.types import Data, Direction, Images, Measurement, Run
+from unveil.harness.stages.prior import require_sound, samples
+from unveil.harness.types import Data, Direction, Generator, Images, Measurement, Run
 
 
 def images(labels):
@@ -119,7 +120,7 @@ def test_weights_that_do_not_fit_are_refused():
 @pytest.mark.parametrize(
     ("pixels", "labels", "told"),
     [
-        (torch.full((2, 1, 2, 2), float("nan")), [0, 1], "not finite"),
+        (torch.full((2, 1, 2, 2), float("nan")), [0, 1], "not finite, in 2 of 2 pictures"),
         (torch.full((2, 1, 2, 2), 2.0), [0, 1], "pixels from 2 to 2"),
         (torch.zeros(2, 3, 2, 2), [0, 1], "pictures of shape"),
         (torch.zeros(2, 1, 2, 2), [0, 0], "pictures of 1 people instead of the 2"),
@@ -128,6 +129,38 @@ def test_weights_that_do_not_fit_are_refused():
 def test_nonsense_is_a_failure_and_no_score(pixels, labels, told):
     with pytest.raises(UnveilError, match=told):
         checked(Images(pixels, torch.tensor(labels)), torch.tensor([0, 1]), (1, 2, 2), "attack")
+
+
+def test_a_metric_that_comes_out_as_nan_is_a_reason_and_no_number():
+    column = "top-1", "share", Direction.LEAKS, 0.0, 1.0
+    lost = unscored_if_lost(Measurement(*column, values=np.array([0.5, np.nan]), identities=np.array([0, 1])))
+    assert (lost.values, lost.reason) == (None, "1 of 2 values came out as NaN or infinity")
+    assert (
+        unscored_if_lost(Measurement(*column, value=float("inf"))).reason == "1 of 1 values came out as NaN or infinity"
+    )
+    for fine in (Measurement(*column, value=0.5), Measurement(*column, reason="none")):
+        assert unscored_if_lost(fine) is fine
+
+
+class Drawn(Generator):
+    latent = 2
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(scale))
+
+    def synthesize(self, z):
+        return (z * self.scale**2).sum(1)[:, None, None, None].expand(-1, 1, 2, 2)
+
+
+def test_a_prior_that_diverged_is_none_whoever_trained_it():
+    require_sound(Drawn(1.0), {"loss": [0.1]}, "prior mine")
+    with pytest.raises(TrainingError, match=r"prior mine diverged in training: .*scale \(1 of 1"):
+        require_sound(Drawn(float("nan")), {}, "prior mine")
+    with pytest.raises(TrainingError, match="its curve 'loss'"):
+        require_sound(Drawn(1.0), {"loss": [0.1, float("inf")]}, "prior mine")
+    with pytest.raises(TrainingError, match="draws pixels that are not finite"):
+        samples(Drawn(1e30), 1, torch.device("cpu"))
 
 
 def test_reconstructions_are_pictures():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from unveil.harness.errors import DamageError, StoreError
+from unveil.harness.errors import DamageError, StoreError, UnveilError
 from unveil.harness.store import Artefact, Store
 
 KEY = "ab" * 32
@@ -203,8 +203,8 @@ def test_data_is_on_the_disk_before_its_name_is(tmp_path, monkeypatch):
 
 
 def test_numbers_that_are_not_finite_are_refused(store):
-    with pytest.raises(ValueError, match="Out of range float"):
-        store.save(KEY, Artefact({"a": float("nan")}))
+    with pytest.raises(UnveilError, match="curves / loss / 1 came out as nan"):
+        store.save(KEY, Artefact({"curves": {"loss": [1.0, float("nan")]}}))
     assert not store.has(KEY)
 
 

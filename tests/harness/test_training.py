@@ -191,6 +191,30 @@ def test_divergence_names_epoch_batch_and_term() -> None:
         _train(recipe=dataclasses.replace(RECIPE, optimiser="sgd", lr=1e30, warmup=0.0))
 
 
+def test_a_last_step_that_ruins_the_weights_is_divergence_though_every_loss_was_finite() -> None:
+    one = dataclasses.replace(RECIPE, epochs=1, batch=48, optimiser="sgd", warmup=0.0, select="last")
+    net = MODEL.build(CLASSES, TRAIN.shape, Run("r"))
+    with pytest.raises(TrainingError, match=r"diverged in epoch 0: weights are not finite: .*weight"):
+        fit(
+            MODEL.build(CLASSES, TRAIN.shape, Run("r")),
+            (),
+            TRAIN,
+            TRAIN[:0],
+            dataclasses.replace(one, lr=math.inf),
+            Run("r"),
+        )
+    with pytest.raises(TrainingError, match="diverged in epoch 0: validation loss is"):
+        _train(recipe=dataclasses.replace(one, lr=1e30))
+
+
+def test_answers_of_a_network_full_of_nan_are_no_answers() -> None:
+    net = MODEL.build(CLASSES, TRAIN.shape, Run("r"))
+    with torch.no_grad():
+        net.head.weight[1, 0] = math.nan
+    with pytest.raises(TrainingError, match="16 of 16 pictures with NaN"):
+        predict(net, VALIDATION)
+
+
 def test_what_cannot_be_trained_is_said() -> None:
     run, net = Run("r"), MODEL.build(CLASSES, TRAIN.shape, Run("r"))
     nobody = TRAIN[:0]

@@ -196,8 +196,11 @@ def test_public_batches_show_every_picture_once_an_epoch_and_mirrors_only_if_ask
 
 def test_divergence_and_missing_target_are_named(public: Images, run: Run) -> None:
     broken = Images(torch.full((9, *SHAPE), float("nan")), public.labels)
-    with pytest.raises(TrainingError, match="nan at step 0"):
+    with pytest.raises(TrainingError, match="diverged at step 0: critic is nan"):
         WGAN.fit(WGAN.build(3, SHAPE), broken, None, run)
+    last = dataclasses.replace(WGAN, steps=1, lr=float("inf"))  # no loss after its only step tells
+    with pytest.raises(TrainingError, match="diverged by step 1: weights are not finite"):
+        last.fit(last.build(3, SHAPE), public, None, run)
     with pytest.raises(UnveilError, match="no target"):
         INVERSION.fit(INVERSION.build(3, SHAPE), public, None, run)
 
