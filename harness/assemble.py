@@ -128,7 +128,8 @@ def _judge(data: str, name: str, node: Node, outcome: Outcome, store: Store) -> 
         return Judge(data=data, name=name, model=model, knows="", status=bad, error=outcome.error)
     record = store.record(node.key)
     figures = tuple(Figure.model_validate(figure) for figure in record["figures"])
-    return Judge(data=data, name=name, model=model, knows=record["knows"], figures=figures)
+    knows = "; ".join([record["knows"], *(f"its first weights: {note}" for note in node.uses["model"][0].notes)])
+    return Judge(data=data, name=name, model=model, knows=knows, figures=figures)
 
 
 def _architecture(use: Use) -> str:

@@ -25,6 +25,17 @@ class Plugin(Protocol):
         """Checksums of everything read from outside the package, by name; they enter the identity."""
         return {}
 
+    def preflight(self) -> Sequence[str]:
+        """Tries out what is read from outside, when a plan is read and nothing has been trained yet.
+
+        Returns:
+            What a reader of the results must know of how it was read.
+
+        Raises:
+            UnveilError: If it cannot be used.
+        """
+        return ()
+
 
 Terms = Mapping[str, Tensor]
 

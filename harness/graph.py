@@ -47,6 +47,15 @@ class Use:
         return tuple(getattr(self.make(), "passed_over", tuple)())  # a plugin that reads no folder need not say so
 
     @functools.cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of the files it reads, which are tried out here.
+
+        Raises:
+            UnveilError: If they cannot be used.
+        """
+        return tuple(getattr(self.make(), "preflight", tuple)())  # a plugin that reads nothing need not say so
+
+    @functools.cached_property
     def module(self) -> str:
         """Module whose source enters the key."""
         return str(type(self.make()).__module__)
@@ -125,7 +134,7 @@ class Cell:
     Attributes:
         data: Names as in the plan, and so on for the next four.
         measures: One node per metric, and per judge where the metric needs one.
-        notes: Departures from the common recipe.
+        notes: Departures from the common recipe, and what the target's and the prior's files want said.
         family: What the defense is a strength of: its own name, or that of the sweep.
         strength: The swept setting and its value; empty without a sweep.
         role: What the attack is a control for; empty for a real one.
@@ -146,10 +155,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """All cells of a plan and all judges, by (data, name)."""
+    """What a plan comes to.
+
+    Attributes:
+        cells: All cells.
+        judges: All judges, by (data, name).
+        notes: What a reader must know of the files that plugins read, once for each plugin.
+    """
 
     cells: tuple[Cell, ...]
     judges: Mapping[tuple[str, str], Node]
+    notes: tuple[str, ...] = ()
 
     def nodes(self) -> list[Node]:
         """Every node once, parents before children, cell by cell."""
@@ -166,6 +182,7 @@ class _Builder:
         self.plan: Plan = file.plan
         self.base = str(file.base)
         self.made: dict[tuple[str, Spec], Use] = {}
+        self.noted: list[str] = []
         self.families = {
             part.label: (sweep.label, part.label.removeprefix(sweep.label).strip())
             for sweep in self.plan.defenses
@@ -173,8 +190,11 @@ class _Builder:
         }
 
     def use(self, kind: str, spec: Spec) -> Use:
-        """The same object for the same plugin, so that files are hashed once."""
-        return self.made.setdefault((kind, spec), Use(kind, spec, self.base))
+        """The same object for the same plugin, so that files are hashed and tried out once."""
+        if (kind, spec) not in self.made:
+            made = self.made[kind, spec] = Use(kind, spec, self.base)
+            self.noted += [f"{spec.use}: {note}" for note in made.notes]
+        return self.made[kind, spec]
 
     def data(self, part: Part) -> Node:
         use = self.use("datasets", part.spec)
@@ -330,7 +350,8 @@ class _Builder:
             )
         labels = (part.label, model.label, defense.label, attack.label)
         role = nodes["attack"].options["role"]
-        return Cell(*labels, seed, nodes, measures, self.notes(defense), family, strength, role)
+        notes = (*self.notes(defense), *_told(nodes))
+        return Cell(*labels, seed, nodes, measures, notes, family, strength, role)
 
 
 def targets(file: PlanFile, part: DefensePart) -> dict[tuple[str, str], Node]:
@@ -373,6 +394,17 @@ def _require_ladder(use: Use, values: Mapping[str, Any]) -> None:
         )
 
 
+def _told(nodes: Mapping[str, Node]) -> list[str]:
+    """Notes on the weights that the target and the prior of a cell start from."""
+    starts = [
+        (role, use)
+        for role, part in (("target", "model"), ("prior", "prior"))
+        if role in nodes
+        for use in nodes[role].uses[part]
+    ]
+    return [f"{role}'s first weights: {note}" for role, use in starts for note in use.notes]
+
+
 def _seed(seed: int) -> str:
     return f", seed {seed}" if seed else ""
 
@@ -402,4 +434,4 @@ def expand(file: PlanFile) -> Matrix:
         for defense in sweep.variants
         for attack in plan.attacks
     )
-    return Matrix(cells, judges)
+    return Matrix(cells, judges, tuple(build.noted))

@@ -14,7 +14,7 @@ from unveil.harness.classifier import Classifier
 from unveil.harness.memo import Memo
 from unveil.harness.spec import LocalPath, LocalSpec, Spec
 from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
-from unveil.metrics.embedders import asked, build, embed, lacking, title, with_weights
+from unveil.metrics.embedders import asked, build, embed, lacking, title, tried, with_weights
 from unveil.metrics.judging import per_person, reconstructions
 from unveil.metrics.neighbours import nearest_of_same
 
@@ -54,6 +54,10 @@ class DeltaFace(Metric):
     def content(self) -> Mapping[str, str]:
         """Which embedder, with which weights and code."""
         return {"embedder": asked(self._named()), "weights": "as the embedder's"}
+
+    def preflight(self) -> Sequence[str]:
+        """Tries the embedder's weights out, if they are here."""
+        return tried(self._named())
 
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """One column.

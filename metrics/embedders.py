@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,20 @@ def lacking(embedder: Spec) -> str | None:
     """Why there is no trained embedder, and what to do; None if there is one."""
     reason, remedy = _lack(embedder)
     return f"{reason}: {remedy}" if reason else None
+
+
+def tried(embedder: Spec) -> Sequence[str]:
+    """Loads its weights, unless they are an asset that is not here; see `harness.defense.Plugin.preflight`.
+
+    Raises:
+        WeightsError: If they are a file that is missing, damaged or another network's.
+    """
+    plugin = _plugin(embedder)
+    try:
+        getattr(plugin, "content", dict)()
+        return tuple(getattr(plugin, "preflight", tuple)())
+    except AssetError:  # then nothing is scored, and the column says so
+        return ()
 
 
 def build(embedder: Spec, evidence: Evidence, metric: str) -> Classifier:

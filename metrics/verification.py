@@ -87,6 +87,10 @@ class Verification(Metric):
             return {"comparer": comparers.asked(self.comparer), "embedder": "the comparer", "weights": "the comparer's"}
         return {"embedder": embedders.asked(self._embedder()), "weights": "as the embedder's"}
 
+    def preflight(self) -> Sequence[str]:
+        """Tries the embedder's weights out, if they are here."""
+        return embedders.tried(self._embedder()) if self.comparer is None else ()
+
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """For each rate: verified, accepted pairs of two kinds, threshold; then the area under the ROC, and its curve.
 

@@ -19,6 +19,7 @@ from unveil.attacks.priors.style_networks import Frame, StyleGAN2, StyleGenerato
 from unveil.harness.errors import WeightsError
 from unveil.harness.global_rng import seeded
 from unveil.harness.models import weights
+from unveil.harness.models.checkpoints import read
 from unveil.harness.spec import LocalPath
 from unveil.harness.types import Generator, Images, Origin, Run, View
 
@@ -50,6 +51,12 @@ class StyleGAN2ADA:
     def content(self) -> Mapping[str, str]:
         """Checksum of the network."""
         return {"file": weights.checksum(Path(self.file))}
+
+    def preflight(self) -> Sequence[str]:
+        """Loads the file, for pictures of its own size."""
+        layout = self._layouts()["generator"]
+        self.build(1, (layout.channels, layout.resolution, layout.resolution))
+        return ()
 
     def origin(self) -> Origin:
         """What the plan says it was trained on; pictures of it may show people who exist."""
@@ -107,7 +114,7 @@ class StyleGAN2ADA:
 
     def _load(self, generator: StyleGenerator) -> None:
         parts = {"generator": generator.network, **({"critic": generator.critic} if generator.critic else {})}
-        state = weights.read(Path(self.file))
+        state = read(Path(self.file)).groups.get("", {})
         odd = [n for n, t in state.items() if n.endswith("resample_filter") and not torch.allclose(t, fir.kernel())]
         wanted = {f"{part}.{name}": t for part, net in parts.items() for name, t in net.state_dict().items()}
         wrong = [n for n in wanted.keys() & state.keys() if wanted[n].shape != state[n].shape]
@@ -117,5 +124,6 @@ class StyleGAN2ADA:
                 f"the {len(wanted)} tensors of a StyleGAN2 of the sizes that the file states",
                 "convert the .pkl again",
             )
+        weights.require_numbers(state, self.file)
         for part, net in parts.items():
             net.load_state_dict({name: state[f"{part}.{name}"] for name in net.state_dict()})

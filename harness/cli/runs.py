@@ -65,6 +65,7 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
 
     file, kept = read(plan), Store(store)
     matrix = expand(file)
+    _say_notes(matrix)
     around = surroundings(kept, device, precision, compiled, isolated=not in_process)
     results = compute_results(file, matrix, kept, around)
     folder = Reports(kept, file.name).keep(file.text, file.path, results)
@@ -94,6 +95,11 @@ def compute_results(file: PlanFile, matrix: Matrix, store: Store, around: Surrou
         return assemble(file, matrix, compute_all(matrix.nodes(), store, around), store)
     except DamageError:
         return assemble(file, matrix, compute_all(matrix.nodes(), store, around), store)
+
+
+def _say_notes(matrix: Matrix) -> None:
+    for note in matrix.notes:
+        errors().print(f"note: {note}", style="yellow")
 
 
 def compute_all(
@@ -203,6 +209,7 @@ def plan_(plan: PlanArgument, store: StoreOption = "runs", as_json: JsonOption =
 
     file = read(plan)
     matrix = expand(file)
+    _say_notes(matrix)
     steps = estimate(matrix, Store(store))
     if as_json:
         print_json([step.__dict__ for step in steps])

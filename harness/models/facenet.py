@@ -7,7 +7,7 @@ with batch norm that gives the embedding. Modules have the published checkpoint'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -20,6 +20,7 @@ from unveil.harness import assets
 from unveil.harness.classifier import Classifier
 from unveil.harness.global_rng import seeded
 from unveil.harness.models import weights as files
+from unveil.harness.models.checkpoints import read
 from unveil.harness.run import Run
 from unveil.harness.spec import LocalPath
 from unveil.harness.types import Model
@@ -201,13 +202,21 @@ class FaceNet(Model):
             return {}
         return {"weights": assets.checksum(ASSET) if self.weights == "asset" else files.checksum(Path(self.weights))}
 
+    def preflight(self) -> Sequence[str]:
+        """Loads the weights, if they are here."""
+        path = assets.path_if_present(ASSET) if self.weights == "asset" else Path(self.weights)
+        if self.weights == "none" or path is None:
+            return ()
+        with seeded(Run("preflight")):
+            return files.load(nn.ModuleDict(stages()), read(path), head="logits")
+
     def build(self, classes: int, shape: tuple[int, int, int], run: Run) -> Classifier:  # noqa: ARG002
         """The embedder with a new head; see `harness.types.Model.build`."""
         with seeded(run, "weights"):
             body, head = stages(), nn.Linear(EMBEDDING, classes)
         if self.weights != "none":
             path = assets.path(ASSET) if self.weights == "asset" else Path(self.weights)
-            files.load(nn.ModuleDict(body), files.read(path), head="logits")
+            files.load(nn.ModuleDict(body), read(path), head="logits")
         classifier = Classifier(body, head, classes=classes, mean=(MEAN,) * 3, std=(STD,) * 3, size=SIDE)
         if self.frozen:
             classifier.freeze(classifier.stage_names)

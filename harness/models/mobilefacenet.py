@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from unveil.harness.classifier import Classifier
 from unveil.harness.global_rng import seeded
 from unveil.harness.models import weights as files
+from unveil.harness.models.checkpoints import read
 from unveil.harness.run import Run
 from unveil.harness.spec import LocalPath
 from unveil.harness.types import Model
@@ -89,14 +90,19 @@ class MobileFaceNet(Model):
         """Checksum of the checkpoint."""
         return {} if self.weights == "none" else {"weights": files.checksum(Path(self.weights))}
 
+    def preflight(self) -> Sequence[str]:
+        """Loads the weights, if there are any."""
+        if self.weights == "none":
+            return ()
+        with seeded(Run("preflight")):
+            return files.load_in_order(nn.ModuleDict(stages()), read(Path(self.weights)), head="head")
+
     def build(self, classes: int, shape: tuple[int, int, int], run: Run) -> Classifier:  # noqa: ARG002
         """The embedder with a new head; see `harness.types.Model.build`."""
         with seeded(run, "weights"):
             body, head = stages(), nn.Linear(EMBEDDING, classes)
         if self.weights != "none":
-            state = files.read(Path(self.weights))
-            tensors = (value for name, value in state.items() if not name.endswith("num_batches_tracked"))
-            files.load_in_order(nn.ModuleDict(body), tensors, head="head")
+            files.load_in_order(nn.ModuleDict(body), read(Path(self.weights)), head="head")
         classifier = Classifier(body, head, classes=classes, mean=(0.5,) * 3, std=(0.5,) * 3, size=SIDE)
         if self.frozen:
             classifier.freeze(classifier.stage_names)

@@ -20,6 +20,7 @@ from unveil.harness.errors import PluginError, WeightsError
 from unveil.harness.global_rng import seeded
 from unveil.harness.models import weights as files
 from unveil.harness.models.chains import split
+from unveil.harness.models.checkpoints import Checkpoint, read
 from unveil.harness.run import Run
 from unveil.harness.spec import LocalPath
 from unveil.harness.types import Model
@@ -63,6 +64,27 @@ class Timm(Model):
             return {"weights": assets.checksum(_asset(self.architecture))}
         return {"weights": files.checksum(Path(self.weights))}
 
+    def preflight(self) -> Sequence[str]:
+        """Loads the weights of a file, or of an asset that is here, into the model that they are meant for.
+
+        How large pictures are and how many people there are is not known yet, so a model of fixed size is not compared
+        with its file tensor by tensor before it is built.
+
+        Raises:
+            WeightsError: If they do not fit.
+        """
+        path, cfg = self._file(), _config(self.architecture)
+        if path is None:
+            return ()
+        checkpoint = read(path)
+        if cfg.fixed_input_size:
+            return ()
+        first = _first(cfg.first_conv)
+        seen = [t.shape[1] for group in checkpoint.groups.values() for name, t in group.items() if _is(name, first, t)]
+        with seeded(Run("preflight")):
+            model = self._create(2, 1 if 1 in seen else 3, None)
+        return self._load(model, checkpoint, _head(self.architecture, model)[0], first)
+
     def build(self, classes: int, shape: tuple[int, int, int], run: Run) -> Classifier:
         """The model as a chain, with its weights, a head for ``classes`` and timm's input normalisation."""
         channels, sides = shape[0], (shape[1:] if self.size is None else (self.size, self.size))
@@ -70,7 +92,10 @@ class Timm(Model):
         with seeded(run, "initial weights"):
             model = self._create(classes, channels, sides if cfg.fixed_input_size else None)
         head_name, head = _head(self.architecture, model)
-        self._load(model, head_name, cfg.first_conv)
+        if self.weights == "asset":
+            assets.path(_asset(self.architecture))  # fetched, if it is not here
+        if (path := self._file()) is not None:
+            self._load(model, read(path), head_name, _first(cfg.first_conv))
         mean, std = _per_channel(cfg.mean, channels), _per_channel(cfg.std, channels)
         probe = torch.randn(1, channels, *sides, generator=run.generator("chain check"))
         stages, head = _as_chain(self.architecture, model, head_name, head, probe)
@@ -98,14 +123,15 @@ class Timm(Model):
                 "set size",
             ) from error
 
-    def _load(self, model: nn.Module, head: str, first: str | Sequence[str] | None) -> None:
-        stem = (first,) if isinstance(first, str) else tuple(first or ())
+    def _file(self) -> Path | None:
+        """Where the weights lie; None if nowhere on this machine."""
         if self.weights == "asset":
-            state = files.read(assets.path(_asset(self.architecture)))
-            values = (value for name, value in state.items() if not name.endswith("num_batches_tracked"))
-            files.load_in_order(model, values, head, stem)
-        elif self.weights not in ("none", "hub"):
-            files.load(model, files.read(Path(self.weights)), head, stem)
+            return assets.path_if_present(_asset(self.architecture))
+        return None if self.weights in ("none", "hub") else Path(self.weights)
+
+    def _load(self, model: nn.Module, checkpoint: Checkpoint, head: str, stem: Sequence[str]) -> Sequence[str]:
+        load = files.load_in_order if self.weights == "asset" else files.load
+        return load(model, checkpoint, head, stem)
 
 
 def _timm() -> ModuleType:
@@ -129,6 +155,16 @@ def _config(name: str) -> Any:
     raise PluginError(
         f"timm has no model named {name!r}{hint}", "a name from timm.list_models()", "correct the model's name"
     )
+
+
+def _first(named: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Names of the convolutions that see the picture."""
+    return (named,) if isinstance(named, str) else tuple(named or ())
+
+
+def _is(name: str, layers: Sequence[str], value: Tensor) -> bool:
+    """Whether a tensor is the kernel of one of the layers, whatever its name begins with."""
+    return value.ndim == 4 and any(f".{name}".endswith(f".{layer}.weight") for layer in layers)
 
 
 def _asset(name: str) -> str:

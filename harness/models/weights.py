@@ -1,18 +1,19 @@
-"""Reads checkpoints and puts them into models, strictly: what does not fit is named, never skipped."""
+"""Puts checkpoints into models, strictly: what does not fit is named, never skipped."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import safetensors.torch
-import torch
 from torch import Tensor, nn
 
 from unveil.harness.classifier import Classifier
 from unveil.harness.errors import WeightsError
+from unveil.harness.finite import listed, not_finite
+from unveil.harness.models.checkpoints import EXPECTED, Checkpoint
+from unveil.harness.models.wrappers import in_order, select
 
 log = logging.getLogger(__name__)
 SHOWN = 5  # names listed in an error
@@ -30,53 +31,70 @@ def checksum(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        reason = error.strerror or type(error).__name__
+        raise WeightsError(f"{path} cannot be read as weights: {reason}", EXPECTED, "correct the path") from error
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from a ``.safetensors`` file or a state dict in a ``.pt`` or ``.pth`` file.
-
-    A state dict may lie under ``"state_dict"`` or ``"model"``, and its names may start with ``"module."``. Pickled
-    code is never run.
-
-    Raises:
-        WeightsError: If the file is missing, damaged or something else.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return dict(safetensors.torch.load_file(path))
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can raise whatever its bytes happen to mean
-        raise _unreadable(path, error) from error
-    for wrapper in ("state_dict", "model"):
-        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
-            found = found[wrapper]
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise WeightsError(
-            f"{path} holds {type(found).__name__}, not a state dict",
-            "tensors by name, as model.state_dict() gives them",
-            "save the state dict alone",
-        )
-    return {name.removeprefix("module."): value for name, value in found.items()}
-
-
-def load(model: nn.Module, state: State, head: str, stem: Sequence[str] = ()) -> tuple[str, ...]:
+def load(model: nn.Module, checkpoint: Checkpoint, head: str, stem: Sequence[str] = ()) -> tuple[str, ...]:
     """Loads a checkpoint into a model of the same architecture.
 
     Args:
         model: To be filled in place.
-        state: Tensors by name.
+        checkpoint: As read. What wrappers have put before or into its names is taken off.
         head: Name of the model's classifier layer; left as it is if the checkpoint knows another number of classes.
         stem: Names of the convolutions that see the image; their weights are summed over colours for grey models.
 
     Returns:
-        Names in the checkpoint that were not used because they belong to a head for other classes.
+        What a reader of the results must know of how it was read.
 
     Raises:
-        WeightsError: If a tensor is missing, unexpected or of another shape.
+        WeightsError: If a tensor is missing, unexpected, of another shape or kind, or holds NaN or infinity.
     """
+    found, notes = select(checkpoint, model.state_dict().keys())
+    _fill(model, found.tensors, head, stem, str(checkpoint.path))
+    return (*notes, *_rounded(found.tensors))
+
+
+def load_in_order(model: nn.Module, checkpoint: Checkpoint, head: str, stem: Sequence[str] = ()) -> tuple[str, ...]:
+    """Loads a checkpoint whose names differ but whose order does not; otherwise like ``load``."""
+    names = [name for name in model.state_dict() if not name.endswith("num_batches_tracked")]
+    tensors, notes = in_order(checkpoint, len(names))
+    state = dict(zip(names, tensors, strict=True))
+    _fill(model, state, head, stem, str(checkpoint.path))
+    return (*notes, *_rounded(state))
+
+
+def _require_floats(wanted: State, state: State, source: str) -> None:
+    """Refuses integers where the model has fractions: load_state_dict would take them for the weights."""
+    odd = [
+        f"{name} is {str(value.dtype).removeprefix('torch.')}"
+        for name, value in state.items()
+        if wanted[name].is_floating_point() and not value.is_floating_point()
+    ]
+    if odd:
+        raise WeightsError(
+            f"{source} holds quantised weights: {listed(odd)}", "floating-point weights", "save them before quantising"
+        )
+
+
+def require_numbers(state: State, source: str) -> None:
+    """Refuses weights that are not numbers.
+
+    Raises:
+        WeightsError: If a tensor holds NaN or infinity.
+    """
+    if found := not_finite(state):
+        raise WeightsError(
+            f"{source} holds NaN or infinity in {listed(found)}",
+            "finite weights",
+            "take a checkpoint from before that training diverged",
+        )
+
+
+def _fill(model: nn.Module, state: State, head: str, stem: Sequence[str], source: str) -> tuple[str, ...]:
+    """Loads tensors by name; gives the names of a head for other classes, which was left out."""
     wanted = model.state_dict()
-    state = _grey(state, wanted, stem)
+    state = _shaped(_grey(state, wanted, stem), wanted)
     for name in wanted.keys() - state.keys():
         if name.endswith("num_batches_tracked"):  # older checkpoints lack this counter, which nothing reads
             state[name] = wanted[name]
@@ -84,24 +102,19 @@ def load(model: nn.Module, state: State, head: str, stem: Sequence[str] = ()) ->
     fits = all(name in state and name in wanted and state[name].shape == wanted[name].shape for name in at_head)
     dropped = () if fits else tuple(sorted(at_head & state.keys()))
     state = {name: value for name, value in state.items() if name not in dropped}
-    _check(wanted, state, ignored=at_head if dropped or not at_head & state.keys() else set())
+    _check(wanted, state, at_head if dropped or not at_head & state.keys() else set(), source)
+    _require_floats(wanted, state, source)
+    require_numbers(state, source)
     model.load_state_dict(state, strict=False)
     if dropped:
         log.info("the checkpoint's head (%s) is for other classes and was left out", ", ".join(dropped))
     return dropped
 
 
-def load_in_order(model: nn.Module, tensors: Iterable[Tensor], head: str, stem: Sequence[str] = ()) -> tuple[str, ...]:
-    """Loads a checkpoint whose names differ but whose order does not; otherwise like ``load``."""
-    names = [name for name in model.state_dict() if not name.endswith("num_batches_tracked")]
-    found = list(tensors)
-    if len(found) != len(names):
-        raise WeightsError(
-            f"the checkpoint holds {len(found)} tensors",
-            f"{len(names)}, one for each of the model's",
-            "check that the file belongs to this architecture",
-        )
-    return load(model, dict(zip(names, found, strict=True)), head, stem)
+def _rounded(state: State) -> tuple[str, ...]:
+    """Says so where numbers were kept in another precision than the model's."""
+    kinds = sorted({str(t.dtype).removeprefix("torch.") for t in state.values() if t.is_floating_point()} - {"float32"})
+    return (f"the checkpoint's numbers are {' and '.join(kinds)}, taken as float32",) if kinds else ()
 
 
 def adopt(classifier: Classifier, state: State) -> tuple[str, ...]:
@@ -117,7 +130,7 @@ def adopt(classifier: Classifier, state: State) -> tuple[str, ...]:
     Raises:
         WeightsError: If the architectures differ.
     """
-    return load(classifier, state, "head")
+    return _fill(classifier, state, "head", (), "the other classifier's state")
 
 
 def _grey(state: State, wanted: State, stem: Sequence[str]) -> dict[str, Tensor]:
@@ -129,7 +142,22 @@ def _grey(state: State, wanted: State, stem: Sequence[str]) -> dict[str, Tensor]
     return out
 
 
-def _check(wanted: State, state: State, ignored: set[str]) -> None:
+def _shaped(state: State, wanted: State) -> dict[str, Tensor]:
+    """Linear layers as 1x1 convolutions, and the other way round, which is the same numbers."""
+    alike = {
+        name: value.reshape(wanted[name].shape)
+        for name, value in state.items()
+        if name in wanted and {value.ndim, wanted[name].ndim} == {2, 4} and _matrix(value) == _matrix(wanted[name])
+    }
+    return {**state, **alike}
+
+
+def _matrix(value: Tensor) -> tuple[int, ...]:
+    shape = tuple(value.shape)
+    return shape[:2] if shape[2:] == (1, 1) else shape
+
+
+def _check(wanted: State, state: State, ignored: set[str], source: str) -> None:
     missing = sorted(wanted.keys() - state.keys() - ignored)
     unexpected = sorted(state.keys() - wanted.keys())
     shapes = [
@@ -138,23 +166,10 @@ def _check(wanted: State, state: State, ignored: set[str]) -> None:
         if state[name].shape != wanted[name].shape
     ]
     named = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-    found = [f"{len(names)} {kind}: {_first(names)}" for kind, names in named.items() if names]
+    found = [f"{len(names)} {kind}: {listed(names, SHOWN)}" for kind, names in named.items() if names]
     if found:
         raise WeightsError(
-            "the checkpoint does not fit the model; tensors " + "; ".join(found),
+            f"{source} does not fit the model; tensors {'; '.join(found)}",
             "the model's own tensors, each of its shape",
             "check architecture, width and input size against what the checkpoint was trained with",
         )
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-
-
-def _unreadable(path: Path, error: Exception) -> WeightsError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return WeightsError(
-        f"{path} cannot be read as weights: {reason}",
-        "a .safetensors file, or a .pt or .pth file with a state dict and no pickled code",
-        "check the path, or convert the file with safetensors.torch.save_file(model.state_dict(), ...)",
-    )

@@ -4,11 +4,21 @@ import json
 import re
 
 import pytest
+import torch
 
+from unveil.harness import torchvision_ops
 from unveil.harness.assemble import _architecture
-from unveil.harness.graph import Use
+from unveil.harness.errors import WeightsError
+from unveil.harness.graph import Use, expand
+from unveil.harness.plan import read
 from unveil.harness.rows import Results
 from unveil.harness.spec import Spec
+
+torchvision_ops.ensure()
+import timm  # noqa: E402
+
+TIMM = 'use = "timm"\narchitecture = "test_efficientnet"\nweights = "w.pt"'
+STYLE = '{ use = "stylegan2_ada", file = "w.pt", trained_on = "nobody at all" }'
 
 
 def computed(done):
@@ -122,6 +132,37 @@ def test_a_plan_is_estimated_from_what_the_store_knows(project):
     assert (found["target"]["state"], found["target"]["source"]) == ("to run", "the same work, other numbers of steps")
     assert found["target"]["seconds"] == pytest.approx(warm["target"]["seconds"] * 4 / 3)
     assert found["attack"]["source"] == "as much work"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('use = "small_resnet"\nwidth = 4', TIMM),
+        ('use = "plain_cnn"\nname = "judge"\nwidth = 4', TIMM),
+        (
+            'use = "utility"',
+            f'use = "delta_face"\n{TIMM.replace("use", "embedder.use").replace("arch", "embedder.arch")}',
+        ),
+        ('use = "guess.py:Guess"', f'use = "gmi"\nprior = {STYLE}'),
+    ],
+)
+def test_weights_are_tried_out_before_anything_is_trained(project, old, new):
+    state = timm.create_model("test_efficientnet", num_classes=9).state_dict()
+    torch.save({**state, "conv_stem.weight": torch.full((24, 3, 3, 3), torch.nan)}, project.folder / "w.pt")
+    project.edit("tiny.toml", old, new)
+    with pytest.raises(WeightsError, match=r"w\.pt"):
+        expand(read(str(project.folder / "tiny.toml")))
+
+
+def test_what_was_done_to_weights_is_said_beforehand_and_in_the_row(project):
+    net = timm.create_model("test_efficientnet", num_classes=9)
+    torch.save({f"_orig_mod.{name}": value for name, value in net.state_dict().items()}, project.folder / "w.pt")
+    project.edit("tiny.toml", 'use = "small_resnet"\nwidth = 4', TIMM)
+    matrix = expand(read(str(project.folder / "tiny.toml")))
+    told = "taken off the names in the checkpoint: _orig_mod."
+    assert matrix.notes == (f"timm: {told}",)
+    assert all(cell.notes == (f"target's first weights: {told}",) for cell in matrix.cells)
+    assert f"note: timm: {told}" in project.call("plan", "tiny.toml", "--store", "store").stderr
 
 
 @pytest.mark.parametrize(

@@ -195,14 +195,7 @@ def test_a_last_step_that_ruins_the_weights_is_divergence_though_every_loss_was_
     one = dataclasses.replace(RECIPE, epochs=1, batch=48, optimiser="sgd", warmup=0.0, select="last")
     net = MODEL.build(CLASSES, TRAIN.shape, Run("r"))
     with pytest.raises(TrainingError, match=r"diverged in epoch 0: weights are not finite: .*weight"):
-        fit(
-            MODEL.build(CLASSES, TRAIN.shape, Run("r")),
-            (),
-            TRAIN,
-            TRAIN[:0],
-            dataclasses.replace(one, lr=math.inf),
-            Run("r"),
-        )
+        fit(net, (), TRAIN, TRAIN[:0], dataclasses.replace(one, lr=math.inf), Run("r"))
     with pytest.raises(TrainingError, match="diverged in epoch 0: validation loss is"):
         _train(recipe=dataclasses.replace(one, lr=1e30))
 

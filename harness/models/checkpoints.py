@@ -1,0 +1,191 @@
+"""Reads checkpoint files, whoever wrote them: tensors by name, wherever in the file they lie. Runs no pickled code."""
+
+from __future__ import annotations
+
+import io
+import pickletools
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from unveil.harness.errors import WeightsError
+
+EXPECTED = "a .safetensors file, or a .pt or .pth file with a state dict and no pickled code"
+LONGEST_HEADER = 100_000_000  # bytes of a safetensors header, by its specification
+LOOK = 512  # bytes by which a file is recognised
+AGAIN = "copy or download it again"
+
+SIGNS = (
+    (rb"version https://git-lfs", "a Git LFS pointer, not the file that it stands for", "run `git lfs pull`"),
+    (rb"\s*<(!doctype|html|head|body|\?xml|error)", "a web page, not weights", f"{AGAIN}, and see what the page says"),
+    (rb"\s*[{\[]\s*[\"{\[]", "JSON text, not weights", "name the weight file itself; an index only lists such files"),
+    (rb"\x89HDF", "an HDF5 file, as Keras writes them", "name a file that torch or safetensors wrote"),
+    (rb"GGUF", "a GGUF file of a language model", "name the weights of an image classifier"),
+    (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|\x28\xb5\x2f\xfd", "a compressed archive", "unpack it first"),
+    (rb".{257}ustar", "a tar archive", "unpack it first"),
+    (rb"\x93NUMPY", "one NumPy array", "name a file with all tensors of the model by name"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes:
+        path: The file.
+        groups: Tensors by name, by where they lie in the file: ``""`` for a plain state dict, ``"state_dict"`` for one
+            under that key. Whatever is no tensor, and what belongs to an optimiser, is not among them.
+    """
+
+    path: Path
+    groups: Mapping[str, Mapping[str, Tensor]]
+
+
+def read(path: Path) -> Checkpoint:
+    """The tensors in a checkpoint. What a file is, its content says and not its ending.
+
+    Raises:
+        WeightsError: If the file is missing, damaged or something else; says what it is.
+    """
+    start = _start(path)
+    for sign, what, todo in SIGNS:
+        if re.match(sign, start, re.IGNORECASE | re.DOTALL):
+            raise WeightsError(f"{path} is {what}", EXPECTED, todo)
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= LONGEST_HEADER:
+        return Checkpoint(path, {"": _safetensors(path)})
+    if start.startswith(b"PK"):
+        _require_torch_archive(path)
+    elif not start.startswith(b"\x80"):
+        raise WeightsError(f"{path} cannot be read as weights: its content is no known format", EXPECTED, AGAIN)
+    groups = dict(_groups(found := _unpickled(path)))
+    if not groups:
+        keys = f" with the keys {', '.join(map(str, list(found)[:5]))}" if isinstance(found, Mapping) else ""
+        raise WeightsError(
+            f"{path} holds a {type(found).__name__}{keys}, and no tensors by name",
+            "tensors by name, as model.state_dict() gives them",
+            "save the state dict alone: torch.save(model.state_dict(), ...)",
+        )
+    return Checkpoint(path, groups)
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            start = file.read(LOOK)
+    except FileNotFoundError:
+        raise WeightsError(f"{path} cannot be read as weights: no such file", EXPECTED, "correct the path") from None
+    except IsADirectoryError:
+        inside = sorted(p.name for p in path.iterdir() if p.suffix in (".safetensors", ".pt", ".pth", ".bin"))
+        hint = f"name the file in it: {', '.join(inside[:3])}" if inside else "name a file"
+        raise WeightsError(f"{path} is a folder", EXPECTED, hint) from None
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read as weights: {error}", EXPECTED, "check the file") from error
+    if not start:
+        raise WeightsError(f"{path} is empty", EXPECTED, AGAIN)
+    return start
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return dict(safetensors.torch.load_file(path))
+    except Exception as error:  # a damaged file can raise whatever its bytes happen to mean
+        raise _damaged(path, error) from error
+
+
+def _require_torch_archive(path: Path) -> None:
+    """Refuses zip archives of anything but what torch.save wrote."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise _damaged(path, "the end of the archive is missing") from error
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise WeightsError(
+            f"{path} is a TorchScript archive: weights together with a program, which is not run here",
+            EXPECTED,
+            f"where you trust it: torch.save(torch.jit.load({path.name!r}).state_dict(), 'state.pt')",
+        )
+    if not any(name.endswith("data.pkl") for name in names):
+        raise WeightsError(
+            f"{path} is a zip archive of other files ({', '.join(names[:3])})", EXPECTED, "name the weight file itself"
+        )
+
+
+def _unpickled(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:  # given the path, torch would go by its ending
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # as above
+        classes = [name for name in _classes(path) if not _harmless(name)]
+        if not classes:
+            raise _damaged(path, error) from error
+        classes.sort(key=lambda name: name.startswith("torch."))  # what is the user's own tells most
+        modules = any(name.startswith("torch.nn.modules.") for name in classes)
+        what = "is a wholly pickled model" if modules else "holds Python objects besides tensors"
+        inner = f"torch.load({path.name!r}, weights_only=False)"
+        state = f"{inner}.state_dict()" if modules else f"{inner}['state_dict']"
+        raise WeightsError(
+            f"{path} {what} ({', '.join(classes[:3])}): opening it can run any code, so it was not opened",
+            EXPECTED,
+            f"where you trust it: torch.save({state}, 'state.pt'), and name that file",
+        ) from error
+
+
+def _harmless(name: str) -> bool:
+    """Whether state dicts ask for it, too: containers, tensors, their kinds and places."""
+    return bool(re.fullmatch(r"collections\.\w+|torch\.\w+|torch\.(_utils|storage|nn\.parameter)\.\w+", name))
+
+
+def _classes(path: Path) -> list[str]:
+    """Names that a pickle asks for, without following them; as far as it can be read."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            stream = io.BytesIO(archive.read(name))
+    else:
+        stream = io.BytesIO(path.read_bytes())
+    found: dict[str, None] = {}
+    try:
+        while stream.read(1):  # torch's older format is several pickles in a row
+            stream.seek(-1, io.SEEK_CUR)
+            texts: list[str] = []
+            for code, argument, _ in pickletools.genops(stream):
+                if code.name == "GLOBAL":
+                    found[str(argument).replace(" ", ".")] = None
+                elif code.name == "STACK_GLOBAL":
+                    found[".".join(texts[-2:])] = None
+                elif isinstance(argument, str):
+                    texts.append(argument)
+    except Exception:  # noqa: S110 (the storages behind the last pickle, or damage: what was found tells enough)
+        pass
+    return list(found)
+
+
+def _groups(found: Any, place: str = "") -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Everything in which tensors have names."""
+    if isinstance(found, Mapping):
+        if tensors := {str(name): value for name, value in found.items() if isinstance(value, Tensor)}:
+            yield place, tensors
+        inner = found.items()
+    elif isinstance(found, list | tuple):
+        inner = dict(enumerate(found)).items()
+    else:
+        return
+    for name, value in inner:
+        if "optim" not in str(name).lower():
+            yield from _groups(value, f"{place}.{name}" if place else str(name))
+
+
+def _damaged(path: Path, error: Exception | str) -> WeightsError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    size = path.stat().st_size
+    return WeightsError(
+        f"{path} cannot be read as weights: it is cut short or damaged ({size:,} bytes; {reason})", EXPECTED, AGAIN
+    )
