@@ -11,9 +11,10 @@ from typing import Any
 from unveil.harness import plugins
 from unveil.harness.account import Remark
 from unveil.harness.canonical import digest
-from unveil.harness.errors import JudgeError, PluginError
+from unveil.harness.errors import JudgeError, PlanError, PluginError
 from unveil.harness.fingerprint import fingerprint
 from unveil.harness.plan import AttackPart, DefensePart, EvaluatorPart, Part, Plan, PlanFile, TargetPart
+from unveil.harness.plan_errors import require_own
 from unveil.harness.spec import Spec
 from unveil.harness.store import SCHEMA
 
@@ -192,6 +193,8 @@ class _Builder:
     def use(self, kind: str, spec: Spec) -> Use:
         """The same object for the same plugin, so that files are hashed and tried out once."""
         if (kind, spec) not in self.made:
+            own = plugins.load(kind, spec.use, Path(self.base)).__dataclass_fields__  # type: ignore[attr-defined]
+            require_own(spec.use, spec.settings, own, Plan.model_fields)
             made = self.made[kind, spec] = Use(kind, spec, self.base)
             self.noted += [f"{spec.use}: {note}" for note in made.notes]
         return self.made[kind, spec]
@@ -206,7 +209,17 @@ class _Builder:
         merged: dict[str, Any] = dict(self.plan.recipe)
         for change in changes:
             merged.update(change)
+        require_own("the recipe", merged, Recipe.__dataclass_fields__, Plan.model_fields)
         return plugins.dump(plugins.validated(Recipe, "recipe", merged, Path(self.base)))
+
+    def require_judges(self) -> None:
+        asking = [part.label for part in self.plan.metrics if self.use("metrics", part.spec).make().needs_evaluator]
+        if asking and not self.plan.evaluators:
+            raise PlanError(
+                f"metric {asking[0]!r} asks a judge, and the plan has no evaluators",
+                "a judge of another architecture than the targets'",
+                f'add [evaluator] with use = "plain_cnn" and name = "judge", or remove {asking[0]!r}',
+            )
 
     def weights(self, part: TargetPart, data: Node) -> dict[str, Node]:
         """Parents of a model that starts from training on public people; empty if it does not."""
@@ -414,9 +427,12 @@ def expand(file: PlanFile) -> Matrix:
 
     Raises:
         PluginError: For a plugin that is unknown, broken or wrongly configured.
+        PlanError: For a metric that asks a judge where there is none.
+        WeightsError: For weights that cannot be used.
         JudgeError: For an evaluator that is the target.
     """
     build, plan = _Builder(file), file.plan
+    build.require_judges()
     judges = {
         (part.label, judge.label): build.evaluator(judge, build.data(part))
         for part in plan.data

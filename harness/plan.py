@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from unveil.harness import plan_errors, plan_text
 from unveil.harness.errors import PlanError
 from unveil.harness.plugins import suggest
 from unveil.harness.spec import Spec
@@ -209,7 +209,7 @@ class Plan(_Strict):
         recipe: The common training recipe; what is left out takes the default.
         data: Data sets.
         targets: Models.
-        evaluators: Judges.
+        evaluators: Judges; there may be none where no metric asks one.
         defenses: Defenses and stacks.
         attacks: Attacks.
         metrics: Metrics.
@@ -222,7 +222,7 @@ class Plan(_Strict):
     recipe: dict[str, Any] = Field(default_factory=dict)
     data: Annotated[list[Part], Field(min_length=1)]
     targets: Annotated[list[TargetPart], Field(min_length=1)]
-    evaluators: Annotated[list[EvaluatorPart], Field(min_length=1)]
+    evaluators: list[EvaluatorPart] = []
     defenses: Annotated[list[DefensePart], Field(min_length=1)]
     attacks: Annotated[list[AttackPart], Field(min_length=1)]
     metrics: Annotated[list[Part], Field(min_length=1)]
@@ -240,6 +240,15 @@ class Plan(_Strict):
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {self.seeds} repeat")
         return self
+
+
+PARTS: Mapping[str, type[BaseModel]] = {
+    "targets": TargetPart,
+    "evaluators": EvaluatorPart,
+    "defenses": DefensePart,
+    "attacks": AttackPart,
+}
+"""What the entries of each part are read as, where they have keys of their own."""
 
 
 @dataclass(frozen=True)
@@ -285,34 +294,23 @@ def find(where: str) -> tuple[str, Path | None]:
     Raises:
         PlanError: If there is no such file, or it cannot be read.
     """
-    path = Path(where)
+    path = Path(where).expanduser()
     if not path.suffix and where in presets():
         return (PRESETS / f"{where}.toml").read_text(encoding="utf-8"), None
-    return _text(path), path.resolve()
+    if not path.exists():
+        raise _missing(path)
+    return plan_text.text(path), path.resolve()
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise PlanError(
-            f"there is no plan {str(path)!r}{suggest(str(path), presets())}",
-            f"a TOML file or one of the presets: {', '.join(presets())}",
-            "correct the path",
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(
-            f"plan {str(path)!r} cannot be read: {error}", "a TOML file in UTF-8", "correct the file"
-        ) from error
-
-
-SINGULAR = {
-    "target": "targets",
-    "evaluator": "evaluators",
-    "defense": "defenses",
-    "attack": "attacks",
-    "metric": "metrics",
-}
+def _missing(path: Path) -> PlanError:
+    preset = path.name.removesuffix(".toml")
+    near = "" if path.suffix else suggest(str(path), presets())
+    hint = f"; the preset is called {preset!r}" if preset in presets() else near
+    return PlanError(
+        f"there is no plan {str(path)!r}{hint}",
+        f"a TOML file or one of the presets: {', '.join(presets())}",
+        f"correct the path, which is looked for in {Path.cwd()}" if not path.is_absolute() else "correct the path",
+    )
 
 
 def parse(text: str, where: str) -> Plan:
@@ -325,29 +323,11 @@ def parse(text: str, where: str) -> Plan:
     Raises:
         PlanError: If it is not TOML or not a plan.
     """
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise PlanError(f"{where} is not valid TOML: {error}", "TOML", "correct that line") from error
-    tables = {SINGULAR.get(name, name): value for name, value in raw.items()}
-    for name in tables:
-        if name not in Plan.model_fields:
-            known = ", ".join(Plan.model_fields)
-            raise PlanError(
-                f"{where}: unknown key {name!r}{suggest(name, Plan.model_fields)}", f"one of {known}", "correct it"
-            )
-    parts = {name: [value] if isinstance(value, dict) and name != "recipe" else value for name, value in tables.items()}
+    raw = plan_text.tables(text, where)
+    plan_errors.require_known(raw, PARTS, list(Plan.model_fields), where)
+    named = {plan_errors.SINGULAR.get(name, name): value for name, value in raw.items()}
+    parts = {name: [value] if isinstance(value, dict) and name != "recipe" else value for name, value in named.items()}
     try:
         return Plan.model_validate(parts)
     except ValidationError as error:
-        raise _plan_error(where, error) from error
-
-
-def _plan_error(where: str, error: ValidationError) -> PlanError:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "missing":
-        return PlanError(f"{where}: {place} is missing", "this part in every plan", f"add [{place}]; see docs/plans.md")
-    got = "" if first["type"] == "value_error" else f" = {first['input']!r}"
-    return PlanError(f"{where}: {place or 'plan'}{got}: {message}", "a value that the key allows", "see docs/plans.md")
+        raise plan_errors.of(error, raw, where) from error

@@ -25,6 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from unveil.harness.errors import PluginError
 from unveil.harness.spec import LOCAL_PATH, Spec
+from unveil.harness.validation import expected, shown
 
 T = TypeVar("T")
 KINDS = ("datasets", "models", "defenses", "priors", "attacks", "metrics")
@@ -242,11 +243,13 @@ def validated(cls: type[T], name: str, settings: Mapping[str, Any], base: Path) 
 def _setting_error(use: str, error: ValidationError) -> PluginError:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return PluginError(
-        f"{use}: {where or 'settings'} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}",
-        "a value that the setting allows",
-        f"see `unveil list {use}`",
-    )
+    see = f"see `unveil list {use}`" if any(use in registered(kind) for kind in KINDS) else "see docs/plans.md"
+    if first["type"] in ("missing", "missing_argument"):
+        return PluginError(f"{use}: the setting {where!r} is missing", "a value for it, which has no default", see)
+    found = f"{use}: {where or 'settings'} = {shown(first['input'])}"
+    if first["type"] in ("value_error", "assertion_error"):  # which the plugin itself has put into words
+        return PluginError(f"{found}: {first['msg'].partition(', ')[2]}", "a value that the setting allows", see)
+    return PluginError(found, expected(first), see)
 
 
 def _prepared(value: Any, hint: Any, base: Path) -> Any:
@@ -264,8 +267,9 @@ def _prepared(value: Any, hint: Any, base: Path) -> Any:
         value = _numbers(value)
     if typing.get_origin(hint) is tuple and typing.get_args(hint)[1:] == (...,) and isinstance(value, list | tuple):
         return [_prepared(item, typing.get_args(hint)[0], base) for item in value]
-    if LOCAL_PATH in marks and isinstance(value, str) and value and (base / value).exists():
-        return str((base / value).resolve())
+    if LOCAL_PATH in marks and isinstance(value, str) and value:
+        place = base / Path(value).expanduser() if value.startswith("~") else base / value
+        return str(place.resolve()) if place.exists() else value
     return value
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from unveil.harness.cli.terminal import one_line, output, table
 
 if TYPE_CHECKING:
-    from unveil.harness.rows import Figure, Results, Row
+    from unveil.harness.rows import Figure, Judge, Results, Row
 
 # in the page and in JSON, but too much for a terminal
 HIDDEN = frozenset({"top-5", "macro accuracy", "1 - calibration error", "nearest L2"})
@@ -26,11 +26,14 @@ WIDE = 23  # of a figure with its interval and the rule beside it
 def show(results: Results) -> None:
     """One table of judges and one of cells per data set, then what failed."""
     for data in dict.fromkeys(row.data for row in results.rows):
-        _judges(results, data)
+        title = one_line(f"{results.title}: {data}")
+        judges = [judge for judge in results.judges if judge.data == data]
+        if judges:
+            _judges(title, judges)
         rows = [row for row in results.rows if row.data == data]
         known = {figure.name: figure for row in rows for figure in row.figures if _ranked(figure)}
         figures = fitting(known, output().width - _names_wide(rows))
-        made = table("", "defense", "attack", *(_heading(figure) for figure in figures.values()))
+        made = table("" if judges else title, "defense", "attack", *(_heading(figure) for figure in figures.values()))
         for row in rows:
             several = [part for part in (row.model, f"seed {row.seed}") if part not in _common(rows)]
             made.add_row(one_line(" ".join([row.defense, *several])), one_line(row.attack), *_cells(row, list(figures)))
@@ -65,15 +68,12 @@ def _ranked(figure: Figure) -> bool:
     return figure.column not in HIDDEN and figure.direction != DESCRIBES
 
 
-def _judges(results: Results, data: str) -> None:
-    made = table(
-        one_line(f"{results.title}: {data}"), "judge", "knows", "accepts held-out private", "takes a stranger for one"
-    )
-    for judge in results.judges:
-        if judge.data == data:
-            known = {figure.column: figure_text(figure) for figure in judge.figures}
-            texts = [known.get(name, "") for name in TRUST] if known else [judge.error or judge.status, ""]
-            made.add_row(one_line(judge.name), judge.knows, *texts)
+def _judges(title: str, judges: list[Judge]) -> None:
+    made = table(title, "judge", "knows", "accepts held-out private", "takes a stranger for one")
+    for judge in judges:
+        known = {figure.column: figure_text(figure) for figure in judge.figures}
+        texts = [known.get(name, "") for name in TRUST] if known else [judge.error or judge.status, ""]
+        made.add_row(one_line(judge.name), judge.knows, *texts)
     output().print(made)
 
 

@@ -55,6 +55,9 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     if asked > there:
         run.note(f"all {there} private people are attacked; the plan asked for {asked}, which there are not")
     images, budget = (_show if node.options["role"] == CEILING else _attack)(node, bench, run)
+    asked, people = node.options["identities"], len(images.labels.unique())
+    if people < asked:
+        run.note(f"all {people} private people were attacked: the plan asks for {asked}")
     pixels = (images.pixels * 255).round().to(torch.uint8)
     kept = {f"kept {name}": value for name, value in run.kept.items()}
     return Artefact({"budget": budget, "notes": run.notes}, {"pixels": pixels, "labels": images.labels, **kept})
