@@ -9,7 +9,6 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from unveil.harness.classifier import Classifier
 from unveil.harness.errors import WeightsError
 from unveil.harness.finite import listed, not_finite
 from unveil.harness.models.checkpoints import EXPECTED, Checkpoint
@@ -115,22 +114,6 @@ def _rounded(state: State) -> tuple[str, ...]:
     """Says so where numbers were kept in another precision than the model's."""
     kinds = sorted({str(t.dtype).removeprefix("torch.") for t in state.values() if t.is_floating_point()} - {"float32"})
     return (f"the checkpoint's numbers are {' and '.join(kinds)}, taken as float32",) if kinds else ()
-
-
-def adopt(classifier: Classifier, state: State) -> tuple[str, ...]:
-    """Loads everything but the head from another classifier of the same architecture, such as one trained publicly.
-
-    Args:
-        classifier: To be filled in place.
-        state: ``state_dict()`` of the other.
-
-    Returns:
-        Names that were left out: the other's head, if it is for another number of classes.
-
-    Raises:
-        WeightsError: If the architectures differ.
-    """
-    return _fill(classifier, state, "head", (), "the other classifier's state")
 
 
 def _grey(state: State, wanted: State, stem: Sequence[str]) -> dict[str, Tensor]:

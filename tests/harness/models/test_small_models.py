@@ -3,10 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unveil.harness.errors import WeightsError
 from unveil.harness.models.plain_cnn import PlainCNN
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.models.weights import adopt
 from unveil.harness.run import Run
 
 RUN = Run("small")
@@ -37,13 +35,3 @@ def test_shapes_and_seeds(model: SmallResNet | PlainCNN, shape: tuple[int, int, 
     assert passed.features.ndim == 2
     assert torch.equal(passed.logits, twin.run(x).logits)
     assert not torch.equal(net.head.weight, model.build(7, shape, Run("other")).head.weight)
-
-
-def test_adopt_takes_all_but_a_head_for_other_classes() -> None:
-    public, private = SmallResNet(8).build(9, (3, 32, 32), Run("public")), SmallResNet(8).build(4, (3, 32, 32), RUN)
-    head = private.head.weight.detach().clone()
-    assert adopt(private, public.state_dict()) == ("head.bias", "head.weight")
-    assert torch.equal(private.head.weight, head)
-    assert all(torch.equal(private.state_dict()[k], v) for k, v in public.state_dict().items() if "head" not in k)
-    with pytest.raises(WeightsError, match="of another shape"):
-        adopt(SmallResNet(16).build(9, (3, 32, 32), RUN), public.state_dict())
