@@ -30,8 +30,13 @@ class Use:
     base: str
 
     def make(self) -> Any:
-        """The plugin."""
+        """The plugin, made anew: whoever computes with it shares it with nobody."""
         return plugins.make(self.kind, self.spec, Path(self.base))
+
+    @functools.cached_property
+    def plugin(self) -> Any:
+        """The plugin, made once, to be asked about itself while a plan is expanded."""
+        return self.make()
 
     def having(self, settings: Mapping[str, Any]) -> Use:
         """The same plugin with other settings."""
@@ -40,12 +45,12 @@ class Use:
     @functools.cached_property
     def asked(self) -> dict[str, Any]:
         """What enters the identity."""
-        return plugins.asked(self.spec, self.make())
+        return plugins.asked(self.spec, self.plugin)
 
     @functools.cached_property
     def passed_over(self) -> tuple[Remark, ...]:
         """What lies beside a data set's pictures now; of no identity, since it is not used."""
-        return tuple(getattr(self.make(), "passed_over", tuple)())  # a plugin that reads no folder need not say so
+        return tuple(getattr(self.plugin, "passed_over", tuple)())  # a plugin that reads no folder need not say so
 
     @functools.cached_property
     def notes(self) -> tuple[str, ...]:
@@ -54,12 +59,16 @@ class Use:
         Raises:
             UnveilError: If they cannot be used.
         """
-        return tuple(getattr(self.make(), "preflight", tuple)())  # a plugin that reads nothing need not say so
+        return tuple(getattr(self.plugin, "preflight", tuple)())  # a plugin that reads nothing need not say so
 
     @functools.cached_property
     def module(self) -> str:
         """Module whose source enters the key."""
-        return str(type(self.make()).__module__)
+        return str(type(self.plugin).__module__)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the plugin: another process may know its class under another module, or must import it first."""
+        return {name: value for name, value in self.__dict__.items() if name != "plugin"}
 
 
 @dataclass(frozen=True)
@@ -184,6 +193,7 @@ class _Builder:
         self.base = str(file.base)
         self.made: dict[tuple[str, Spec], Use] = {}
         self.noted: list[str] = []
+        self.targets: dict[tuple[str, ...], tuple[Node, Node]] = {}
         self.families = {
             part.label: (sweep.label, part.label.removeprefix(sweep.label).strip())
             for sweep in self.plan.defenses
@@ -262,7 +272,7 @@ class _Builder:
         stack = all_.uses["defenses"]
         for i, use in enumerate(stack):
             tuned = part.tune is not None and i == len(stack) - 1
-            if not (tuned or use.make().open):
+            if not (tuned or use.plugin.open):
                 continue
             values = _values(use, part) if tuned and part.sweep else {}
             _require_ladder(use, values)
@@ -295,10 +305,10 @@ class _Builder:
         stream = {"attack": use.asked, "seed": seed, "data": data.identity}
         parents = {"data": data, "target": target}
         prior: dict[str, Node] = {}
-        role = plugins.role(use.make())
-        if role != plugins.CEILING and (spec := use.make().needs()) is not None:
+        role = plugins.role(use.plugin)
+        if role != plugins.CEILING and (spec := use.plugin.needs()) is not None:
             prior = {"prior": self.prior(spec, data, target, seed)}
-        prior |= self.students(use.make(), data, target, seed)
+        prior |= self.students(use.plugin, data, target, seed)
         options = {"seed": seed, "identities": self.plan.identities, "role": role, **part.limits}
         label = f"{part.label} on {target.label.removeprefix('target ')}"
         return {**prior, "attack": Node("attack", label, {"attack": (use,)}, options, {**parents, **prior}, stream)}
@@ -306,7 +316,7 @@ class _Builder:
     def prior(self, spec: Spec, data: Node, target: Node, seed: int) -> Node:
         use = self.use("priors", spec)
         parents, label = {"data": data}, f"prior {spec.use}{_seed(seed)}"
-        if use.make().needs_view:
+        if use.plugin.needs_view:
             parents["target"] = target
             label = f"prior {spec.use} for {target.label.removeprefix('target ')}"
         stream = {"prior": use.asked, "seed": seed, "data": data.identity}
@@ -329,7 +339,7 @@ class _Builder:
         found: list[Node] = []
         for part in self.plan.metrics:
             use = self.use("metrics", part.spec)
-            metric = use.make()
+            metric = use.plugin
             parents = {"data": data, "target": target}
             if metric.about == "attack":
                 parents["attack"] = attack
@@ -349,11 +359,18 @@ class _Builder:
         changed = [f"{name} {own[name]} instead of {common[name]}" for name in own if own[name] != common[name]]
         return (f"own recipe: {', '.join(changed)}",) if changed else ()
 
+    def attacked(self, part: Part, model: TargetPart, defense: DefensePart, seed: int) -> tuple[Node, Node]:
+        """Data and target, the same objects for all attacks, so that they are hashed once."""
+        place = (part.label, model.label, defense.label, str(seed))
+        if place not in self.targets:
+            data = self.data(part)
+            self.targets[place] = data, self.target(model, defense, data, seed)
+        return self.targets[place]
+
     def cell(self, names: tuple[Part, TargetPart, DefensePart, AttackPart, int], judges: Mapping[str, Node]) -> Cell:
         part, model, defense, attack, seed = names
         family, strength = self.families[defense.label]
-        data = self.data(part)
-        target = self.target(model, defense, data, seed)
+        data, target = self.attacked(part, model, defense, seed)
         nodes = {"data": data, "target": target, **self.attack(attack, data, target, seed)}
         measures = self.measures(data, target, nodes["attack"], judges)
         if self.plan.pictures:
@@ -392,7 +409,7 @@ def _values(use: Use, part: DefensePart) -> dict[str, list[Any]]:
 def _require_ladder(use: Use, values: Mapping[str, Any]) -> None:
     from unveil.harness.defense import Defense  # noqa: PLC0415 (imports torch)
 
-    made = use.make()
+    made = use.plugin
     if made.at_zero() is None:
         raise PluginError(
             f"{use.spec.use} declares no strength zero (at_zero returns None), which a cost is counted from",

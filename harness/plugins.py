@@ -15,7 +15,7 @@ import sys
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType, UnionType
@@ -28,6 +28,7 @@ from unveil.harness.spec import LOCAL_PATH, Spec
 from unveil.harness.validation import expected, shown
 
 T = TypeVar("T")
+REMEMBERED = 512  # classes whose settings' types have been read; a file that is imported anew is another class
 KINDS = ("datasets", "models", "defenses", "priors", "attacks", "metrics")
 
 # What a class must offer to be of a kind; checked by name so that nothing heavy is imported here.
@@ -210,6 +211,17 @@ def make(kind: str, spec: Spec, base: Path) -> Any:
     return validated(load(kind, spec.use, base), spec.use, spec.settings, base)
 
 
+@lru_cache(maxsize=REMEMBERED)
+def _adapter(cls: type) -> TypeAdapter[Any]:
+    """What checks and dumps the settings of a class: dear to make, and the same each time."""
+    return TypeAdapter(cls)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
+
+
 def validated(cls: type[T], name: str, settings: Mapping[str, Any], base: Path) -> T:
     """An instance of a dataclass, made from settings that may be wrong.
 
@@ -222,7 +234,7 @@ def validated(cls: type[T], name: str, settings: Mapping[str, Any], base: Path) 
     Raises:
         PluginError: If a setting is unknown, missing, of the wrong type or out of range.
     """
-    hints = typing.get_type_hints(cls, include_extras=True)
+    hints = _hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for setting in settings:
         if setting not in names:
@@ -233,11 +245,12 @@ def validated(cls: type[T], name: str, settings: Mapping[str, Any], base: Path) 
             )
     prepared = {setting: _prepared(value, hints[setting], base) for setting, value in settings.items()}
     try:  # through JSON: strict about types, yet lists become tuples and text becomes enums
-        return TypeAdapter(cls).validate_json(json.dumps(prepared), strict=True)
+        made: T = _adapter(cls).validate_json(json.dumps(prepared), strict=True)
     except ValidationError as error:
         raise _setting_error(name, error) from error
     except TypeError as error:
         raise PluginError(f"{name}: {error}", "numbers, text, true or false, lists and tables") from error
+    return made
 
 
 def _setting_error(use: str, error: ValidationError) -> PluginError:
@@ -300,7 +313,7 @@ def _numbers(value: Any) -> Any:
 
 def dump(plugin: Any) -> dict[str, Any]:
     """All settings of a plugin, defaults included, as JSON-able values from which ``make`` makes it again."""
-    dumped: dict[str, Any] = _told(TypeAdapter(type(plugin)).dump_python(plugin, mode="json"))
+    dumped: dict[str, Any] = _told(_adapter(type(plugin)).dump_python(plugin, mode="json"))
     return dumped
 
 
