@@ -37,7 +37,6 @@ class Held:
         access: ``SCORES`` or ``LABELS``: a gradient crosses no pipe.
         shape: Shape ``(C, H, W)`` of the images that the target takes.
         budget: The limits, which are kept there.
-        identity: Of the attack's run.
         device: Where to compute.
         threads: Threads to compute with: sums in another order are other numbers.
     """
@@ -47,7 +46,6 @@ class Held:
     access: Access
     shape: tuple[int, int, int]
     budget: Budget
-    identity: str
     device: str
     threads: int
 
@@ -147,7 +145,7 @@ def serve(pipe: Connection, held: Held) -> None:
     while True:
         try:
             if desk is None:
-                run = Run(held.identity, torch.device(held.device))
+                run = Run("holder", torch.device(held.device))  # whose numbers nobody draws: a target has its own
                 classifier = Bench(Store(held.store)).classifier(held.target, run)
                 desk, answer = LocalDesk(classifier, held.access, held.shape, held.budget), None
             else:

@@ -21,7 +21,7 @@ from unveil.harness.spec import Spec
 TRIALS: Mapping[str, tuple[tuple[Check[Any], ...], Callable[[Subject], Any]]] = {
     "datasets": (datasets.CHECKS, lambda subject: datasets.trial(subject.plugin)),
     "models": (models.CHECKS, lambda subject: models.trial(subject.plugin)),
-    "defenses": (defenses.CHECKS, lambda subject: defenses.trial(subject.plugin)),
+    "defenses": (defenses.CHECKS, defenses.trial),
     "priors": (priors.CHECKS, lambda subject: priors.trial(subject.plugin)),
     "attacks": (attacks.CHECKS, attacks.trial),
     "metrics": (metrics.CHECKS, lambda subject: metrics.trial(subject.plugin)),

@@ -6,6 +6,7 @@ import copy
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -13,11 +14,15 @@ from torch import Tensor
 
 from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import tiny, watch
+from unveil.harness.conformance.loading import LOADERS, answers_by_loader
 from unveil.harness.conformance.report import BreachError, Check, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial, require_finite, require_pixels
 from unveil.harness.run import Run
 from unveil.harness.training import fit
 from unveil.harness.types import Defense, Images, Step, Terms
+
+if TYPE_CHECKING:
+    from unveil.harness.conformance.basics import Subject
 
 
 @dataclass(frozen=True)
@@ -81,9 +86,10 @@ class DefenseTrial(Trial):
 
     trained: Trained | None = None
 
-    def __init__(self, plugin: Defense) -> None:
-        super().__init__(plugin)
-        self.data, self.hooks = tiny.data(), HooksTrial(plugin)
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject.plugin)
+        self.subject = subject
+        self.data, self.hooks = tiny.data(), HooksTrial(subject.plugin)
 
     @property
     def learnt(self) -> Trained:
@@ -230,6 +236,20 @@ def checkpoints_can_be_loaded(trial: DefenseTrial) -> None:
         )
 
 
+def it_is_the_same_target_whoever_loads_it(trial: DefenseTrial) -> None:
+    """Loaded by an attack and by a metric, whose random numbers differ, and asked twice, it answers the same."""
+    (wanted, repeated), *others = answers_by_loader(trial.subject, trial.learnt.classifier, trial.data.test)
+    for who, found in ((LOADERS[0], repeated), *((LOADERS[1], answer) for answers in others for answer in answers)):
+        if not watch.same(found, wanted):
+            raise BreachError(
+                f"the same question has another answer when the {who} asks it: logits differ by "
+                f"{(found - wanted).abs().max():.3g}",
+                "one target for attacks, metrics and judges alike, bit for bit",
+                "draw in prepare and finish from their run alone, and nothing while questions are answered: seed noise "
+                "with the picture",
+            )
+
+
 def of_hooks(check: Check[Trial]) -> Check[DefenseTrial]:
     """A common check, made on the hooks."""
 
@@ -274,9 +294,10 @@ CHECKS = (
     its_ladder_can_be_climbed,
     training_can_be_repeated,
     checkpoints_can_be_loaded,
+    it_is_the_same_target_whoever_loads_it,
 )
 
 
-def trial(plugin: Defense) -> DefenseTrial:
+def trial(subject: Subject) -> DefenseTrial:
     """A defense on trial."""
-    return DefenseTrial(plugin)
+    return DefenseTrial(subject)

@@ -20,6 +20,7 @@ from unveil.harness.types import Data, Images
 
 SHAPE = (3, 32, 32)
 CLASSES = 4
+WIDTH = 4  # of what is trained
 RECIPE = Recipe(epochs=2, batch=8, shift=1, views=2)
 LONGER = Recipe(epochs=15, batch=32, shift=1, views=0)
 
@@ -67,7 +68,7 @@ def public(side: int) -> Images:
     return Images(pixels, images.labels)
 
 
-def untrained(name: str, classes: int = CLASSES, width: int = 4) -> Classifier:
+def untrained(name: str, classes: int = CLASSES, width: int = WIDTH) -> Classifier:
     """A small classifier with random weights that depend on the name."""
     return SmallResNet(width=width).build(classes, SHAPE, Run(f"conformance {name}"))
 

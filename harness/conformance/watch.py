@@ -62,7 +62,7 @@ def _states() -> dict[str, Any]:
 
 
 @contextmanager
-def _scrambled(seed: int) -> Iterator[None]:
+def scrambled(seed: int) -> Iterator[None]:
     """Other global random numbers than a moment ago; what was there comes back afterwards."""
     kept = np.random.get_state(), random.getstate()  # noqa: NPY002 (see above)
     with torch.random.fork_rng([]):
@@ -87,7 +87,7 @@ def watch(act: Callable[[Run], Tensors], inputs: Tensors, identity: str, scrambl
     """
     before = {name: tensor.detach().clone() for name, tensor in inputs.items()}
     run = WatchedRun(f"conformance {identity}")
-    with _scrambled(scramble):
+    with scrambled(scramble):
         states = _states()
         answer = {name: tensor.detach().cpu().clone() for name, tensor in act(run).items()}
         moved = tuple(name for name, state in _states().items() if state != states[name])

@@ -115,7 +115,7 @@ def target_seen(
         return
     forget_all()
     threads = torch.get_num_threads()
-    held = Held(bench.store.url, target, access, shape, limits, run.identity, str(run.device), threads)
+    held = Held(bench.store.url, target, access, shape, limits, str(run.device), threads)
     with held_apart(held, bench.store.record(target.key)["classes"]) as desk:
         yield View.at(desk)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from unveil.harness.data.splits import from_tensors
@@ -32,9 +33,9 @@ class Bench:
         self._kept: Memo[object] = Memo(KEPT)
         self._judges: Memo[object] = Memo(JUDGES)
 
-    def _keep(self, node: Node, load: Callable[[], T]) -> T:
+    def _keep(self, node: Node, load: Callable[[], T], device: torch.device | None = None) -> T:
         kept = self._judges if node.kind == "evaluator" else self._kept
-        return kept.get(node.key, load)  # type: ignore[return-value]
+        return kept.get((node.key, str(device)), load)  # type: ignore[return-value]
 
     def artefact(self, node: Node) -> Artefact:
         """What the node computed."""
@@ -50,19 +51,27 @@ class Bench:
         return self._keep(node, load)
 
     def classifier(self, node: Node, run: Run) -> Classifier:
-        """A trained classifier in evaluation mode on the run's device; do not change it."""
+        """A trained classifier in evaluation mode; do not change it.
+
+        It is the same whoever loads it: what its model and its defenses draw, they draw from its own random numbers.
+
+        Args:
+            node: Whose.
+            run: The loader's, which says on what device.
+        """
+        own = owned(node, run)
 
         def load() -> Classifier:
             artefact = self.artefact(node)
-            classifier = self.untrained(node, artefact.record["classes"], tuple(artefact.record["shape"]), run)
+            classifier = self.untrained(node, artefact.record["classes"], tuple(artefact.record["shape"]), own)
             if node.kind == "evaluator" and node.options["reject"] < 1:
                 classifier.outputs = Reject()  # its threshold is among the tensors
             fill(classifier, artefact.tensors, node.label)
             for defense in self.defenses(node):
-                classifier = defense.finish(classifier, run)
+                classifier = defense.finish(classifier, own)
             return classifier.to(run.device).eval().requires_grad_(False)
 
-        return self._keep(node, load)
+        return self._keep(node, load, run.device)
 
     def untrained(
         self,
@@ -78,7 +87,7 @@ class Bench:
             node: Whose model and initial weights.
             classes: Number of classes.
             shape: Of a picture, ``(C, H, W)``.
-            run: Randomness.
+            run: The node's own randomness, never that of whoever loads it.
             prepared: Defenses to prepare instead of the node's own.
         """
         classifier: Classifier = node.uses["model"][0].make().build(classes, shape, run)
@@ -109,13 +118,18 @@ class Bench:
             generator.to(run.device).eval().requires_grad_(False)
             return generator, Spent(record["queries"], record["gradients"])
 
-        return self._keep(node, load)
+        return self._keep(node, load, run.device)
 
     def surrogates(self, node: Node, run: Run) -> tuple[list[Classifier], int]:
         """The students of an attack's node, in order, and how many answers of the target they learnt from."""
         students = [parent for parent in node.parents.values() if parent.kind == "student"]
         queries = sum(int(self.store.record(student.key)["queries"]) for student in students)
         return [self.classifier(student, run) for student in students], queries
+
+
+def owned(node: Node, run: Run) -> Run:
+    """A run with a node's own random numbers, on the device of another run, and beside it: no checkpoint, no notes."""
+    return Run(node.randomness, run.device, run.mixed_precision)
 
 
 def _head(name: str) -> bool:

@@ -174,6 +174,26 @@ class OwnSeed(Defense):
         return Images((images.pixels + 0.1 * noise).clamp(0, 1), images.labels)
 
 
+class Wavers(nn.Module):
+    """Another noise for each question."""
+
+    def __init__(self, run):
+        super().__init__()
+        self.generator = run.generator("noise")
+
+    def forward(self, x):
+        return x + torch.randn(x.shape, generator=self.generator)
+
+
+@dataclass(frozen=True)
+class Wavering(Defense):
+    """Draws whenever it is asked."""
+
+    def finish(self, classifier, run):
+        classifier.outputs = Wavers(run)
+        return classifier
+
+
 def grey(labels, shape):
     return Images(torch.full((len(labels), *shape), 0.5), labels)
 

@@ -1,19 +1,26 @@
-"""What stays loaded while a matrix is gone through in the plan's order."""
+"""What stays loaded while a matrix is gone through, and that it is the same for whoever loads it."""
 
 from types import SimpleNamespace
 
 import pytest
+import torch
 from torch import nn
 
+from unveil.harness.graph import Node, Use
+from unveil.harness.isolation import Held, held_apart
 from unveil.harness.memo import forget_all
 from unveil.harness.run import Run
+from unveil.harness.spec import Spec
 from unveil.harness.stages import bench as module
 from unveil.harness.stages.bench import Bench
-from unveil.harness.store import Artefact
+from unveil.harness.stages.fitting import kept
+from unveil.harness.store import Artefact, Store
+from unveil.harness.view import Access, Budget, View
 
 
 def node(kind, name):
-    return SimpleNamespace(kind=kind, key=f"{kind} {name}", label=name, options={"reject": 1.0}, uses={}, parents={})
+    plain = {"label": name, "options": {"reject": 1.0}, "uses": {}, "parents": {}, "randomness": "r"}
+    return SimpleNamespace(kind=kind, key=f"{kind} {name}", **plain)
 
 
 @pytest.fixture
@@ -48,3 +55,46 @@ def test_memory_is_bounded_and_can_be_emptied(bench):
     forget_all()
     assert not bench._kept
     assert not bench._judges
+
+
+DRAWN = """
+from dataclasses import dataclass
+import torch
+from torch import nn
+from unveil.harness.types import Defense
+
+
+class Mask(nn.Module):
+    def __init__(self, run, classes):
+        super().__init__()
+        self.noise = torch.randn(classes, generator=run.generator("noise"))
+
+    def forward(self, x):
+        return x + self.noise
+
+
+@dataclass(frozen=True)
+class Drawn(Defense):
+    def finish(self, classifier, run):
+        classifier.outputs = Mask(run, classifier.classes)
+        return classifier
+"""
+
+
+def test_a_target_is_the_same_for_attack_metric_and_the_process_that_holds_it(tmp_path):
+    (tmp_path / "drawn.py").write_text(DRAWN)
+    uses = {
+        "model": (Use("models", Spec("small_resnet", {"width": 4}), str(tmp_path)),),
+        "defenses": (Use("defenses", Spec("drawn.py:Drawn"), str(tmp_path)),),
+    }
+    target = Node("target", "t", uses, stream={"seed": 0})
+    store, x = Store(str(tmp_path / "store")), torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    bare = uses["model"][0].make().build(4, (3, 16, 16), Run("trained"))
+    store.save(target.key, kept(bare, (3, 16, 16), {}))
+    loaded = [Bench(store).classifier(target, Run(name)).logits(x) for name in ("attack", "metric")]
+    assert torch.equal(*loaded)
+    assert (loaded[0] - bare.eval().logits(x)).abs().max() > 0.1
+    here = View(Bench(store).classifier(target, Run("attack")), Access.SCORES, (3, 16, 16)).scores(x)
+    held = Held(store.url, target, Access.SCORES, (3, 16, 16), Budget(), "cpu", torch.get_num_threads())
+    with held_apart(held, 4) as desk:
+        assert torch.equal(View.at(desk).scores(x), here)

@@ -29,6 +29,7 @@ BREACHES = {
     "Thaws": ("what it freezes stays frozen", "stages.stem"),
     "NeverZero": ("strength zero is no defense", "bit for bit"),
     "Forgetful": ("checkpoints can be loaded", "differs by"),
+    "Wavering": ("it is the same target whoever loads it", "when the attack asks it"),
     "Raises": ("hooks can be called", "it raised ZeroDivisionError"),
     "Prints": ("prints nothing", "'preparing ...'"),
     "Remembers": ("same seed gives the same answer", "augmented"),

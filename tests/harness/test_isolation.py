@@ -235,7 +235,7 @@ def stored(tmp_path_factory):
 
 def held(stored, access, budget=UNLIMITED):
     store, node, _ = stored
-    return Held(store.url, node, access, (3, 16, 16), budget, "attack", "cpu", torch.get_num_threads())
+    return Held(store.url, node, access, (3, 16, 16), budget, "cpu", torch.get_num_threads())
 
 
 def test_every_part_of_a_view_works_across_the_pipe(stored):
