@@ -8,23 +8,17 @@ from typing import ClassVar, Self
 
 from torch import Tensor
 
-from unveil.attacks.search import prior_of
-from unveil.harness.types import Access, Budget, Generator, Images, Ingredients, Run, Spec, View
+from unveil.attacks.search import OverPrior, prior_of
+from unveil.harness.types import Access, Budget, Generator, Images, Ingredients, Run, View
 
 
-class Staged(ABC):
+class Staged(OverPrior, ABC):
     """What PPA and MIRROR share: stages over one prior, which know what they ask for together.
 
     A dataclass of settings.
     """
 
-    prior: Spec
-
     access: ClassVar[Access] = Access.WHITE_BOX
-
-    def needs(self) -> Spec:
-        """The prior it searches."""
-        return self.prior
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives so many pictures of each label as its settings say; see `harness.types.Attack.reconstruct`."""

@@ -12,14 +12,14 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks.loop import resumable_steps
-from unveil.attacks.search import State, prior_of, show
+from unveil.attacks.search import OverPrior, State, prior_of, show
 from unveil.harness.types import Access, Generator, Images, Ingredients, Run, Spec, Spent, View, draw_normal
 
 FIRST = 256  # samples that are labelled at once until every class has one; part of what a class is charged
 
 
 @dataclass(frozen=True)
-class BREPMI:
+class BREPMI(OverPrior):
     """BREP-MI: walks latents away from the target's class boundary, which it only knows from predicted labels.
 
     Every asked-for class is attacked, not those that come up first. A class that no sample is labelled as within
@@ -60,10 +60,6 @@ class BREPMI:
         "Kahla et al., Label-Only Model Inversion Attacks via Boundary Repulsion, CVPR 2022, arXiv:2203.01925"
     )
     access: ClassVar[Access] = Access.LABELS
-
-    def needs(self) -> Spec:
-        """The prior it searches."""
-        return self.prior
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives one picture of each label; see `harness.types.Attack.reconstruct`."""

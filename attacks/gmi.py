@@ -49,6 +49,11 @@ class GMI(ByLatents):
 
     paper: ClassVar[str] = "Zhang et al., The Secret Revealer: Generative Model-Inversion Attacks, CVPR 2020"
 
+    @property
+    def passes(self) -> int:
+        """Pictures of one person in each step."""
+        return self.restarts
+
     def descend(self, view: View, prior: Generator, identity: Identity, labels: Tensor, run: Run) -> Images:
         """Gives ``restarts`` pictures of each label, found by descending that identity loss."""
         objective = Objective(prior, identity, self.identity_weight, run)

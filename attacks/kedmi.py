@@ -46,6 +46,11 @@ class KEDMI(ByLatents):
 
     paper: ClassVar[str] = "Chen et al., Knowledge-Enriched Distributional Model Inversion Attacks, ICCV 2021"
 
+    @property
+    def passes(self) -> int:
+        """Pictures of one person in each step: one draw."""
+        return 1
+
     def descend(self, view: View, prior: Generator, identity: Identity, labels: Tensor, run: Run) -> Images:
         """Gives ``draws`` pictures of each label, found by descending that identity loss."""
         objective = Objective(prior, identity, self.identity_weight, run)

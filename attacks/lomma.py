@@ -1,21 +1,24 @@
-"""LOMMA: another identity loss and students of the target, in GMI or KEDMI (Nguyen et al., CVPR 2023)."""
+"""LOMMA: another identity loss and students of the target, in GMI, KEDMI or their like (Nguyen et al., CVPR 2023)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal, TypeAlias
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks import afford
-from unveil.attacks.gmi import GMI
-from unveil.attacks.kedmi import KEDMI
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
-from unveil.attacks.search import Identity, prior_of, seen_by
-from unveil.harness.errors import UnveilError
+from unveil.attacks.search import Descends, Identity, prior_of, seen_by
+from unveil.harness import plugins
+from unveil.harness.errors import PluginError, UnveilError
+from unveil.harness.needs import needs_of
+from unveil.harness.spec import HeldAttack
 from unveil.harness.types import (
     Access,
     Budget,
@@ -23,31 +26,41 @@ from unveil.harness.types import (
     Distillation,
     Images,
     Ingredients,
+    Need,
     Run,
     Spec,
     Surrogate,
     View,
 )
 
-Base: TypeAlias = Literal["gmi", "kedmi"]
 Variant: TypeAlias = Literal["baseline", "logit", "aug", "both"]
-PRIORS: Mapping[Base, Spec] = {"gmi": Spec("wgan_gp"), "kedmi": Spec("inversion_gan")}
 EFFICIENTNETS = tuple(Spec("timm", {"architecture": f"efficientnet_b{i}", "weights": "hub"}) for i in range(3))
 CHUNK = 256  # public pictures per pass; part of how their mean is rounded, so not a setting
+SAMPLES = ("restarts", "draws")  # what bases call the pictures of a person, which a plan may call samples
+CLAMPED = {"clamp": True}  # latents stay in [-1, 1], whatever the base does by itself
+
+# Identities of LOMMA on these two say the base's settings beside LOMMA's own, and these where the base has no such one.
+FLAT: Mapping[str, Mapping[str, Any]] = {
+    "gmi": {"identity": "cross_entropy", "clip": 1.0},  # what is not said, unless it is something else
+    "kedmi": {"identity": "cross_entropy", "clamp": True},
+}
+BESIDE: Mapping[str, Any] = {"momentum": 0.9, "batch_equivalent": 60, "log_variance_init": 1.0}
 
 
 @dataclass(frozen=True)
 class LOMMA:
-    """LOMMA: GMI or KEDMI with the logit as loss, features kept near a public mean, and students beside the target.
+    """LOMMA: an attack with the logit as loss, features kept near a public mean, and students beside the target.
 
     The mean feature of public pictures is measured on the very target that is attacked, defense included, and so are
     the students taught by it; the released code reuses the mean of an undefended target. Latents stay in [-1, 1].
 
+    The base keeps its own settings: ``base = { use = "gmi", restarts = 3, steps = 100 }``. They may also stand beside
+    LOMMA's, where ``samples`` is what the base calls restarts or draws: ``base = "gmi"``, ``samples = 3``.
+
     Attributes:
-        base: ``"gmi"`` or ``"kedmi"``: how latents are searched.
+        base: How latents are searched: ``gmi``, ``kedmi``, or whichever attack can descend another identity loss.
         variant: ``"baseline"`` (the base as it is), ``"logit"`` (only the new loss), ``"aug"`` (only the students) or
             ``"both"``.
-        prior: The generator whose latents are searched; None takes the base's own, ``wgan_gp`` or ``inversion_gan``.
         students: Models that the target is distilled into; by default the published EfficientNets, whose ImageNet
             weights are downloaded the first time (they normalise as ImageNet models do, the released ones not).
         student_epochs: Passes over the public pictures in distillation.
@@ -55,34 +68,16 @@ class LOMMA:
         student_lr: Learning rate of distillation, halved every 20 epochs.
         reference: Public pictures, at most, whose mean feature is the regulariser's centre.
         feature_weight: Weight of the regulariser within the identity loss.
-        samples: Reconstructions per identity: restarts of GMI, draws of KEDMI.
-        steps: Steps of descent.
-        lr: Step size of GMI, learning rate of KEDMI's Adam.
-        identity_weight: Weight of the identity loss against realism.
-        momentum: Momentum, with ``"gmi"``.
-        batch_equivalent: Each image's gradient is divided by this, with ``"gmi"``; 60 as published.
-        log_variance_init: First log-variance, with ``"kedmi"``.
-        batch: Images (with ``"kedmi"`` identities) in memory at once; changes no result beyond rounding (except with a
-            coupled prior).
     """
 
-    base: Base = "gmi"
+    base: HeldAttack = field(default=Spec("gmi"))
     variant: Variant = "both"
-    prior: Spec | None = None
     students: tuple[Spec, ...] = EFFICIENTNETS
     student_epochs: Annotated[int, Field(ge=1)] = 20
     student_batch: Annotated[int, Field(ge=2)] = 64
     student_lr: Annotated[float, Field(gt=0)] = 0.01
     reference: Annotated[int, Field(ge=1)] = 5050
     feature_weight: Annotated[float, Field(ge=0)] = 1.0
-    samples: Annotated[int, Field(ge=1)] = 5
-    steps: Annotated[int, Field(ge=1)] = 2400
-    lr: Annotated[float, Field(gt=0)] = 0.02
-    identity_weight: Annotated[float, Field(ge=0)] = 100.0
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    batch_equivalent: Annotated[int, Field(ge=1)] = 60
-    log_variance_init: float = 1.0
-    batch: Annotated[int, Field(ge=1)] = 300
 
     paper: ClassVar[str] = "Nguyen et al., Re-thinking Model Inversion Attacks Against Deep Neural Networks, CVPR 2023"
     access: ClassVar[Access] = Access.WHITE_BOX
@@ -90,25 +85,66 @@ class LOMMA:
     def __post_init__(self) -> None:
         if any(self.students.count(one) > 1 for one in self.students):
             raise ValueError("students repeat, but equal ones learn the same; give each another model or width")
+        self.attack()
 
-    def needs(self) -> Spec:
-        """The prior it searches."""
-        return PRIORS[self.base] if self.prior is None else self.prior
+    @classmethod
+    def from_plan(cls, settings: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+        """Moves settings of the base that stand beside LOMMA's own into ``base``.
 
-    def surrogates(self) -> Sequence[Surrogate]:
-        """The students, where the variant has them."""
+        Raises:
+            PluginError: If one is neither LOMMA's nor the base's, or the base has settings in two places.
+        """
+        own = [f.name for f in dataclasses.fields(cls)]
+        beside = {name: value for name, value in settings.items() if name not in own}
+        base = settings.get("base", "gmi")
+        if not beside or not isinstance(base, str | Mapping):
+            return settings
+        use = base if isinstance(base, str) else base.get("use", "")
+        known = [f.name for f in dataclasses.fields(plugins.load("attacks", use, folder))]
+        renamed = dict(zip(("samples",), (name for name in SAMPLES if name in known), strict=False))
+        for name in beside:
+            if renamed.get(name, name) not in known:
+                raise PluginError(
+                    f"lomma on {use} has no setting {name!r}{plugins.suggest(name, [*own, *renamed, *known])}",
+                    f"one of {', '.join(own)}; or of {use}: {', '.join([*renamed, *known])}",
+                    "correct or remove it",
+                )
+        if isinstance(base, Mapping) and len(base) > 1:
+            raise PluginError(
+                f"lomma has settings of its base {use} both in base and beside it ({', '.join(beside)})",
+                "all of them in one place",
+                "move them into base",
+            )
+        inner = {renamed.get(name, name): value for name, value in beside.items()}
+        kept = {name: value for name, value in settings.items() if name in own}
+        return {**kept, "base": {"use": use, "settings": inner}}
+
+    def canonical(self) -> Mapping[str, Any]:
+        """Settings as identities say them; see `harness.plugins.asked`."""
+        own, use, attack = plugins.dump(self), self.base.use, self.attack()
+        if use not in FLAT:
+            return {**own, "base": plugins.asked(self.base, attack)}
+        said = {name: value for name, value in plugins.dump(attack).items() if FLAT[use].get(name, ...) != value}
+        samples = next(said.pop(name) for name in SAMPLES if name in said)
+        prior = said["prior"] if "prior" in self.base.settings else None
+        return {**BESIDE, **own, **said, "base": use, "samples": samples, "prior": prior}
+
+    def needs(self) -> Mapping[str, Need]:
+        """What the base needs, and the students where the variant has them."""
         if self.variant not in ("aug", "both"):
-            return ()
+            return needs_of(self.attack())
         how = Distillation(self.student_epochs, self.student_batch, self.student_lr)
-        return tuple(Surrogate(model, how) for model in self.students)
+        students = {f"student {i}": Surrogate(model, how) for i, model in enumerate(self.students)}
+        return {**needs_of(self.attack()), **students}
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
-        """Gives ``samples`` pictures of each label; see `harness.types.Attack.reconstruct`."""
+        """Gives as many pictures of each label as the base; see `harness.types.Attack.reconstruct`."""
         attack = self.within(view.budget, len(labels), len(ingredients.public))
+        base = attack.attack()
         if attack != self:
-            run.note(f"kept to its budget with reference = {attack.reference}, steps = {attack.steps}")
+            run.note(f"kept to its budget with reference = {attack.reference}, steps = {base.steps}")
         identity = attack.identity(view, ingredients, run)
-        return attack.attack().descend(view, prior_of(ingredients, run), identity, labels, run)
+        return base.descend(view, prior_of(ingredients, run), identity, labels, run)
 
     def within(self, budget: Budget, identities: int, public: int) -> LOMMA:
         """The same with reference and steps cut by one factor, where the budget does not reach.
@@ -117,24 +153,30 @@ class LOMMA:
         """
         if self.criterion != "logit":
             return self
-        reference = min(self.reference, public)
-        each = self.steps * (self.samples if self.base == "gmi" else 1)
-        share = afford.share(budget, reference + identities * each)
+        base, reference = self.attack(), min(self.reference, public)
+        share = afford.share(budget, reference + identities * base.steps * base.passes)
         if share == 1:
             return self
-        return replace(self, reference=max(1, int(reference * share)), steps=max(1, int(self.steps * share)))
+        steps = max(1, int(base.steps * share))
+        fewer = Spec(self.base.use, {**self.base.settings, "steps": steps})
+        return replace(self, reference=max(1, int(reference * share)), base=fewer)
 
-    def attack(self) -> GMI | KEDMI:
-        """The base, whose own identity loss is that of the baseline."""
-        if self.base == "gmi":
-            return GMI(
-                prior=self.needs(), restarts=self.samples, steps=self.steps, lr=self.lr, momentum=self.momentum,
-                identity_weight=self.identity_weight, batch_equivalent=self.batch_equivalent, batch=self.batch,
-            )  # fmt: skip
-        return KEDMI(
-            prior=self.needs(), draws=self.samples, steps=self.steps, lr=self.lr, clamp=True,
-            log_variance_init=self.log_variance_init, identity_weight=self.identity_weight, batch=self.batch,
-        )  # fmt: skip
+    def attack(self) -> Descends:
+        """The base, whose own identity loss is that of the baseline.
+
+        Raises:
+            PluginError: If it cannot be made, or descend nothing but its own identity loss.
+        """
+        cls = plugins.load("attacks", self.base.use, Path())
+        clamped = CLAMPED if any(f.name in CLAMPED for f in dataclasses.fields(cls)) else {}
+        made: Any = plugins.validated(cls, self.base.use, {**clamped, **self.base.settings}, Path())
+        if not isinstance(made, Descends):
+            raise PluginError(
+                f"{self.base.use} cannot be the base of lomma: it descends no identity loss but its own",
+                "an attack with a method `descend`, such as gmi, kedmi or plgmi",
+                "choose another base",
+            )
+        return made
 
     @property
     def criterion(self) -> IdentityLoss:
@@ -161,7 +203,8 @@ class LOMMA:
         return identity
 
     def _students(self, ingredients: Ingredients, run: Run) -> list[Classifier]:
-        wanted, given = len(self.surrogates()), len(ingredients.surrogates)
+        wanted = sum(isinstance(need, Surrogate) for need in self.needs().values())
+        given = len(ingredients.surrogates)
         if given != wanted:
             raise UnveilError(
                 f"the attack was given {given} students", f"{wanted}, one for each that its settings name"

@@ -12,18 +12,18 @@ from torch import Tensor
 
 from unveil.attacks import augment
 from unveil.attacks.adam import adam
-from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
+from unveil.attacks.losses import IdentityLoss
 from unveil.attacks.numbers import uniform
-from unveil.attacks.search import Descent, Key, State, labels_of, prior_of, search, show_as
+from unveil.attacks.search import ByLatents, Descent, Identity, Key, State, labels_of, search, show_as
 from unveil.harness.errors import UnveilError
-from unveil.harness.types import Access, ConditionalGenerator, Images, Ingredients, Run, Spec, View
+from unveil.harness.types import ConditionalGenerator, Generator, Images, Run, Spec, View
 
 COPIES = 2  # views of a picture that the target sees in each step
 AUGMENTATION = augment.published(coloured=1.0)
 
 
 @dataclass(frozen=True)
-class PLGMI:
+class PLGMI(ByLatents):
     """PLG-MI: finds latents whose pictures of a class the target recognises whichever way it sees them.
 
     Each step descends the sum of the losses of two random views of the picture. All restarts are returned, not
@@ -46,19 +46,19 @@ class PLGMI:
     batch: Annotated[int, Field(ge=1)] = 150
 
     paper: ClassVar[str] = "Yuan et al., Pseudo Label-Guided Model Inversion Attack via Conditional GAN, AAAI 2023"
-    access: ClassVar[Access] = Access.WHITE_BOX
 
-    def needs(self) -> Spec:
-        """The prior it searches."""
-        return self.prior
+    @property
+    def passes(self) -> int:
+        """Views of one person's pictures in each step."""
+        return COPIES * self.restarts
 
-    def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
-        """Gives ``restarts`` pictures of each label; see `harness.types.Attack.reconstruct`.
+    def descend(self, view: View, prior: Generator, identity: Identity, labels: Tensor, run: Run) -> Images:
+        """Gives ``restarts`` pictures of each label, found by descending that identity loss of their views.
 
         Raises:
-            UnveilError: If there is no prior, or one that takes no class.
+            UnveilError: If the prior takes no class.
         """
-        prior = _conditional(ingredients, run)
+        prior = _conditional(prior)
         keys = [(int(y), r) for y in labels for r in range(self.restarts)]
         numbers = uniform(run, "augment", COPIES * augment.NUMBERS)
 
@@ -70,7 +70,7 @@ class PLGMI:
             u = numbers.at(keys, t).to(run.device)
             z = state["z"].requires_grad_(True)
             with run.autocast():
-                loss = self.loss(view, prior.synthesize_as(z, state["y"]), state["y"], u)
+                loss = self.loss(identity, prior.synthesize_as(z, state["y"]), state["y"], u)
             (g,) = torch.autograd.grad(loss.sum(), z)
             state["z"], state["m"], state["s"] = adam(z.detach(), g, state["m"], state["s"], t, self.lr)
             return loss.detach()
@@ -81,26 +81,21 @@ class PLGMI:
         last = search(view, run, "plgmi", keys, self.steps, self.batch, Descent(start, step, pictures))
         return show_as(prior, last["z"], keys, run, self.batch)
 
-    def loss(self, view: View, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
-        """``Σ_i identity(T(aug_i(x)), y)`` over two views, ``(N,)``.
+    def loss(self, identity: Identity, x: Tensor, y: Tensor, u: Tensor) -> Tensor:
+        """``Σ_i identity(aug_i(x), y)`` over two views, ``(N,)``.
 
         Args:
-            view: The target T.
+            identity: The identity loss, which knows whom to ask.
             x: Pixels ``(N, C, H, W)`` in [0, 1].
             y: Labels ``(N,)``.
             u: Uniform numbers ``(N, 2 * augment.NUMBERS)``, which decide the views.
         """
         seen = AUGMENTATION(x.repeat_interleave(COPIES, 0), u.reshape(len(x) * COPIES, -1))
-        losses = self.identity_loss(view.logits(seen).float(), y.repeat_interleave(COPIES))
+        losses = identity(seen, y.repeat_interleave(COPIES))
         return losses.view(-1, COPIES).sum(1)
 
-    def identity_loss(self, o: Tensor, y: Tensor) -> Tensor:
-        """What it descends; see `harness.types.Guided`."""
-        return IDENTITY_LOSSES[self.identity](o, y)
 
-
-def _conditional(ingredients: Ingredients, run: Run) -> ConditionalGenerator:
-    prior = prior_of(ingredients, run)
+def _conditional(prior: Generator) -> ConditionalGenerator:
     if not isinstance(prior, ConditionalGenerator):
         raise UnveilError(
             f"plgmi was given a {type(prior).__name__}, which takes no class",

@@ -8,12 +8,12 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from unveil.attacks.search import prior_of, show, show_as
+from unveil.attacks.search import OverPrior, prior_of, show, show_as
 from unveil.harness.types import Access, ConditionalGenerator, Images, Ingredients, Run, Spec, View
 
 
 @dataclass(frozen=True)
-class RandomLatents:
+class RandomLatents(OverPrior):
     """Control: random samples of a prior, which ask the target nothing; what chance alone gives.
 
     With a prior that was trained on the target's answers (``inversion_gan``) it shows what that training alone leaks.
@@ -30,10 +30,6 @@ class RandomLatents:
     paper: ClassVar[str] = ""
     role: ClassVar[str] = "floor"
     access: ClassVar[Access] = Access.LABELS
-
-    def needs(self) -> Spec:
-        """The prior it samples."""
-        return self.prior
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:  # noqa: ARG002
         """Gives ``samples`` pictures for each label; see `harness.types.Attack.reconstruct`."""

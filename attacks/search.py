@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -20,9 +20,11 @@ from unveil.harness.types import (
     Generator,
     Images,
     Ingredients,
+    Need,
     Run,
     Spec,
     Spent,
+    TrainedPrior,
     View,
 )
 
@@ -62,17 +64,45 @@ def seen_by(view: View, loss: IdentityLoss) -> Identity:
     return lambda x, y: IDENTITY_LOSSES[loss](view.logits(x).float(), y)
 
 
-class ByLatents(ABC):
-    """What GMI and KEDMI share: they descend an identity loss of the target's logits in a prior's latents."""
+class OverPrior:
+    """What all attacks share that search one prior: its name is a setting, and it is what they need."""
 
     prior: Spec
+
+    def needs(self) -> Mapping[str, Need]:
+        """The prior."""
+        return {"prior": TrainedPrior(self.prior)}
+
+
+@runtime_checkable
+class Descends(Protocol):
+    """An attack that can be made to descend another identity loss than its own, such as LOMMA's.
+
+    Attributes:
+        steps: Steps of descent.
+        passes: For how many pictures of one person each step evaluates the loss.
+    """
+
+    steps: int
+
+    @property
+    def passes(self) -> int: ...  # noqa: D102
+
+    def needs(self) -> Mapping[str, Need]:
+        """As of any attack; the generator is the prior among it."""
+        ...
+
+    def descend(self, view: View, prior: Generator, identity: Identity, labels: Tensor, run: Run) -> Images:
+        """Pictures of each label, found by descending that identity loss."""
+        ...
+
+
+class ByLatents(OverPrior, ABC):
+    """What GMI, KEDMI and PLG-MI share: they descend an identity loss of the target's logits in a prior's latents."""
+
     identity: IdentityLoss
 
     access: ClassVar[Access] = Access.WHITE_BOX
-
-    def needs(self) -> Spec:
-        """The prior it searches."""
-        return self.prior
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives so many pictures of each label as its settings say; see `harness.types.Attack.reconstruct`."""
@@ -81,6 +111,11 @@ class ByLatents(ABC):
     def identity_loss(self, o: Tensor, y: Tensor) -> Tensor:
         """What it descends; see `harness.types.Guided`."""
         return IDENTITY_LOSSES[self.identity](o, y)
+
+    @property
+    @abstractmethod
+    def passes(self) -> int:
+        """For how many pictures of one person each step evaluates the identity loss."""
 
     @abstractmethod
     def descend(self, view: View, prior: Generator, identity: Identity, labels: Tensor, run: Run) -> Images:

@@ -30,8 +30,9 @@ from unveil.attacks.priors.wgan_gp import WGANGP
 from unveil.attacks.public_lookalikes import PublicLookalikes
 from unveil.harness.models.plain_cnn import PlainCNN
 from unveil.harness.models.small_resnet import SmallResNet
+from unveil.harness.needs import needs_of
 from unveil.harness.run import Run
-from unveil.harness.types import Distilling, Images, Ingredients, Spec, View
+from unveil.harness.types import Images, Ingredients, Spec, Surrogate, View
 
 PEOPLE, SHAPE, STEPS, EACH = 4, (3, 64, 64), 32, 2
 SAMPLES = PEOPLE * EACH
@@ -69,10 +70,14 @@ class World:
             seen = self.target.logits(self.prior("wgan_gp").synthesize(random(FIRST, 100) * 2 - 1))
             self.target.head.bias -= seen.mean(0)
 
+    def prior_of(self, attack):
+        return self.prior(needs_of(attack)["prior"].prior.use)
+
     def attacked(self, attack):
         view = View(self.target, attack.access, SHAPE)
-        prior = None if attack.needs() is None else self.prior(attack.needs().use)
-        students = self.students if isinstance(attack, Distilling) and attack.surrogates() else ()
+        needs = needs_of(attack)
+        prior = self.prior_of(attack) if "prior" in needs else None
+        students = self.students if any(isinstance(need, Surrogate) for need in needs.values()) else ()
         attack.reconstruct(view, Ingredients(prior, self.public, students), LABELS, Run("benchmark"))
         return view.spent
 
@@ -92,7 +97,7 @@ def descend(loss, z):
 
 def by_latents(world, attack, samples=SAMPLES):
     """GMI's and KEDMI's pass, with students and the regulariser where LOMMA has them."""
-    prior = world.prior(attack.needs().use)
+    prior = world.prior_of(attack)
     students = world.students if isinstance(attack, LOMMA) else ()
 
     def loss(z, y):
@@ -107,7 +112,7 @@ def by_latents(world, attack, samples=SAMPLES):
 
 def by_views(world, attack):
     """PLG-MI's pass: each picture is seen by the target twice, changed by kornia or not."""
-    prior, u = world.prior(attack.needs().use), random(COPIES * SAMPLES, augment.NUMBERS)
+    prior, u = world.prior_of(attack), random(COPIES * SAMPLES, augment.NUMBERS)
 
     def loss(z, y, change):
         x = prior.synthesize_as(z, y).repeat_interleave(COPIES, 0)
@@ -118,7 +123,7 @@ def by_views(world, attack):
 
 def by_styles(world, attack):
     """PPA's pass, with its crops, and MIRROR's, which mirrors every other picture."""
-    prior, u = world.prior(attack.needs().use), random(SAMPLES, NUMBERS)
+    prior, u = world.prior_of(attack), random(SAMPLES, NUMBERS)
     flip = (u[:, 0] < 0.5)[:, None, None, None]
     crop = RandomCrop(attack.crop_scale) if isinstance(attack, PPA) else None
 
@@ -155,10 +160,11 @@ def by_answers(world, attack):
     @torch.no_grad()
     def ask():
         for count in _questions(attack, queries):
-            if attack.needs() is None:
+            if not needs_of(attack):
                 x = world.public.pixels[:count]
             else:
-                x = world.prior(attack.needs().use).synthesize(random(count, world.prior(attack.needs().use).latent))
+                prior = world.prior_of(attack)
+                x = prior.synthesize(random(count, prior.latent))
             world.target.logits(x).softmax(1)
 
     return {"the bare loop": ask}
@@ -176,8 +182,11 @@ def _questions(attack, queries):
 TRIALS = {
     "gmi": (GMI(restarts=EACH, steps=STEPS), by_latents),
     "kedmi": (KEDMI(steps=STEPS), partial(by_latents, samples=PEOPLE)),
-    "lomma gmi": (LOMMA("gmi", samples=EACH, steps=STEPS, students=STUDENTS, reference=1), by_latents),
-    "lomma kedmi": (LOMMA("kedmi", steps=STEPS, students=STUDENTS, reference=1), partial(by_latents, samples=PEOPLE)),
+    "lomma gmi": (LOMMA(Spec("gmi", {"restarts": EACH, "steps": STEPS}), students=STUDENTS, reference=1), by_latents),
+    "lomma kedmi": (
+        LOMMA(Spec("kedmi", {"steps": STEPS}), students=STUDENTS, reference=1),
+        partial(by_latents, samples=PEOPLE),
+    ),
     "plgmi": (PLGMI(restarts=EACH, steps=STEPS), by_views),
     "ppa": (PPA(pool=EACH, candidates=EACH, keep=EACH, steps=STEPS), by_styles),
     "mirror_white_box": (MirrorWhiteBox(presamples=EACH, restarts=EACH, samples=EACH, steps=STEPS), by_styles),

@@ -13,7 +13,7 @@ from unveil.harness.likeness import Amount, amount, facts, plugins_of
 from unveil.harness.plan import PRESETS
 from unveil.harness.store import Store
 
-QUICK = ("measure", "picture")  # take seconds whatever their settings are
+QUICK = ("measure", "picture", "model", "comparer")  # take seconds whatever their settings are
 RUNGS = 5  # of a defense's own ladder, which is not known before the model is built
 
 

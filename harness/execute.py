@@ -89,7 +89,7 @@ def compute(node: Node, around: Surroundings) -> Outcome:
         except StoreError:
             raise
         except AssetError as error:
-            status = "unscored" if node.kind == "measure" else "failed"
+            status = "unscored" if node.kind in ("measure", "model") else "failed"
             return Outcome(status, describe(error), time.monotonic() - start)
         except (Exception, SystemExit) as error:  # a plugin may not end the run either
             return Outcome("failed", describe(error), time.monotonic() - start)

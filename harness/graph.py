@@ -4,30 +4,52 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from unveil.harness import plugins
 from unveil.harness.account import Remark
 from unveil.harness.canonical import digest
-from unveil.harness.errors import JudgeError, PlanError, PluginError
+from unveil.harness.errors import AccessError, AssetError, JudgeError, PlanError, PluginError, WeightsError
 from unveil.harness.fingerprint import fingerprint
+from unveil.harness.needs import (
+    ACCESS,
+    TAKEN,
+    GivenComparer,
+    GivenModel,
+    Need,
+    Surrogate,
+    TrainedPrior,
+    WrappedAttack,
+    access_of,
+    needs_of,
+)
 from unveil.harness.plan import AttackPart, DefensePart, EvaluatorPart, Part, Plan, PlanFile, TargetPart
 from unveil.harness.plan_errors import require_own
 from unveil.harness.spec import Spec
 from unveil.harness.store import SCHEMA
 
+NEEDY = ("attack", "prior", "measure")  # kinds of nodes whose plugins may need something
 COST = 0.02  # share of validation accuracy that a strength picked without instruction may cost
 
 
 @dataclass(frozen=True)
 class Use:
-    """A plugin that a node uses: enough to make it again in another process."""
+    """A plugin that a node uses: enough to make it again in another process.
+
+    Attributes:
+        kind: One of ``plugins.OFFERS``.
+        spec: The plugin and its settings.
+        base: Folder that relative files are looked for in.
+        may_lack: Whether the files that it reads may not be there: whatever needs it is then not scored, and asked for
+            again by the next run.
+    """
 
     kind: str
     spec: Spec
     base: str
+    may_lack: bool = False
 
     def make(self) -> Any:
         """The plugin, made anew: whoever computes with it shares it with nobody."""
@@ -45,7 +67,12 @@ class Use:
     @functools.cached_property
     def asked(self) -> dict[str, Any]:
         """What enters the identity."""
-        return plugins.asked(self.spec, self.plugin)
+        try:
+            return plugins.asked(self.spec, self.plugin)
+        except (AssetError, WeightsError):
+            if not self.may_lack:
+                raise
+            return {"use": self.spec.use, "settings": plugins.dump(self.plugin), "absent": True}
 
     @functools.cached_property
     def passed_over(self) -> tuple[Remark, ...]:
@@ -59,12 +86,18 @@ class Use:
         Raises:
             UnveilError: If they cannot be used.
         """
-        return tuple(getattr(self.plugin, "preflight", tuple)())  # a plugin that reads nothing need not say so
+        try:
+            return tuple(getattr(self.plugin, "preflight", tuple)())  # a plugin that reads nothing need not say so
+        except AssetError:
+            if not self.may_lack:
+                raise
+            return ()
 
     @functools.cached_property
-    def module(self) -> str:
-        """Module whose source enters the key."""
-        return str(type(self.plugin).__module__)
+    def modules(self) -> tuple[str, ...]:
+        """Modules whose source enters the key: the plugin's, and those of attacks that run inside it."""
+        inside = [Use("attacks", spec, self.base) for spec in plugins.held(self.plugin).values()]
+        return (str(type(self.plugin).__module__), *(module for one in inside for module in one.modules))
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the plugin: another process may know its class under another module, or must import it first."""
@@ -109,7 +142,7 @@ class Node:
     @functools.cached_property
     def key(self) -> str:
         """Name of the artefact: identity, the code that answers, and the parents' keys."""
-        modules = sorted({use.module for uses in self.uses.values() for use in uses})
+        modules = sorted({module for uses in self.uses.values() for use in uses for module in use.modules})
         return digest(
             {
                 "identity": self.identity,
@@ -123,6 +156,13 @@ class Node:
     def randomness(self) -> str:
         """Identity that the node's random numbers are drawn for."""
         return digest({"kind": self.kind, "stream": dict(self.stream)})
+
+    @property
+    def needs(self) -> dict[str, Node]:
+        """What its plugin asked for, by role."""
+        if self.kind not in NEEDY:
+            return {}
+        return {role: parent for role, parent in self.parents.items() if role not in TAKEN}
 
     def lineage(self) -> Iterator[Node]:
         """All nodes it needs, then itself, parents first; may repeat."""
@@ -185,14 +225,39 @@ class Matrix:
         return list(dict.fromkeys(node for want in wanted for node in want.lineage()))
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Whom something is needed for.
+
+    Attributes:
+        data: The data set.
+        target: The target.
+        seed: Of the cell.
+        access: Through which surrogates are distilled; None where the target is not asked.
+        limits: Of the attack that needs it, which hold for attacks that it wraps, too, and for no prior.
+    """
+
+    data: Node
+    target: Node
+    seed: int
+    access: str | None
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def on(self) -> str:
+        """The target, in words."""
+        return self.target.label.removeprefix("target ")
+
+
 class _Builder:
     """Turns the parts of one plan into nodes."""
 
     def __init__(self, file: PlanFile) -> None:
         self.plan: Plan = file.plan
         self.base = str(file.base)
-        self.made: dict[tuple[str, Spec], Use] = {}
+        self.made: dict[tuple[str, Spec, bool], Use] = {}
         self.noted: list[str] = []
+        self.asking: list[Use] = []  # whose needs are being asked for, the outermost first
         self.targets: dict[tuple[str, ...], tuple[Node, Node]] = {}
         self.families = {
             part.label: (sweep.label, part.label.removeprefix(sweep.label).strip())
@@ -200,14 +265,14 @@ class _Builder:
             for part in sweep.variants
         }
 
-    def use(self, kind: str, spec: Spec) -> Use:
+    def use(self, kind: str, spec: Spec, *, may_lack: bool = False) -> Use:
         """The same object for the same plugin, so that files are hashed and tried out once."""
-        if (kind, spec) not in self.made:
+        if (kind, spec, may_lack) not in self.made:
             own = plugins.load(kind, spec.use, Path(self.base)).__dataclass_fields__  # type: ignore[attr-defined]
             require_own(spec.use, spec.settings, own, Plan.model_fields)
-            made = self.made[kind, spec] = Use(kind, spec, self.base)
+            made = self.made[kind, spec, may_lack] = Use(kind, spec, self.base, may_lack)
             self.noted += [f"{spec.use}: {note}" for note in made.notes]
-        return self.made[kind, spec]
+        return self.made[kind, spec, may_lack]
 
     def data(self, part: Part) -> Node:
         use = self.use("datasets", part.spec)
@@ -299,48 +364,138 @@ class _Builder:
         stream = {"model": model.asked, "seed": part.seed, "data": data.identity}
         return Node("evaluator", f"evaluator {part.label}", {"model": (model,)}, options, {"data": data}, stream)
 
-    def attack(self, part: AttackPart, data: Node, target: Node, seed: int) -> dict[str, Node]:
-        """The attack's node, and its prior's if it has one."""
-        use = self.use("attacks", part.spec)
-        stream = {"attack": use.asked, "seed": seed, "data": data.identity}
-        parents = {"data": data, "target": target}
-        prior: dict[str, Node] = {}
+    def attack(self, spec: Spec, place: _Place, name: str) -> Node:
+        """An attack, with what it needs for parents.
+
+        Args:
+            spec: The plugin.
+            place: What is attacked; the limits are its own.
+            name: What it is called.
+
+        Raises:
+            AccessError: If something that it needs asks the target for more than the attack may.
+        """
+        use = self.use("attacks", spec)
         role = plugins.role(use.plugin)
-        if role != plugins.CEILING and (spec := use.plugin.needs()) is not None:
-            prior = {"prior": self.prior(spec, data, target, seed)}
-        prior |= self.students(use.plugin, data, target, seed)
-        options = {"seed": seed, "identities": self.plan.identities, "role": role, **part.limits}
-        label = f"{part.label} on {target.label.removeprefix('target ')}"
-        return {**prior, "attack": Node("attack", label, {"attack": (use,)}, options, {**parents, **prior}, stream)}
+        wanted = {} if role == plugins.CEILING else self.needs(use, replace(place, access=access_of(use.plugin)))
+        if not role:
+            self.require_access(use)
+        stream = {"attack": use.asked, "seed": place.seed, "data": place.data.identity}
+        options = {"seed": place.seed, "identities": self.plan.identities, "role": role, **place.limits}
+        parents = {"data": place.data, "target": place.target, **wanted}
+        return Node("attack", f"{name} on {place.on}", {"attack": (use,)}, options, parents, stream)
 
-    def prior(self, spec: Spec, data: Node, target: Node, seed: int) -> Node:
-        use = self.use("priors", spec)
-        parents, label = {"data": data}, f"prior {spec.use}{_seed(seed)}"
-        if use.plugin.needs_view:
-            parents["target"] = target
-            label = f"prior {spec.use} for {target.label.removeprefix('target ')}"
-        stream = {"prior": use.asked, "seed": seed, "data": data.identity}
-        return Node("prior", label, {"prior": (use,)}, {"seed": seed}, parents, stream)
-
-    def students(self, attack: Any, data: Node, target: Node, seed: int) -> dict[str, Node]:
-        """A node for each surrogate that an attack wants: equal wishes of several attacks are one node."""
+    def needs(self, use: Use, place: _Place) -> dict[str, Node]:
+        """A node for everything that a plugin needs, by role; equal needs of several plugins are one node."""
+        if use in self.asking:
+            chain = " needs ".join(one.spec.use for one in [*self.asking, use])
+            raise PluginError(f"needs go in a circle: {chain}", "needs that come to an end", "correct needs()")
+        self.asking.append(use)
         found: dict[str, Node] = {}
-        for i, wish in enumerate(getattr(attack, "surrogates", tuple)()):  # most attacks want none
-            how = plugins.dump(wish.distillation)
-            model = self.use("models", wish.model)
-            stream = {"model": model.asked, "distillation": how, "seed": seed, "data": data.identity}
-            options = {"distillation": how, "access": attack.access.value, "seed": seed}
-            label = f"student {i + 1} ({wish.model.use}) of {target.label.removeprefix('target ')}"
-            parents = {"data": data, "target": target}
-            found[f"student {i}"] = Node("student", label, {"model": (model,)}, options, parents, stream)
+        for role, need in needs_of(use.plugin).items():
+            students = sum(node.kind == "student" for node in found.values())
+            found[role] = self.needed(need, place, f"student {students + 1}")
+        self.asking.pop()
         return found
+
+    def needed(self, need: Need, place: _Place, student: str) -> Node:
+        """The node that answers a need.
+
+        Args:
+            need: What is needed.
+            place: For whom.
+            student: What a surrogate is called.
+        """
+        match need:
+            case TrainedPrior(spec):
+                return self.prior(spec, place)
+            case Surrogate():
+                return self.student(need, place, student)
+            case GivenModel(spec, trained):
+                use = self.use("models", spec, may_lack=True)
+                stream = {"model": use.asked, "data": place.data.identity}
+                parents = {"data": place.data}
+                return Node("model", f"model {spec.use}", {"model": (use,)}, {"trained": trained}, parents, stream)
+            case GivenComparer(spec):
+                use = self.use("comparers", spec)
+                return Node("comparer", f"comparer {spec.use.rpartition(':')[2]}", {"comparer": (use,)})
+            case WrappedAttack(spec):
+                self.require_no_private_pictures(spec)
+                return self.attack(spec, place, spec.use.rpartition(":")[2])
+
+    def require_no_private_pictures(self, spec: Spec) -> None:
+        if plugins.role(self.use("attacks", spec).plugin) == plugins.CEILING:
+            raise AccessError(
+                f"{self.asking[-1].spec.use} wraps {spec.use}, which is shown private pictures",
+                "an attack that sees no more than its target's answers",
+                "wrap another attack",
+            )
+
+    def require_access(self, use: Use) -> None:
+        """Refuses an attack whose needs ask the target for more than it declares itself."""
+        own = access_of(use.plugin)
+        for need in needs_of(use.plugin).values():
+            most, who = self.reach(need)
+            if most is not None and (own is None or ACCESS.index(most) > ACCESS.index(own)):
+                raise AccessError(
+                    f"{use.spec.use} declares {own} access, and {who}, which it needs, asks the same target with "
+                    f"{most} access",
+                    f"needs that get by with {own} access",
+                    f"give {use.spec.use} something else, such as a prior that asks the target nothing, or compare it "
+                    f"with attacks of {most} access by another attack",
+                )
+
+    def reach(self, need: Need) -> tuple[str | None, str]:
+        """The most access to the target that a need takes, whatever it needs in turn, and who takes it."""
+        match need:
+            case TrainedPrior(spec):
+                use = self.use("priors", spec)
+            case WrappedAttack(spec):
+                use = self.use("attacks", spec)
+            case _:  # a surrogate is distilled through the access of whoever wants it; the rest asks nothing
+                return None, ""
+        found = [(access_of(use.plugin), spec.use), *map(self.reach, needs_of(use.plugin).values())]
+        return max(found, key=lambda one: -1 if one[0] is None else ACCESS.index(one[0]))
+
+    def prior(self, spec: Spec, place: _Place) -> Node:
+        """A trained prior. One that asks the target, or whose needs do, is another for each target."""
+        use = self.use("priors", spec)
+        access = access_of(use.plugin)
+        wanted = self.needs(use, replace(place, access=access, limits={}))
+        parents = {"data": place.data, **({"target": place.target} if access else {}), **wanted}
+        label = f"prior {spec.use}{_seed(place.seed)}"
+        if any(place.target in node.lineage() for node in parents.values()):
+            label = f"prior {spec.use} for {place.on}"
+        stream = {"prior": use.asked, "seed": place.seed, "data": place.data.identity}
+        return Node("prior", label, {"prior": (use,)}, {"seed": place.seed}, parents, stream)
+
+    def student(self, need: Surrogate, place: _Place, name: str) -> Node:
+        """A model that is distilled from the target.
+
+        Raises:
+            AccessError: If who wants it has no access to the target.
+        """
+        if place.access is None:
+            raise AccessError(
+                f"{self.asking[-1].spec.use} needs a surrogate of the target and declares no access to it",
+                "an access through which it is distilled",
+                "declare access",
+            )
+        how, model = plugins.dump(need.distillation), self.use("models", need.model)
+        stream = {"model": model.asked, "distillation": how, "seed": place.seed, "data": place.data.identity}
+        options = {"distillation": how, "access": place.access, "seed": place.seed}
+        parents = {"data": place.data, "target": place.target}
+        return Node(
+            "student", f"{name} ({need.model.use}) of {place.on}", {"model": (model,)}, options, parents, stream
+        )
 
     def measures(self, data: Node, target: Node, attack: Node, judges: Mapping[str, Node]) -> tuple[Node, ...]:
         found: list[Node] = []
         for part in self.plan.metrics:
             use = self.use("metrics", part.spec)
             metric = use.plugin
-            parents = {"data": data, "target": target}
+            place = _Place(data, target, target.options["seed"], ACCESS[-1])
+            parents = {"data": data, "target": target, **self.needs(use, place)}
             if metric.about == "attack":
                 parents["attack"] = attack
             for name, judge in judges.items() if metric.needs_evaluator else [("", None)]:
@@ -371,8 +526,9 @@ class _Builder:
         part, model, defense, attack, seed = names
         family, strength = self.families[defense.label]
         data, target = self.attacked(part, model, defense, seed)
-        nodes = {"data": data, "target": target, **self.attack(attack, data, target, seed)}
-        measures = self.measures(data, target, nodes["attack"], judges)
+        attacked = self.attack(attack.spec, _Place(data, target, seed, None, attack.limits), attack.label)
+        nodes = {"data": data, "target": target, **_flat(attacked), "attack": attacked}
+        measures = self.measures(data, target, attacked, judges)
         if self.plan.pictures:
             parents = {"data": data, "attack": nodes["attack"]}
             nodes["picture"] = Node(
@@ -433,6 +589,14 @@ def _told(nodes: Mapping[str, Node]) -> list[str]:
         for use in nodes[role].uses[part]
     ]
     return [f"{role}'s first weights: {note}" for role, use in starts for note in use.notes]
+
+
+def _flat(node: Node, within: str = "") -> dict[str, Node]:
+    """What a node's plugin needs, and what these need in turn, by role and the roles that lead there."""
+    found: dict[str, Node] = {}
+    for role, need in node.needs.items():
+        found |= {f"{within}{role}": need, **_flat(need, f"{within}{role} ")}
+    return found
 
 
 def _seed(seed: int) -> str:

@@ -13,7 +13,7 @@ import json
 import math
 import sys
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from unveil.harness.errors import PluginError
-from unveil.harness.spec import LOCAL_PATH, Spec
+from unveil.harness.spec import HELD, LOCAL_PATH, Spec
 from unveil.harness.validation import expected, shown
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ OFFERS = {
         "prepare", "learner", "begin", "selectable", "augment", "loss", "watch", "finish", "at_zero", "open", "ladder",
         "per_sample",
     ),
-    "priors": ("needs_view", "build", "fit"),
+    "priors": ("build", "fit"),
     "attacks": ("access", "needs", "reconstruct"),
     "metrics": ("about", "needs_evaluator", "measure"),
     "comparers": ("yes_or_no", "compare"),  # no kind of their own in a plan: a setting of a metric names them
@@ -211,15 +211,13 @@ def make(kind: str, spec: Spec, base: Path) -> Any:
     return validated(load(kind, spec.use, base), spec.use, spec.settings, base)
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _adapter(cls: type) -> TypeAdapter[Any]:
-    """What checks and dumps the settings of a class: dear to make, and the same each time."""
-    return TypeAdapter(cls)
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _hints(cls: type) -> dict[str, Any]:
+def _read_types(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls, include_extras=True)
+
+
+# Dear to make, and the same each time that a plugin of the class is made or dumped.
+_adapter: Callable[[type], TypeAdapter[Any]] = lru_cache(maxsize=REMEMBERED)(TypeAdapter)
+_hints: Callable[[type], dict[str, Any]] = lru_cache(maxsize=REMEMBERED)(_read_types)
 
 
 def validated(cls: type[T], name: str, settings: Mapping[str, Any], base: Path) -> T:
@@ -234,7 +232,7 @@ def validated(cls: type[T], name: str, settings: Mapping[str, Any], base: Path) 
     Raises:
         PluginError: If a setting is unknown, missing, of the wrong type or out of range.
     """
-    hints = _hints(cls)
+    settings, hints = reshaped(cls, settings, base), _hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for setting in settings:
         if setting not in names:
@@ -251,6 +249,19 @@ def validated(cls: type[T], name: str, settings: Mapping[str, Any], base: Path) 
     except TypeError as error:
         raise PluginError(f"{name}: {error}", "numbers, text, true or false, lists and tables") from error
     return made
+
+
+def reshaped(cls: type, settings: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
+    """Settings by the names of a class's fields. A class that takes them in another form, too, has ``from_plan``."""
+    read: Callable[[Mapping[str, Any], Path], Mapping[str, Any]] | None = getattr(cls, "from_plan", None)
+    return settings if read is None else read(settings, base)
+
+
+def held(plugin: Any) -> dict[str, Spec]:
+    """The attacks that run inside a plugin, by setting."""
+    hints = _hints(type(plugin))
+    names = [f.name for f in dataclasses.fields(plugin) if HELD in getattr(hints[f.name], "__metadata__", ())]
+    return {name: getattr(plugin, name) for name in names}
 
 
 def _setting_error(use: str, error: ValidationError) -> PluginError:
@@ -275,7 +286,8 @@ def _prepared(value: Any, hint: Any, base: Path) -> Any:
     if Spec in plain and isinstance(value, Mapping) and "use" in value:
         rest = {name: setting for name, setting in value.items() if name != "use"}
         use = _placed(value["use"], base) if LOCAL_PATH in marks else value["use"]
-        return {"use": use, "settings": rest} if "settings" not in value else {**value, "use": use}
+        spec = {"use": use, "settings": rest} if "settings" not in value else {**value, "use": use}
+        return _checked(Spec(use, spec["settings"]), base) if HELD in marks else spec
     if (kinds := _leaves(hint)) >= {float} and str not in kinds:
         value = _numbers(value)
     if typing.get_origin(hint) is tuple and typing.get_args(hint)[1:] == (...,) and isinstance(value, list | tuple):
@@ -284,6 +296,13 @@ def _prepared(value: Any, hint: Any, base: Path) -> Any:
         place = base / Path(value).expanduser() if value.startswith("~") else base / value
         return str(place.resolve()) if place.exists() else value
     return value
+
+
+def _checked(spec: Spec, base: Path) -> dict[str, Any]:
+    """A held attack with the settings that were given, as they are after checking."""
+    checked = dump(make("attacks", spec, base))
+    given = reshaped(load("attacks", spec.use, base), spec.settings, base)
+    return {"use": spec.use, "settings": {name: checked[name] for name in given}}
 
 
 def _placed(use: Any, base: Path) -> Any:
@@ -331,10 +350,12 @@ def asked(spec: Spec, plugin: Any) -> dict[str, Any]:
     """What a plugin is asked to do, as it enters an identity.
 
     Where a plugin reports a checksum under the name of one of its settings, the checksum replaces the
-    setting: a folder that was moved is still the same folder.
+    setting: a folder that was moved is still the same folder. A plugin whose settings can be said in several ways, or
+    could once be said in another, says in which they enter with ``canonical()``.
     """
     content: Mapping[str, str] = getattr(plugin, "content", dict)()  # a plugin that reads nothing need not say so
-    settings = {**dump(plugin), **content}
+    canonical: Callable[[], Mapping[str, Any]] | None = getattr(plugin, "canonical", None)
+    settings = {**(dump(plugin) if canonical is None else canonical()), **content}
     path, _, name = spec.use.rpartition(":")
     use = f"{Path(path).name}:{name}" if path.endswith(".py") else spec.use
     return {"use": use, "settings": settings}

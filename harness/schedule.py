@@ -89,6 +89,8 @@ def without_work(node: Node, store: Store, outcomes: Mapping[str, Outcome]) -> O
     bad = [p for p in node.parents.values() if not outcomes[p.key].good]
     if bad:
         cause = outcomes[bad[0].key]
+        if node.kind == "measure" and all(outcomes[p.key].status == "unscored" for p in bad):
+            return Outcome("unscored", cause.error)
         return Outcome("blocked", cause.error if cause.status == "blocked" else f"{bad[0].label} failed: {cause.error}")
     return cached(node, store) if store.usable(node.key) else None
 

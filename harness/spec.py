@@ -28,5 +28,10 @@ class Spec:
 
 
 LocalSpec = Annotated[Spec, LOCAL_PATH]
-"""Type of a setting that names a plugin which may be a file beside the plan. The metric that has it says what it is
-with ``content()``, since the file's place enters no identity."""
+"""Type of a setting that names a plugin which may be a file beside the plan. Who has it needs that plugin (``needs``),
+or says what it is with ``content()``: the file's place enters no identity."""
+
+HELD = "held attack"
+HeldAttack = Annotated[Spec, HELD, LOCAL_PATH]
+"""Type of a setting that names an attack which runs inside the one that has it. Its settings are checked with those of
+the plan, and its code is in the key. An attack that is run before, for its reconstructions, is a need instead."""

@@ -8,14 +8,13 @@ so that another file under the same name is another identity.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor, nn
 
 from unveil.harness.classifier import Classifier, Forward
@@ -23,15 +22,25 @@ from unveil.harness.defense import Defense, Plugin, Step, Terms
 from unveil.harness.errors import UnveilError
 from unveil.harness.images import Data, Images
 from unveil.harness.memo import Memo
+from unveil.harness.needs import (
+    Distillation,
+    GivenComparer,
+    GivenModel,
+    Need,
+    Surrogate,
+    TrainedPrior,
+    WrappedAttack,
+)
 from unveil.harness.run import Run, draw_normal
 from unveil.harness.spec import Spec
 from unveil.harness.view import Access, Budget, Spent, View
 
 __all__ = [
-    "Access", "Attack", "Budget", "Ceiling", "Classifier", "Comparer", "ConditionalGenerator", "Control", "Data",
-    "Dataset", "Defense", "Direction", "Distillation", "Distilling", "Evidence", "Forward", "Generator", "Guided",
-    "Images", "Ingredients", "Measurement", "Memo", "Metric", "Model", "Origin", "Plugin", "Pretrained", "Prior", "Run",
-    "Spec", "Spent", "Step", "Surrogate", "Terms", "UnveilError", "View", "draw_normal",
+    "Access", "Attack", "Attempt", "Budget", "Ceiling", "Classifier", "Comparer", "ConditionalGenerator", "Control",
+    "Data", "Dataset", "Defense", "Direction", "Distillation", "Evidence", "Forward", "Generator", "Given",
+    "GivenComparer", "GivenModel", "Guided", "Images", "Ingredients", "Measurement", "Memo", "Metric", "Model", "Need",
+    "Origin", "Plugin", "Pretrained", "Prior", "PriorWithNeeds", "Run", "Spec", "Spent", "Step", "Surrogate", "Terms",
+    "TrainedPrior", "UnveilError", "View", "WrappedAttack", "draw_normal",
 ]  # fmt: skip
 
 
@@ -100,10 +109,11 @@ class Prior(Plugin, Protocol):
     """A recipe for a generator, trained on public pictures.
 
     Attributes:
-        needs_view: Whether training asks the target, so that each defended target needs a prior of its own.
+        access: What training asks of the target, so that each defended target has a prior of its own; None: nothing. An
+            attack whose own access is less cannot have it.
     """
 
-    needs_view: ClassVar[bool]
+    access: ClassVar[Access | None] = None
 
     def build(self, classes: int, shape: tuple[int, int, int]) -> Generator:
         """The untrained networks, which a stored state is loaded into."""
@@ -115,12 +125,36 @@ class Prior(Plugin, Protocol):
         Args:
             generator: What ``build`` returned.
             public: Public pictures.
-            view: The target, if ``needs_view``.
+            view: The target through the declared access; None if there is none.
             run: Randomness, progress, checkpoints.
 
         Returns:
             Training curves by name.
         """
+        ...
+
+
+class PriorWithNeeds(Plugin, Protocol):
+    """A prior that wants something besides public pictures, such as what an attack reconstructed.
+
+    Attributes:
+        access: As of any prior.
+    """
+
+    access: ClassVar[Access | None] = None
+
+    def needs(self) -> Mapping[str, Need]:
+        """What it wants, by role."""
+        ...
+
+    def build(self, classes: int, shape: tuple[int, int, int]) -> Generator:
+        """As of any prior."""
+        ...
+
+    def fit(
+        self, generator: Generator, public: Images, view: View | None, run: Run, given: Given
+    ) -> Mapping[str, Sequence[float]]:
+        """As of any prior, with what it wanted besides."""
         ...
 
 
@@ -149,18 +183,57 @@ class Pretrained(Protocol):
 
 
 @dataclass(frozen=True)
+class Given:
+    """What a plugin asked for with ``needs()``, by role. It is shared with others: copy what is to change.
+
+    Attributes:
+        priors: Trained generators, in evaluation mode.
+        models: Surrogates, and models as they are, for the data's people; in evaluation mode, frozen.
+        comparers: Who compares pictures.
+        attacks: Other attacks on the same target, which have been run.
+    """
+
+    priors: Mapping[str, Generator] = field(default_factory=dict)
+    models: Mapping[str, Classifier] = field(default_factory=dict)
+    comparers: Mapping[str, Comparer] = field(default_factory=dict)
+    attacks: Mapping[str, Attempt] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Ingredients:
     """What an attack is given besides the target: nothing private, and never an evaluator.
 
     Attributes:
-        prior: The trained generator, where the attack names one.
+        prior: The trained generator that it asked for under the role ``prior``; None if it did not.
         public: Public pictures.
-        surrogates: The attacker's own models, distilled from the target, in the order of `Distilling.surrogates`.
+        surrogates: The attacker's own models, distilled from the target, in the order in which it asked for them.
+        given: All that it asked for, by role, these included.
     """
 
     prior: Generator | None
     public: Images
     surrogates: Sequence[Classifier] = ()
+    given: Given = field(default_factory=Given)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Another attack on the same target: what came of it, and all that it takes to run it again.
+
+    To run it with another prior: ``attempt.attack.reconstruct(view, replace(attempt.ingredients, prior=mine), labels,
+    run)``. What that asks of the target counts for the attack that does so.
+
+    Attributes:
+        attack: The attack.
+        images: All its reconstructions.
+        kept: What it kept beside them, by name; see `Run.keep`.
+        ingredients: What it was given.
+    """
+
+    attack: Attack
+    images: Images
+    kept: Mapping[str, Tensor]
+    ingredients: Ingredients
 
 
 @runtime_checkable
@@ -173,8 +246,11 @@ class Attack(Plugin, Protocol):
 
     access: ClassVar[Access]
 
-    def needs(self) -> Spec | None:
-        """The prior it searches, or None."""
+    def needs(self) -> Mapping[str, Need] | Spec | None:
+        """What it wants besides its settings, by role.
+
+        What asks the target may ask for no more than ``access``. A `Spec` alone is a prior under the role ``prior``.
+        """
         ...
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
@@ -182,7 +258,7 @@ class Attack(Plugin, Protocol):
 
         Args:
             view: The target through the declared access.
-            ingredients: The prior and public pictures.
+            ingredients: Public pictures and what it wanted.
             labels: Classes to attack ``(K,)``, without repetition.
             run: Randomness, progress, checkpoints.
 
@@ -218,51 +294,6 @@ class Ceiling(Control, Protocol):
         Returns:
             Pictures of every label.
         """
-        ...
-
-
-@dataclass(frozen=True)
-class Distillation:
-    """How a model learns the target's answers by SGD; the defaults are LOMMA's.
-
-    Attributes:
-        epochs: Passes over the public pictures.
-        batch: Pictures in a batch; the incomplete last one is dropped.
-        lr: Learning rate.
-        momentum: Momentum.
-        weight_decay: L2 penalty.
-        halve_every: Epochs after which the learning rate is halved, again and again.
-        temperature: Both sides' logits are divided by this.
-    """
-
-    epochs: Annotated[int, Field(ge=1)] = 20
-    batch: Annotated[int, Field(ge=2)] = 64
-    lr: Annotated[float, Field(gt=0)] = 0.01
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    halve_every: Annotated[int, Field(ge=1)] = 20
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-
-
-@dataclass(frozen=True)
-class Surrogate:
-    """A model that is distilled from the target on public pictures, through the attack's access, before it begins.
-
-    Attributes:
-        model: Architecture and initial weights.
-        distillation: How it learns.
-    """
-
-    model: Spec
-    distillation: Distillation = Distillation()
-
-
-@runtime_checkable
-class Distilling(Protocol):
-    """An attack that wants surrogates of the target; most do not, and need not say so."""
-
-    def surrogates(self) -> Sequence[Surrogate]:
-        """What to distil. Equal ones are distilled once for each target, whichever attacks share them."""
         ...
 
 
@@ -335,6 +366,7 @@ class Evidence:
         path: Pictures along the attack's search, one sample per person at several steps; None if it left none.
         identity_loss: What the attack descends (see ``Guided``); None if nothing.
         run: Randomness, device, progress.
+        given: What the metric asked for with ``needs()``.
     """
 
     data: Data
@@ -344,6 +376,7 @@ class Evidence:
     run: Run
     path: Images | None = None
     identity_loss: Callable[[Tensor, Tensor], Tensor] | None = None
+    given: Given = field(default_factory=Given)
 
 
 @runtime_checkable
@@ -357,6 +390,10 @@ class Metric(Plugin, Protocol):
 
     about: ClassVar[str]
     needs_evaluator: ClassVar[bool]
+
+    def needs(self) -> Mapping[str, Need]:
+        """What it wants besides its settings, by role. Where a model's weights cannot be had, nothing is scored."""
+        return {}
 
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """Measures. What cannot be computed is a measurement with a reason, never a number."""

@@ -9,7 +9,7 @@ from typing import Any
 from unveil.harness.rows import Row
 
 ALLOWED = " allowed"  # ends the name of a limit, which is nothing that was spent
-ROLES = {"attack": "attack", "prior": "prior", "student": "students"}
+KINDS = {"attack": "attack", "prior": "prior", "student": "students"}  # of steps, and what a reader calls them
 
 
 def asked(row: Row, what: str) -> dict[str, int]:
@@ -23,7 +23,7 @@ def asked(row: Row, what: str) -> dict[str, int]:
 
 
 def seconds(row: Row, provenance: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Wall time of the attack, its prior and all its students, as far as known.
+    """Wall time of the attack and those it wraps, of priors and of all students, as far as known.
 
     It is what making the artefact took, on whatever machine: rows do not hold it, since they are equal wherever and in
     however many pieces they were computed. A prior that several attacks share is counted for each of them.
@@ -33,11 +33,12 @@ def seconds(row: Row, provenance: Mapping[str, Mapping[str, Any]]) -> dict[str, 
         provenance: By artefact key.
     """
     found: dict[str, float] = {}
-    for role, key in row.keys.items():
-        who, took = ROLES.get(role.partition(" ")[0]), provenance.get(key, {}).get("seconds")
+    for key, role in {key: role for role, key in row.keys.items()}.items():
+        made = provenance.get(key, {})
+        who, took = KINDS.get(made.get("kind", role)), made.get("seconds")
         if who and isinstance(took, int | float) and math.isfinite(took):
             found[who] = found.get(who, 0.0) + float(took)
-    order = list(ROLES.values())
+    order = list(KINDS.values())
     return dict(sorted(found.items(), key=lambda item: order.index(item[0])))
 
 

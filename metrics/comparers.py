@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -13,12 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unveil.harness import plugins
 from unveil.harness.classifier import Classifier
 from unveil.harness.errors import JudgeError
-from unveil.harness.fingerprint import fingerprint
 from unveil.harness.run import Run
-from unveil.harness.spec import Spec
 from unveil.harness.types import Comparer, Images
 from unveil.metrics.embedders import embed
 from unveil.metrics.gallery import Gallery, Match, enrol
@@ -81,18 +76,6 @@ class Embeddings:
             labels = np.repeat(np.arange(len(own)), [len(one) for one in own])
             self._enrolled = people, enrol(embed(self.network, torch.cat(own), run, "enrolment"), labels, self.match)
         return self._enrolled[1]
-
-
-def outsider(spec: Spec) -> Comparer:
-    """The comparer that a plan names."""
-    made: Comparer = plugins.make("comparers", spec, Path(spec.use.rpartition(":")[0]).parent)
-    return made
-
-
-def asked(spec: Spec) -> str:
-    """Which comparer, with which settings and code, for the identity of a metric."""
-    plugin = outsider(spec)
-    return json.dumps({**plugins.asked(spec, plugin), "code": fingerprint(type(plugin).__module__)}, sort_keys=True)
 
 
 def answers(

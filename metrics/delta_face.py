@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from unveil.harness.classifier import Classifier
 from unveil.harness.memo import Memo
+from unveil.harness.needs import NEEDED
 from unveil.harness.spec import LocalPath, LocalSpec, Spec
-from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
-from unveil.metrics.embedders import asked, build, embed, lacking, title, tried, with_weights
+from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric, Need
+from unveil.metrics.embedders import embed, needed, title
 from unveil.metrics.judging import per_person, reconstructions
 from unveil.metrics.neighbours import nearest_of_same
 
@@ -52,39 +53,35 @@ class DeltaFace(Metric):
     weights: LocalPath | None = None
 
     def content(self) -> Mapping[str, str]:
-        """Which embedder, with which weights and code."""
-        return {"embedder": asked(self._named()), "weights": "as the embedder's"}
+        """Which embedder it is, says a node of its own."""
+        return {"embedder": NEEDED, "weights": NEEDED}
 
-    def preflight(self) -> Sequence[str]:
-        """Tries the embedder's weights out, if they are here."""
-        return tried(self._named())
+    def needs(self) -> Mapping[str, Need]:
+        """The embedder."""
+        return {"embedder": needed(self.embedder, self.weights)}
 
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """One column.
 
         Raises:
-            WeightsError: If the weights are there but do not fit.
-            JudgeError: If the embedder has the target's weights or answers NaN.
+            JudgeError: If the embedder answers NaN.
         """
         column = f"nearest squared L2 ({title(self.embedder)})", "squared distance", Direction.PROTECTS, 0.0, FARTHEST
         fakes, train = reconstructions(evidence), evidence.data.train
-        reason = lacking(self._named()) or _alone(fakes, train)
+        reason = _alone(fakes, train)
         if reason is not None:
             return [Measurement(*column, reason=reason)]
         reals, people = train[torch.isin(train.labels, fakes.labels)], fakes.labels.cpu().numpy()
-        embedder = build(self._named(), evidence, "delta_face")
+        embedder = evidence.given.models["embedder"]
         x = embed(embedder, fakes.pixels, evidence.run, "reconstructions")
         private = self._remembered(embedder, reals, evidence)
         values = nearest_of_same(x, people, private, reals.labels.cpu().numpy()).clip(max=FARTHEST)  # but for rounding
         mean, who = per_person(values, people)
         return [Measurement(*column, values=mean, identities=who, samples=len(values))]
 
-    def _named(self) -> Spec:
-        return with_weights(self.embedder, self.weights)
-
     def _remembered(self, embedder: Classifier, reals: Images, evidence: Evidence) -> Array:
         """Embeddings of private pictures, which all cells on the same data ask for."""
-        key = asked(self._named()), evidence.data.checksum, reals.labels.cpu().numpy().tobytes()
+        key = embedder, evidence.data.checksum, reals.labels.cpu().numpy().tobytes()
         return _private.get(key, lambda: embed(embedder, reals.pixels, evidence.run, "private pictures"))
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -14,17 +13,15 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from unveil.harness import plugins
 from unveil.harness.classifier import Classifier
-from unveil.harness.errors import AssetError, WeightsError
-from unveil.harness.fingerprint import fingerprint
+from unveil.harness.needs import NEEDED
 from unveil.harness.recipe import Recipe
 from unveil.harness.run import Run
 from unveil.harness.spec import LocalSpec, Spec
 from unveil.harness.training import fit, predict
-from unveil.harness.types import Data, Defense, Direction, Evidence, Images, Measurement, Metric, Model
+from unveil.harness.types import Data, Defense, Direction, Evidence, GivenModel, Images, Measurement, Metric, Need
 from unveil.metrics.judging import as_pictures, reconstructions
 from unveil.metrics.questions import by_content
 
@@ -79,33 +76,34 @@ class KnowledgeExtraction(Metric):
     minimum: Annotated[int, Field(ge=1)] = 2
 
     def content(self) -> Mapping[str, str]:
-        """Which student, with which weights and code: no model node stands for it."""
-        plugin, reason = self._plugin(), self._lacking()
-        code = fingerprint(type(plugin).__module__)
-        what = {"absent": reason} if reason else plugins.asked(self.student, plugin)
-        return {"student": json.dumps({**what, "code": code}, sort_keys=True)}
+        """Which student it is, says a node of its own."""
+        return {"student": NEEDED}
+
+    def needs(self) -> Mapping[str, Need]:
+        """The student, before it has seen anything of this."""
+        return {"student": GivenModel(self.student)}
 
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """Columns: private training and private test pictures right.
 
         Raises:
-            WeightsError: If the student's weights do not fit or the hub cannot be reached.
             TrainingError: If training diverges.
         """
         data, fakes = evidence.data, by_content(reconstructions(evidence))
-        reason = self._lacking() or self._too_few(fakes, data)
+        reason = self._too_few(fakes, data)
         if reason is not None:
             return [_column(name, reason=reason) for name in (TRAIN, TEST)]
         people = fakes.labels.unique().cpu()
-        student = self._taught(fakes, people, evidence.run)
+        student = self._taught(evidence.given.models["student"], fakes, people, evidence.run)
         return [
             _right(name, student, part, people, evidence.run) for name, part in ((TRAIN, data.train), (TEST, data.test))
         ]
 
-    def _taught(self, fakes: Images, people: Tensor, run: Run) -> Classifier:
-        """The student after training; continues bit for bit where it was interrupted."""
+    def _taught(self, beginner: Classifier, fakes: Images, people: Tensor, run: Run) -> Classifier:
+        """A copy of the student after training; continues bit for bit where it was interrupted."""
         shown = Images(fakes.pixels, torch.searchsorted(people, fakes.labels))
-        student = self._plugin().build(len(people), fakes.shape, run)
+        student = copy.deepcopy(beginner).requires_grad_(True)
+        student.outputs = First(len(people))
         recipe = Falling(
             epochs=self.epochs, batch=self.batch, optimiser="sgd", lr=self.lr, lr_last=self.lr_last,
             momentum=self.momentum, weight_decay=self.weight_decay, warmup=0.0,
@@ -113,17 +111,6 @@ class KnowledgeExtraction(Metric):
         )  # fmt: skip
         fit(student, [Crops(self.crop, self.flip)], shown, shown[:0], recipe, run)
         return student
-
-    def _plugin(self) -> Model:
-        made: Model = plugins.make("models", self.student, Path())
-        return made
-
-    def _lacking(self) -> str | None:
-        try:
-            getattr(self._plugin(), "content", dict)()
-        except (AssetError, WeightsError) as error:
-            return f"the student's weights cannot be had: {error.what}"
-        return None
 
     def _too_few(self, fakes: Images, data: Data) -> str | None:
         people, counts = fakes.labels.unique(return_counts=True)
@@ -134,6 +121,22 @@ class KnowledgeExtraction(Metric):
             return f"{int(counts.min())} reconstructions of class {fewest}, fewer than the minimum of {self.minimum}"
         alone = sorted(set(people.tolist()) - set(data.train.labels.tolist()))
         return f"no private training picture of class {', '.join(map(str, alone[:5]))}" if alone else None
+
+
+class First(nn.Module):
+    """The first of the logits alone, so that a head for more classes is one for so many.
+
+    Args:
+        count: How many.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, o: Tensor) -> Tensor:
+        """Logits ``(N, C)`` to ``(N, count)``."""
+        return o[:, : self.count]
 
 
 @dataclass(frozen=True)

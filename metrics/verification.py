@@ -13,12 +13,12 @@ from pydantic import Field
 
 from unveil.harness.errors import UnansweredError
 from unveil.harness.memo import Memo
+from unveil.harness.needs import NEEDED
 from unveil.harness.run import Run
 from unveil.harness.spec import LocalPath, LocalSpec, Spec
-from unveil.harness.stages.measure import never_the_target
 from unveil.harness.stages.people import join, who
-from unveil.harness.types import Comparer, Data, Direction, Evidence, Images, Measurement, Metric
-from unveil.metrics import comparers, embedders, outside, roc
+from unveil.harness.types import Comparer, Data, Direction, Evidence, GivenComparer, Images, Measurement, Metric, Need
+from unveil.metrics import embedders, outside, roc
 from unveil.metrics.comparers import Embeddings, People, enrolled
 from unveil.metrics.gallery import Match
 from unveil.metrics.judging import per_person, reconstructions
@@ -82,14 +82,14 @@ class Verification(Metric):
     questions: Annotated[int, Field(ge=10)] = 200
 
     def content(self) -> Mapping[str, str]:
-        """Who compares, with which weights and code: no model node stands for it."""
-        if self.comparer is not None:
-            return {"comparer": comparers.asked(self.comparer), "embedder": "the comparer", "weights": "the comparer's"}
-        return {"embedder": embedders.asked(self._embedder()), "weights": "as the embedder's"}
+        """Who compares, says a node of its own."""
+        return {"embedder": NEEDED, "weights": NEEDED, **({} if self.comparer is None else {"comparer": NEEDED})}
 
-    def preflight(self) -> Sequence[str]:
-        """Tries the embedder's weights out, if they are here."""
-        return embedders.tried(self._embedder()) if self.comparer is None else ()
+    def needs(self) -> Mapping[str, Need]:
+        """Who compares."""
+        if self.comparer is not None:
+            return {"comparer": GivenComparer(self.comparer)}
+        return {"embedder": embedders.needed(self.embedder, self.weights)}
 
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """For each rate: verified, accepted pairs of two kinds, threshold; then the area under the ROC, and its curve.
@@ -97,13 +97,12 @@ class Verification(Metric):
         Of a comparer that answers yes or no: verified, and accepted pairs of two kinds.
 
         Raises:
-            WeightsError: If the weights are there but do not fit.
-            JudgeError: If the embedder has the target's weights or answers NaN.
+            JudgeError: If the embedder answers NaN.
         """
         fakes = reconstructions(evidence)
         if self.comparer is not None:
-            return self._from_outside(comparers.outsider(self.comparer), evidence, fakes)
-        reason = embedders.lacking(self._embedder()) or _unmeasurable(evidence.data, fakes)
+            return self._from_outside(evidence.given.comparers["comparer"], evidence, fakes)
+        reason = _unmeasurable(evidence.data, fakes)
         if reason is not None:
             return _unscored(self._columns(), reason)
         comparer, people, found = self._calibration(evidence)
@@ -168,22 +167,16 @@ class Verification(Metric):
         for rate, column in zip(self._curve(), columns, strict=True):
             yield _on_the_curve(column, rate, found)
 
-    def _embedder(self) -> Spec:
-        return embedders.with_weights(self.embedder, self.weights)
-
     def _calibration(self, evidence: Evidence) -> tuple[Embeddings, People, Calibration]:
         """Computed once for all cells on the same data."""
-        data = evidence.data
-        key = (embedders.asked(self._embedder()), data.checksum, self.match, repr(self.rates), str(self.strangers))
+        data, network = evidence.data, evidence.given.models["embedder"]
 
         def calibrate() -> tuple[Embeddings, People, Calibration]:
-            comparer = Embeddings(embedders.build(self._embedder(), evidence, "verification"), self.match)
+            comparer = Embeddings(network, self.match)
             people = enrolled(data.train)
             return comparer, people, self._calibrate(comparer, people, data, evidence.run)
 
-        found = _calibrated.get(key, calibrate)
-        never_the_target(found[0].network, evidence.target, "verification")
-        return found
+        return _calibrated.get((network, data.checksum, self.match, self.rates, self.strangers), calibrate)
 
     def _calibrate(self, comparer: Comparer, people: People, data: Data, run: Run) -> Calibration:
         """From all pairs of real pictures and enrolled people."""

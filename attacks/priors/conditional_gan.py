@@ -18,7 +18,7 @@ from unveil.attacks.priors import gan
 from unveil.attacks.priors.conditional_networks import DPLG, GPLG, LATENT
 from unveil.harness.errors import UnveilError
 from unveil.harness.global_rng import seeded
-from unveil.harness.types import ConditionalGenerator, Generator, Images, Run, Spent, View, draw_normal
+from unveil.harness.types import Access, ConditionalGenerator, Generator, Images, Run, Spent, View, draw_normal
 
 CHUNK = 256  # public pictures that the target is asked about at once
 VIEW = augment.published(coloured=0.5)
@@ -78,7 +78,7 @@ class ConditionalGAN:
     margin: Annotated[float, Field(ge=0)] = 0.2
 
     paper: ClassVar[str] = "Yuan et al., Pseudo Label-Guided Model Inversion Attack via Conditional GAN, AAAI 2023"
-    needs_view: ClassVar[bool] = True
+    access: ClassVar[Access | None] = Access.WHITE_BOX
 
     def content(self) -> Mapping[str, str]:
         """Nothing is read from outside."""

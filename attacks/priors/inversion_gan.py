@@ -16,7 +16,7 @@ from unveil.attacks.priors import gan
 from unveil.attacks.priors.networks import DMB
 from unveil.harness.errors import UnveilError
 from unveil.harness.global_rng import seeded
-from unveil.harness.types import Generator, Images, Origin, Run, View
+from unveil.harness.types import Access, Generator, Images, Origin, Run, View
 
 
 class KPlusOneGAN(gan.GAN):
@@ -68,7 +68,7 @@ class InversionGAN:
     coupled: bool = False
 
     paper: ClassVar[str] = "Chen et al., Knowledge-Enriched Distributional Model Inversion Attacks, ICCV 2021"
-    needs_view: ClassVar[bool] = True
+    access: ClassVar[Access | None] = Access.SCORES
 
     def content(self) -> Mapping[str, str]:
         """Checksum of the pretrained generator, where one is used."""
@@ -128,7 +128,7 @@ class InversionGAN:
 def soft_labels(view: View, batches: gan.PublicBatches, chunk: int = 256) -> Tensor:
     """The target's scores ``softmax(T(x))`` for all public pictures, asked once: ``(count, C)``."""
     index = torch.arange(batches.count)
-    return torch.cat([view.logits(batches.pixels(part)).softmax(-1) for part in torch.split(index, chunk)])
+    return torch.cat([view.scores(batches.pixels(part)) for part in torch.split(index, chunk)])
 
 
 def discriminator_loss(d: torch.nn.Module, x: Tensor, p: Tensor, unlabelled: Tensor, fake: Tensor) -> Tensor:

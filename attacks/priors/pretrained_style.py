@@ -21,7 +21,7 @@ from unveil.harness.global_rng import seeded
 from unveil.harness.models import weights
 from unveil.harness.models.checkpoints import read
 from unveil.harness.spec import LocalPath
-from unveil.harness.types import Generator, Images, Origin, Run, View
+from unveil.harness.types import Access, Generator, Images, Origin, Run, View
 
 PARTS = ("generator", "critic")
 
@@ -46,7 +46,7 @@ class StyleGAN2ADA:
     crop: Annotated[int, Field(ge=1)] | None = None
 
     paper: ClassVar[str] = "Karras et al., Training Generative Adversarial Networks with Limited Data, NeurIPS 2020"
-    needs_view: ClassVar[bool] = False
+    access: ClassVar[Access | None] = None
 
     def content(self) -> Mapping[str, str]:
         """Checksum of the network."""

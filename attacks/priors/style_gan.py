@@ -20,7 +20,7 @@ from unveil.attacks.priors.style_layers import Layout
 from unveil.attacks.priors.style_networks import StyleGAN2, StyleGenerator
 from unveil.harness.global_rng import seeded
 from unveil.harness.run import draw_normal
-from unveil.harness.types import Generator, Images, Run, View
+from unveil.harness.types import Access, Generator, Images, Run, View
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class StyleGAN:
     flip: bool = False
 
     paper: ClassVar[str] = "Karras et al., Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020"
-    needs_view: ClassVar[bool] = False
+    access: ClassVar[Access | None] = None
 
     def build(self, classes: int, shape: tuple[int, int, int]) -> Generator:  # noqa: ARG002
         """The untrained networks; a target's classes play no part."""

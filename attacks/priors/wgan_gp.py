@@ -13,7 +13,7 @@ from torch import Tensor
 from unveil.attacks.priors import gan
 from unveil.attacks.priors.networks import DWGAN
 from unveil.harness.global_rng import seeded
-from unveil.harness.types import Generator, Images, Origin, Run, View
+from unveil.harness.types import Access, Generator, Images, Origin, Run, View
 
 
 class CriticGAN(gan.GAN):
@@ -57,7 +57,7 @@ class WGANGP:
     flip: bool = False
 
     paper: ClassVar[str] = "Gulrajani et al., Improved training of Wasserstein GANs, NeurIPS 2017"
-    needs_view: ClassVar[bool] = False
+    access: ClassVar[Access | None] = None
 
     def content(self) -> Mapping[str, str]:
         """Checksum of the pretrained generator, where one is used."""

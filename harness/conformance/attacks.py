@@ -10,15 +10,13 @@ import torch
 from torch import Tensor
 
 from unveil.harness import plugins
-from unveil.harness.conformance import priors, tiny, watch
+from unveil.harness.conformance import supply, tiny, watch
 from unveil.harness.conformance.report import BreachError
-from unveil.harness.conformance.shrink import shrunk
 from unveil.harness.conformance.watch import Tensors, Trial
 from unveil.harness.errors import AccessError
 from unveil.harness.run import Run
-from unveil.harness.spec import Spec
 from unveil.harness.stages.attack import checked
-from unveil.harness.types import Attack, Ceiling, Classifier, Distilling, Generator, Images, Ingredients, Surrogate
+from unveil.harness.types import Attack, Ceiling, Images, Ingredients
 from unveil.harness.view import Access, View
 
 if TYPE_CHECKING:
@@ -37,42 +35,15 @@ class AttackTrial(Trial):
         self.base, self.target, self.labels = base, tiny.target(), torch.arange(tiny.CLASSES)
 
     @cached_property
-    def prior(self) -> Generator | None:
-        """The prior that it needs, trained for a few steps."""
-        spec = self.plugin.needs()
-        if spec is None:
-            return None
-        if not isinstance(spec, Spec):
-            raise BreachError(f"needs() returned {type(spec).__name__}", "a Spec, such as Spec('wgan_gp'), or None")
-        learnt = priors.trial(shrunk("priors", spec, self.base))
-        assert learnt.first
-        return learnt.generator
-
-    @cached_property
-    def surrogates(self) -> list[Classifier]:
-        """As many as it wants, small and unlearned: what they know is the harness's business."""
-        wishes = self.plugin.surrogates() if isinstance(self.plugin, Distilling) else ()
-        if not all(isinstance(wish, Surrogate) for wish in wishes):
-            raise BreachError(
-                "surrogates() returned something else", "Surrogates, such as Surrogate(Spec('plain_cnn'))"
-            )
-        return [tiny.untrained(f"student {i}").eval().requires_grad_(False) for i in range(len(wishes))]
-
-    @cached_property
-    def public(self) -> Images:
-        """Public pictures, as large as those of the prior."""
-        prior = self.prior
-        side = prior.synthesize(priors.latents(prior, 1)).shape[-1] if prior else tiny.SHAPE[-1]
-        return tiny.public(side)
+    def ingredients(self) -> Ingredients:
+        """All that it needs, and public pictures as large as those of its priors."""
+        return supply.ingredients(self.plugin, self.base)
 
     def inputs(self) -> Tensors:
         """Everything that the attack is given."""
-        tensors = {f"the target's {name}": tensor for name, tensor in self.target.state_dict().items()}
-        if self.prior is not None:
-            tensors |= {f"the prior's {name}": tensor for name, tensor in self.prior.state_dict().items()}
-        for i, student in enumerate(self.surrogates):
-            tensors |= {f"surrogate {i}'s {name}": tensor for name, tensor in student.state_dict().items()}
-        return {"public pixels": self.public.pixels, "labels": self.labels, **tensors}
+        target = {f"the target's {name}": tensor for name, tensor in self.target.state_dict().items()}
+        given = supply.tensors(self.ingredients.given)
+        return {"public pixels": self.ingredients.public.pixels, "labels": self.labels, **target, **given}
 
     def act(self, run: Run) -> Tensors:
         """Attacks everybody."""
@@ -81,9 +52,10 @@ class AttackTrial(Trial):
 
     def attack(self, labels: Tensor, run: Run) -> Images:
         """Attacks some people and refuses what the harness would refuse."""
-        view = View(self.target, self.plugin.access, self.public.shape)
+        shape = self.ingredients.public.shape
+        view = View(self.target, self.plugin.access, shape)
         try:
-            images = self.plugin.reconstruct(view, Ingredients(self.prior, self.public, self.surrogates), labels, run)
+            images = self.plugin.reconstruct(view, self.ingredients, labels, run)
         except AccessError as error:
             raise BreachError(
                 error.what,
@@ -94,14 +66,13 @@ class AttackTrial(Trial):
             raise BreachError(
                 f"reconstruct returned {type(images).__name__}", "Images", "return Images(pixels, labels)"
             )
-        checked(images, labels, self.public.shape, "the attack")
+        checked(images, labels, shape, "the attack")
         return images
 
 
 class CeilingTrial(AttackTrial):
-    """A control that is shown private pictures: it needs no prior and meets no target."""
+    """A control that is shown private pictures: it needs nothing and meets no target."""
 
-    prior: None = None
     plugin: Ceiling  # type: ignore[assignment]
 
     def inputs(self) -> Tensors:

@@ -22,9 +22,9 @@ TRIALS: Mapping[str, tuple[tuple[Check[Any], ...], Callable[[Subject], Any]]] = 
     "datasets": (datasets.CHECKS, lambda subject: datasets.trial(subject.plugin)),
     "models": (models.CHECKS, lambda subject: models.trial(subject.plugin)),
     "defenses": (defenses.CHECKS, defenses.trial),
-    "priors": (priors.CHECKS, lambda subject: priors.trial(subject.plugin)),
+    "priors": (priors.CHECKS, lambda subject: priors.trial(subject.plugin, subject.base)),
     "attacks": (attacks.CHECKS, attacks.trial),
-    "metrics": (metrics.CHECKS, lambda subject: metrics.trial(subject.plugin)),
+    "metrics": (metrics.CHECKS, metrics.trial),
 }
 
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from unveil.harness.conformance import tiny, watch
+from unveil.harness.conformance import supply, tiny, watch
 from unveil.harness.conformance.report import BreachError, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial
 from unveil.harness.intervals import to_figure
 from unveil.harness.run import Run
-from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
+from unveil.harness.types import Direction, Evidence, Given, Images, Measurement, Metric
+
+if TYPE_CHECKING:
+    from unveil.harness.conformance.basics import Subject
 
 ABOUT = ("attack", "target")
 
@@ -25,14 +31,15 @@ class MetricTrial(Trial):
     plugin: Metric
     found: Sequence[Measurement]
 
-    def __init__(self, plugin: Metric) -> None:
+    def __init__(self, plugin: Metric, base: Path) -> None:
         super().__init__(plugin)
+        self.base = base
         self.data, self.target, self.judge = tiny.data(), tiny.target(), tiny.judge()
         self.made = tiny.guesses()
 
     def inputs(self) -> Tensors:
         """Everything that the metric is given."""
-        networks = {"target": self.target, "evaluator": self.judge}
+        given, networks = supply.tensors(self.given), {"target": self.target, "evaluator": self.judge}
         states = {
             f"the {name}'s {part}": tensor
             for name, network in networks.items()
@@ -43,7 +50,13 @@ class MetricTrial(Trial):
             "private pixels": self.data.train.pixels,
             "test pixels": self.data.test.pixels,
             **states,
+            **given,
         }
+
+    @cached_property
+    def given(self) -> Given:
+        """What it needs besides."""
+        return supply.supplied(self.plugin, self.base)
 
     def act(self, run: Run) -> Tensors:
         """Measures."""
@@ -55,7 +68,7 @@ class MetricTrial(Trial):
         judge = self.judge if self.plugin.needs_evaluator else None
         data = dataclasses.replace(self.data, test=test)
         attacked = made if self.plugin.about == "attack" else None
-        found = self.plugin.measure(Evidence(data, self.target, judge, attacked, run))
+        found = self.plugin.measure(Evidence(data, self.target, judge, attacked, run, given=self.given))
         if not isinstance(found, Sequence) or not all(isinstance(m, Measurement) for m in found):
             raise BreachError(
                 f"measure returned {type(found).__name__}", "a list of Measurement", "return [Measurement(...)]"
@@ -142,6 +155,6 @@ CHECKS = (
 )
 
 
-def trial(plugin: Metric) -> MetricTrial:
+def trial(subject: Subject) -> MetricTrial:
     """A metric on trial."""
-    return MetricTrial(plugin)
+    return MetricTrial(subject.plugin, subject.base)

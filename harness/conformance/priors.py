@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from math import isfinite
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from unveil.harness import lineage
-from unveil.harness.conformance import tiny, watch
+from unveil.harness.conformance import supply, tiny, watch
 from unveil.harness.conformance.report import BreachError, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial, require_finite, require_pixels
 from unveil.harness.errors import PluginError
+from unveil.harness.needs import access_of
 from unveil.harness.run import Run
-from unveil.harness.types import Generator, Prior
+from unveil.harness.stages.prior import fitted
+from unveil.harness.types import Generator, Given, Prior, PriorWithNeeds
 from unveil.harness.view import Access, View
 
 COUNT = 4
@@ -26,23 +30,30 @@ class PriorTrial(Trial):
     generator: Generator
     curves: Mapping[str, Sequence[float]]
 
-    def __init__(self, plugin: Prior, side: int) -> None:
+    def __init__(self, plugin: Prior | PriorWithNeeds, base: Path, side: int) -> None:
         super().__init__(plugin)
-        self.shape = (3, side, side)
+        self.base, self.shape = base, (3, side, side)
         self.public, self.target = tiny.public(side), tiny.target()
 
     def inputs(self) -> Tensors:
         """Public pictures and the target."""
         state = {f"the target's {name}": tensor for name, tensor in self.target.state_dict().items()}
-        return {"public pixels": self.public.pixels, "public labels": self.public.labels, **state}
+        given = supply.tensors(self.given)
+        return {"public pixels": self.public.pixels, "public labels": self.public.labels, **state, **given}
+
+    @cached_property
+    def given(self) -> Given:
+        """What it needs besides."""
+        return supply.supplied(self.plugin, self.base)
 
     def act(self, run: Run) -> Tensors:
         """Trains; gives the networks and a few pictures."""
         self.generator = self.plugin.build(tiny.CLASSES, self.shape)
         if not isinstance(self.generator, Generator):
             raise BreachError(f"build returned {type(self.generator).__name__}", "unveil.harness.types.Generator")
-        view = View(self.target, Access.WHITE_BOX, self.shape) if self.plugin.needs_view else None
-        self.curves = self.plugin.fit(self.generator, self.public, view, run)
+        access = access_of(self.plugin)
+        view = View(self.target, Access(access), self.shape) if access else None
+        self.curves = fitted(self.plugin, self.generator, self.public, view, run, self.given)
         self.generator.eval().requires_grad_(False)
         return {**self.generator.state_dict(), "pictures": self.generator.synthesize(latents(self.generator))}
 
@@ -144,12 +155,12 @@ CHECKS = (
 )
 
 
-def trial(plugin: Prior) -> PriorTrial:
+def trial(plugin: Prior | PriorWithNeeds, base: Path) -> PriorTrial:
     """A prior on trial, with the smallest pictures it makes."""
-    return PriorTrial(plugin, side_of(plugin))
+    return PriorTrial(plugin, base, side_of(plugin))
 
 
-def side_of(plugin: Prior) -> int:
+def side_of(plugin: Prior | PriorWithNeeds) -> int:
     """32, or 64 for a prior that refuses 32."""
     try:
         plugin.build(tiny.CLASSES, tiny.SHAPE)

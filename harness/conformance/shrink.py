@@ -30,21 +30,30 @@ def shrunk(kind: str, spec: Spec, base: Path) -> Any:
     Raises:
         PluginError: If the plugin cannot be made at all.
     """
-    settings: dict[str, Any] = dict(spec.settings)
-    before: dict[str, Any] | None = None
+    return plugins.make(kind, lowered(kind, spec, base), base)
+
+
+def lowered(kind: str, spec: Spec, base: Path) -> Spec:
+    """The spec of the same plugin, smaller, attacks that run inside it included; see `shrunk`."""
     plugin = plugins.make(kind, spec, base)
+    fixed = plugins.reshaped(type(plugin), spec.settings, base)
+    settings: dict[str, Any] = dict(fixed)
+    for name, held in plugins.held(plugin).items():
+        inner = lowered("attacks", held, base)
+        settings[name] = {"use": inner.use, "settings": dict(inner.settings)}
+    before: dict[str, Any] | None = None
     while settings != before:  # one setting may have to wait for another: no more kept than there are candidates
         before = dict(settings)
         for field in dataclasses.fields(plugin):
             value, small = getattr(plugin, field.name), SMALL.get(field.name.split("_")[-1])
-            if field.name in spec.settings or type(value) is not int or small is None or value <= small:
+            if field.name in fixed or type(value) is not int or small is None or value <= small:
                 continue
             try:
                 plugin = plugins.make(kind, Spec(spec.use, {**settings, field.name: small}), base)
                 settings[field.name] = small
             except PluginError:  # below what the setting allows
                 continue
-    return plugin
+    return Spec(spec.use, settings)
 
 
 def changes(before: Any, after: Any) -> str:

@@ -14,8 +14,9 @@ from unveil.harness.isolation import Held, held_apart
 from unveil.harness.memo import forget_all
 from unveil.harness.plugins import CEILING
 from unveil.harness.stages.bench import Bench
+from unveil.harness.stages.given import KEPT, by_wrapped, ingredients, spent
 from unveil.harness.store import Artefact
-from unveil.harness.types import Access, Attack, Budget, Ceiling, Images, Ingredients, Run, Spent, View
+from unveil.harness.types import Access, Attack, Budget, Ceiling, Images, Run, Spent, View
 
 LIMITED = ("queries", "gradients")
 
@@ -59,7 +60,7 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     if people < asked:
         run.note(f"all {people} private people were attacked: the plan asks for {asked}")
     pixels = (images.pixels * 255).round().to(torch.uint8)
-    kept = {f"kept {name}": value for name, value in run.kept.items()}
+    kept = {f"{KEPT}{name}": value for name, value in run.kept.items()}
     return Artefact({"budget": budget, "notes": run.notes}, {"pixels": pixels, "labels": images.labels, **kept})
 
 
@@ -77,26 +78,30 @@ def _show(node: Node, bench: Bench, run: Run) -> tuple[Images, dict[str, int]]:
 
 def _attack(node: Node, bench: Bench, run: Run) -> tuple[Images, dict[str, int]]:
     # No name for the private pictures: where the target is isolated they are not in the attack's process either.
-    public, labels = bench.data(node.parents["data"]).public, _attacked(node, bench)
+    had, labels = ingredients(node, bench, run), _attacked(node, bench)
     attack: Attack = node.uses["attack"][0].make()
     limits = Budget(node.options.get("max_queries"), node.options.get("max_gradients"), len(labels))
-    generator, prior = None, Spent()
-    if "prior" in node.parents:
-        generator, prior = bench.generator(node.parents["prior"], run)
-    surrogates, learnt_from = bench.surrogates(node, run)
-    with target_seen(node, attack.access, public.shape, limits, bench, run) as view:
-        images = attack.reconstruct(view, Ingredients(generator, public, surrogates), labels, run)
-        spent = view.spent
-    if spent.refused:
+    shape = had.public.shape
+    with target_seen(node, attack.access, shape, left(limits, by_wrapped(node, bench.store)), bench, run) as view:
+        images = attack.reconstruct(view, had, labels, run)
+        own = view.spent
+    if own.refused:
         run.note(f"stopped at its budget of {_told(limits)} per identity")
-    return checked(images, labels, public.shape, node.label), {
-        "attack queries": spent.queries,
-        "attack gradients": spent.gradients,
+    return checked(images, labels, shape, node.label), {
+        "attack queries": own.queries,
+        "attack gradients": own.gradients,
         **{f"attack {name} allowed": most for name in LIMITED if (most := limits.total(name)) is not None},
-        "prior queries": prior.queries,
-        "prior gradients": prior.gradients,
-        "surrogate queries": learnt_from,
+        **spent(node, bench.store),
     }
+
+
+def left(limits: Budget, spent: Spent) -> Budget:
+    """What an attack may spend of its limits once attacks that it wraps have spent so much: together they keep them."""
+    each = {
+        name: None if (most := limits.total(name)) is None else max(0, most - getattr(spent, name)) // limits.identities
+        for name in LIMITED
+    }
+    return Budget(each["queries"], each["gradients"], limits.identities)
 
 
 def _told(limits: Budget) -> str:
@@ -118,15 +123,3 @@ def target_seen(
     held = Held(bench.store.url, target, access, shape, limits, str(run.device), threads)
     with held_apart(held, bench.store.record(target.key)["classes"]) as desk:
         yield View.at(desk)
-
-
-def path(artefact: Artefact) -> Images | None:
-    """Pictures along the attack's search, where it left some; see `attacks.search`."""
-    if "kept path pixels" not in artefact.tensors:
-        return None
-    return Images(artefact.tensors["kept path pixels"].float() / 255, artefact.tensors["kept path labels"])
-
-
-def reconstructions(artefact: Artefact) -> Images:
-    """The stored pictures of an attack."""
-    return Images(artefact.tensors["pixels"].float() / 255, artefact.tensors["labels"])

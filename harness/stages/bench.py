@@ -14,11 +14,12 @@ from unveil.harness.graph import Node
 from unveil.harness.memo import Memo
 from unveil.harness.rejection import Reject
 from unveil.harness.store import Artefact, Store
-from unveil.harness.types import Classifier, Data, Defense, Generator, Run, Spent
+from unveil.harness.types import Classifier, Data, Defense, Generator, Model, Run
 
 T = TypeVar("T")
 KEPT = 6  # things in memory at once: data, target, prior, students and a little more
 JUDGES = 4  # evaluators in memory at once: each cell asks all of them, and metrics remember what they saw
+MODELS = 4  # models as they are, of which the same holds
 
 
 class Bench:
@@ -32,9 +33,10 @@ class Bench:
         self.store = store
         self._kept: Memo[object] = Memo(KEPT)
         self._judges: Memo[object] = Memo(JUDGES)
+        self._models: Memo[object] = Memo(MODELS)
 
     def _keep(self, node: Node, load: Callable[[], T], device: torch.device | None = None) -> T:
-        kept = self._judges if node.kind == "evaluator" else self._kept
+        kept = {"evaluator": self._judges, "model": self._models}.get(node.kind, self._kept)
         return kept.get((node.key, str(device)), load)  # type: ignore[return-value]
 
     def artefact(self, node: Node) -> Artefact:
@@ -107,24 +109,29 @@ class Bench:
             found.append(use.having({**use.spec.settings, **changed}).make())
         return found
 
-    def generator(self, node: Node, run: Run) -> tuple[Generator, Spent]:
-        """A trained prior in evaluation mode, and what its training asked of the target."""
+    def generator(self, node: Node, run: Run) -> Generator:
+        """A trained prior in evaluation mode."""
 
-        def load() -> tuple[Generator, Spent]:
+        def load() -> Generator:
             artefact = self.artefact(node)
             record = artefact.record
             generator: Generator = node.uses["prior"][0].make().build(record["classes"], tuple(record["shape"]))
             generator.load_state_dict(dict(artefact.tensors))
-            generator.to(run.device).eval().requires_grad_(False)
-            return generator, Spent(record["queries"], record["gradients"])
+            return generator.to(run.device).eval().requires_grad_(False)
 
         return self._keep(node, load, run.device)
 
-    def surrogates(self, node: Node, run: Run) -> tuple[list[Classifier], int]:
-        """The students of an attack's node, in order, and how many answers of the target they learnt from."""
-        students = [parent for parent in node.parents.values() if parent.kind == "student"]
-        queries = sum(int(self.store.record(student.key)["queries"]) for student in students)
-        return [self.classifier(student, run) for student in students], queries
+    def model(self, node: Node, run: Run) -> Classifier:
+        """A model as its plugin brings it, in evaluation mode; do not change it. It draws its own random numbers."""
+
+        def load() -> Classifier:
+            record = self.store.record(node.key)
+            model: Model = node.uses["model"][0].make()
+            classifier = model.build(record["classes"], tuple(record["shape"]), owned(node, run))
+            fast: Classifier = classifier.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            return fast.eval().requires_grad_(False)
+
+        return self._keep(node, load, run.device)
 
 
 def owned(node: Node, run: Run) -> Run:

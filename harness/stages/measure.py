@@ -12,8 +12,8 @@ from unveil.harness.errors import JudgeError, UnveilError
 from unveil.harness.graph import Node
 from unveil.harness.intervals import to_figure
 from unveil.harness.panel import Verdict
-from unveil.harness.stages.attack import path, reconstructions
 from unveil.harness.stages.bench import Bench
+from unveil.harness.stages.given import given, path, reconstructions
 from unveil.harness.store import Artefact
 from unveil.harness.types import Classifier, Evidence, Guided, Images, Measurement, Metric, Run
 
@@ -32,9 +32,9 @@ def never_the_target(evaluator: Classifier, target: Classifier, label: str) -> N
         a.shape == b.shape and bool((a == b).all()) for (_, a), (_, b) in zip(own, other, strict=True)
     ):
         raise JudgeError(
-            f"{label}: the evaluator has the target's weights",
+            f"{label}: the judge has the target's weights",
             "a judge that was trained on its own",
-            "choose another model or seed for the evaluator",
+            "choose another model or seed for it",
         )
 
 
@@ -55,7 +55,11 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     if "evaluator" in node.parents:
         evaluator = bench.classifier(node.parents["evaluator"], run)
         never_the_target(evaluator, target, node.label)
-    evidence = Evidence(bench.data(node.parents["data"]), target, evaluator, **attacked(node, bench), run=run)
+    had = given(node, bench, run)
+    for model in had.models.values():
+        never_the_target(model, target, node.label)
+    data = bench.data(node.parents["data"])
+    evidence = Evidence(data, target, evaluator, **attacked(node, bench), run=run, given=had)
     found = [unscored_if_lost(m) for m in metric.measure(evidence)]
     figures = [to_figure(node.options["name"], node.options["judge"] or None, m).plain() for m in found]
     return Artefact({"figures": figures, "verdicts": verdicts(node, found, evidence.reconstructions)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -13,9 +14,23 @@ from unveil.harness.errors import TrainingError
 from unveil.harness.finite import require_finite
 from unveil.harness.graph import Node
 from unveil.harness.grid import grid
+from unveil.harness.needs import access_of, needs_of
 from unveil.harness.stages.bench import Bench
+from unveil.harness.stages.given import given
 from unveil.harness.store import Artefact
-from unveil.harness.types import Access, ConditionalGenerator, Data, Generator, Prior, Run, Spent, View
+from unveil.harness.types import (
+    Access,
+    ConditionalGenerator,
+    Data,
+    Generator,
+    Given,
+    Images,
+    Prior,
+    PriorWithNeeds,
+    Run,
+    Spent,
+    View,
+)
 
 SIDE = 6  # samples a side of the grid ...
 WIDEST = 1536  # ... but no more than fit into so many pixels
@@ -38,8 +53,9 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     generator: Generator = prior.build(classes, public.shape).to(run.device)
     view = None
     if "target" in node.parents:
-        view = View(bench.classifier(node.parents["target"], run), Access.WHITE_BOX, public.shape)
-    curves = prior.fit(generator, public, view, run)
+        access = Access(str(access_of(prior)))
+        view = View(bench.classifier(node.parents["target"], run), access, public.shape)
+    curves = fitted(prior, generator, public, view, run, given(node, bench, run))
     require_sound(generator, curves, node.label)
     spent = view.spent if view else Spent()
     origin = lineage.declared(prior)
@@ -67,6 +83,15 @@ def require_sound(generator: Generator, curves: Mapping[str, Sequence[float]], l
     require_finite(generator, label, "in training", REMEDY)
     if bad := [name for name, values in curves.items() if not all(map(math.isfinite, values))]:
         raise TrainingError(f"{label} diverged: its curve {bad[0]!r} holds NaN or infinity", "finite numbers", REMEDY)
+
+
+def fitted(
+    prior: Prior | PriorWithNeeds, generator: Generator, public: Images, view: View | None, run: Run, had: Given
+) -> Mapping[str, Sequence[float]]:
+    """Trains a prior, with what it needs if it needs anything; see `harness.types.Prior.fit`."""
+    if needs_of(prior):
+        return cast(PriorWithNeeds, prior).fit(generator, public, view, run, had)
+    return cast(Prior, prior).fit(generator, public, view, run)
 
 
 def samples(generator: Generator, classes: int, device: torch.device) -> bytes:

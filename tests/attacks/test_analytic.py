@@ -7,6 +7,7 @@ one minimum scipy finds as well.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -249,9 +250,9 @@ def test_defaults_are_the_published_protocols() -> None:
     assert (gmi.batch_equivalent, gmi.clip, gmi.identity) == (60, 1, "cross_entropy")
     assert (kedmi.steps, kedmi.draws, kedmi.lr, kedmi.log_variance_init) == (2400, 5, 0.02, 1)
     for base, own in (("gmi", gmi), ("kedmi", kedmi)):
-        lomma = LOMMA(base)
-        assert (lomma.steps, lomma.samples, lomma.reference, lomma.feature_weight) == (2400, 5, 5050, 1)
-        assert (lomma.lr, lomma.identity_weight, len(lomma.surrogates())) == (own.lr, own.identity_weight, 3)
+        lomma = LOMMA(Spec(base))
+        assert lomma.attack() == (replace(own, clamp=True) if own is kedmi else own)
+        assert (lomma.reference, lomma.feature_weight, len(lomma.students)) == (5050, 1, 3)
         assert (lomma.student_epochs, lomma.student_batch, lomma.student_lr) == (20, 64, 0.01)
     assert (plgmi.restarts * plgmi.steps, plgmi.lr, plgmi.identity) == (3000, 0.1, "max_margin")
     assert (ppa.pool, ppa.candidates * ppa.steps, ppa.candidates * ppa.views, ppa.keep) == (2000, 10_000, 20_000, 50)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from torch import Tensor
 from unveil.attacks.gmi import GMI
 from unveil.attacks.kedmi import KEDMI
 from unveil.attacks.lomma import LOMMA, mean_feature
+from unveil.harness import plugins
 from unveil.harness.classifier import Classifier
-from unveil.harness.errors import AccessError, UnveilError
+from unveil.harness.errors import AccessError, PluginError, UnveilError
 from unveil.harness.run import Run
-from unveil.harness.types import Access, Budget, Images, Ingredients, Spec, View, draw_normal
+from unveil.harness.types import Access, Budget, Images, Ingredients, Spec, Surrogate, View, draw_normal
 
 LABELS = torch.tensor([0, 2])
 SHAPE = (1, 2, 3)
@@ -30,8 +32,19 @@ def helped(ingredients: Ingredients, student: Callable[[int], Classifier]) -> In
     return Ingredients(ingredients.prior, Images(public, torch.full((300,), -1)), (student(1), student(2)))
 
 
+def planned(**settings: Any) -> LOMMA:
+    """As a plan makes it, with the settings of the base beside LOMMA's own or within the base."""
+    made: LOMMA = plugins.make("attacks", Spec("lomma", settings), Path())
+    return made
+
+
 def lomma(base: Any, **settings: Any) -> LOMMA:
-    return LOMMA(base, students=STUDENTS, samples=2, **settings)
+    students = [{"use": one.use, "settings": one.settings} for one in STUDENTS]
+    return planned(base=base, students=students, samples=2, **settings)
+
+
+def students(attack: LOMMA) -> int:
+    return sum(isinstance(need, Surrogate) for need in attack.needs().values())
 
 
 def weights(target: Classifier, helped: Ingredients) -> list[Any]:
@@ -41,19 +54,19 @@ def weights(target: Classifier, helped: Ingredients) -> list[Any]:
 def test_the_baseline_is_the_base_bit_for_bit(view: View, ingredients: Ingredients, run: Run) -> None:
     settings = {"steps": 70, "identity_weight": 7.0, "batch": 3}
     pairs = (
-        (LOMMA("gmi", "baseline", samples=2, lr=0.1, **settings), GMI(restarts=2, lr=0.1, **settings)),
-        (LOMMA("kedmi", "baseline", samples=2, **settings), KEDMI(draws=2, clamp=True, **settings)),
+        (lomma("gmi", variant="baseline", lr=0.1, **settings), GMI(restarts=2, lr=0.1, **settings)),
+        (lomma("kedmi", variant="baseline", **settings), KEDMI(draws=2, clamp=True, **settings)),
     )
     for ours, theirs in pairs:
-        assert ours.surrogates() == ()
         assert ours.needs() == theirs.needs()
         found = [attack.reconstruct(view, ingredients, LABELS, run).pixels for attack in (ours, theirs)]
         assert torch.equal(*found)
 
 
 def test_defaults_are_those_of_the_bases() -> None:
-    assert LOMMA("gmi").attack() == GMI()
-    assert LOMMA("kedmi").attack() == KEDMI(clamp=True)
+    assert LOMMA().attack() == LOMMA(Spec("gmi")).attack() == GMI()
+    assert LOMMA(Spec("kedmi")).attack() == KEDMI(clamp=True)
+    assert LOMMA(Spec("kedmi", {"clamp": False})).attack() == KEDMI()
 
 
 def test_the_mean_feature_is_numpys_and_asked_for_once(view: View, helped: Ingredients, run: Run) -> None:
@@ -89,7 +102,7 @@ def test_each_variants_loss_is_the_one_worked_in_numpy(
     }
     for variant, value in expected.items():
         attack = lomma("gmi", variant=variant, feature_weight=0.5)
-        given = helped if attack.surrogates() else replace(helped, surrogates=())
+        given = helped if students(attack) else replace(helped, surrogates=())
         np.testing.assert_allclose(attack.identity(view, given, run)(x, LABELS), value, rtol=1e-5)
 
 
@@ -118,7 +131,8 @@ def test_finds_the_known_optimum(base: str, target: Classifier, view: View, help
     p_reg = helped.public.pixels.numpy().reshape(300, 6).astype(np.float64).mean(0) - 0.5
     z = 0.1 * weight * (slope + p_reg / 3) / (2 + 0.1 * weight * 0.1 / 3)
     assert np.abs(z).max() < 0.9
-    attack = lomma(base, steps=600, lr=0.05, identity_weight=weight, batch_equivalent=1, log_variance_init=-4.0)
+    own = {"log_variance_init": -4.0} if base == "kedmi" else {"batch_equivalent": 1}
+    attack = lomma(base, steps=600, lr=0.05, identity_weight=weight, **own)
     found = attack.reconstruct(view, helped, LABELS, run).pixels
     np.testing.assert_allclose((found.flatten(1) - 0.5) / 0.1, z, atol=0.05 if base == "kedmi" else 1e-3)
 
@@ -156,7 +170,7 @@ def test_less_access_is_refused(
     variant: Any, access: Access, target: Classifier, helped: Ingredients, run: Run
 ) -> None:
     attack = lomma("gmi", variant=variant)
-    given = helped if attack.surrogates() else replace(helped, surrogates=())
+    given = helped if students(attack) else replace(helped, surrogates=())
     with pytest.raises(AccessError):
         attack.reconstruct(View(target, access, SHAPE), given, LABELS, run)
 
@@ -175,3 +189,51 @@ def test_says_what_it_descends() -> None:
     y: Tensor = torch.tensor([1])
     assert LOMMA().identity_loss(o, y).item() == -2.0
     torch.testing.assert_close(LOMMA(variant="aug").identity_loss(o, y), F.cross_entropy(o, y, reduction="none"))
+
+
+@pytest.mark.parametrize(
+    ("flat", "nested"),
+    [
+        ({"base": "gmi", "samples": 3, "momentum": 0.5}, {"use": "gmi", "restarts": 3, "momentum": 0.5}),
+        (
+            {"base": "kedmi", "samples": 3, "lr": 0.1, "prior": {"use": "inversion_gan", "steps": 5}},
+            {"use": "kedmi", "draws": 3, "lr": 0.1, "prior": {"use": "inversion_gan", "steps": 5}},
+        ),
+        ({"samples": 3}, {"use": "gmi", "restarts": 3}),
+    ],
+)
+def test_settings_of_the_base_stand_beside_or_within(flat: dict[str, Any], nested: dict[str, Any]) -> None:
+    ours, theirs = planned(**flat), planned(base=nested)
+    assert ours == theirs
+    asked = [plugins.asked(Spec("lomma"), one) for one in (ours, theirs)]
+    assert asked[0] == asked[1]
+    assert asked[0]["settings"]["samples"] == 3
+    assert plugins.make("attacks", Spec("lomma", plugins.dump(ours)), Path("/")) == ours
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"base": "kedmi", "momentum": 0.5}, "lomma on kedmi has no setting 'momentum'"),
+        ({"base": "gmi", "log_variance_init": 0.0}, "lomma on gmi has no setting 'log_variance_init'"),
+        ({"base": {"use": "kedmi", "momentum": 0.5}}, "kedmi has no setting 'momentum'"),
+        ({"studnets": []}, "did you mean 'students'"),
+        ({"base": {"use": "gmi", "lr": 0.1}, "steps": 5}, "both in base and beside it"),
+        ({"base": "gmi", "steps": 0}, "gmi: steps = 0"),
+        ({"base": "brep_mi"}, "brep_mi cannot be the base of lomma"),
+        ({"base": "gmj"}, "did you mean 'gmi'"),
+    ],
+)
+def test_what_the_base_cannot_do_is_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(PluginError, match=words):
+        planned(**settings)
+
+
+def test_what_only_a_base_of_its_own_can_say_is_another_question() -> None:
+    plain, clipped, other = (planned(base={"use": "gmi", **more}) for more in ({}, {"clip": 2.0}, {"lr": 0.1}))
+    asked = [plugins.asked(Spec("lomma"), one)["settings"] for one in (plain, clipped, other)]
+    assert len({str(one) for one in asked}) == 3
+    assert "clip" not in asked[0]
+    assert asked[1]["clip"] == 2.0
+    on_plgmi = plugins.asked(Spec("lomma"), planned(base={"use": "plgmi", "steps": 7}))["settings"]["base"]
+    assert (on_plgmi["use"], on_plgmi["settings"]["steps"]) == ("plgmi", 7)

@@ -55,7 +55,7 @@ class Faces(ConditionalGenerator):
 class Told:
     """The face generator."""
 
-    needs_view: ClassVar[bool] = False
+    access: ClassVar[Access | None] = None
 
     def content(self):
         return {"digiface": assets.checksum("digiface")}

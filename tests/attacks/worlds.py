@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -127,6 +127,15 @@ class World:
         return Ingredients(prior, self.public(), tuple(students))
 
 
+def changed_in(attack: Any, settings: dict[str, Any]) -> Any:
+    """An attack with some settings changed, in the attack that runs inside it where they are that one's."""
+    own = {field.name for field in fields(attack)}
+    inner = {name: value for name, value in settings.items() if name not in own}
+    if inner:
+        attack = replace(attack, base=Spec(attack.base.use, {**attack.base.settings, **inner}))
+    return replace(attack, **{name: value for name, value in settings.items() if name in own})
+
+
 @dataclass(frozen=True)
 class Case:
     """An attack and its world.
@@ -146,13 +155,14 @@ class Case:
 
     def attacked(self, labels: Tensor, run: Run, view: View | None = None, **changed: Any) -> Images:
         """Reconstructions, with some settings changed."""
-        attack = type(self.attack)(**{**vars(self.attack), **changed})
+        attack = changed_in(self.attack, changed)
         return attack.reconstruct(view or self.view(), self.world.ingredients(), labels, run)
 
 
 def lomma(base: Any, variant: Any) -> Case:
     with_students = variant in ("aug", "both")
-    attack = LOMMA(base, variant, students=STUDENTS, samples=2, steps=8, lr=0.1, batch=3)
+    samples = "restarts" if base == "gmi" else "draws"
+    attack = LOMMA(Spec(base, {samples: 2, "steps": 8, "lr": 0.1, "batch": 3}), variant, students=STUDENTS)
     return Case(attack, World(students=2 if with_students else 0))
 
 

@@ -342,7 +342,7 @@ class Mixing(Generator):
 class Mixes(Prior):
     """Makes pictures that depend on their batch."""
 
-    needs_view: ClassVar[bool] = False
+    access: ClassVar[Access | None] = None
 
     def build(self, classes, shape):
         return Mixing()

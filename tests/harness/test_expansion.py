@@ -65,6 +65,6 @@ def test_a_plugin_in_a_file_is_sent_without_its_class(tmp_path):
     use = Use("attacks", Spec("mine.py:Mine"), str(tmp_path))
     asked = use.asked
     text = pickle.dumps(use)
-    assert use.module.encode() not in text
+    assert use.modules[0].encode() not in text
     file.write_text("raise RuntimeError")
     assert pickle.loads(text).asked == asked

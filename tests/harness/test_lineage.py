@@ -53,7 +53,7 @@ class Grey(Generator):
 class Greys:
     """One colour each."""
 
-    needs_view: ClassVar[bool] = False
+    access: ClassVar[Access | None] = None
     seen: str = ""
     publishable: bool = True
 

@@ -191,14 +191,12 @@ class Helped:
     access: ClassVar[Access] = Access.LABELS
 
     def needs(self):
-        return None
-
-    def surrogates(self):
         how = Distillation(epochs=2, batch=16)
-        return [Surrogate(Spec("plain_cnn", {"width": width}), how) for width in (4, 6)]
+        return {f"student {i}": Surrogate(Spec("plain_cnn", {"width": w}), how) for i, w in enumerate((4, 6))}
 
     def reconstruct(self, view, ingredients, labels, run):
         small, large = ingredients.surrogates
+        assert small is ingredients.given.models["student 0"]
         assert [s.head.in_features for s in (small, large)] == [64, 96]
         assert not small.training and not any(p.requires_grad for p in small.parameters())
         return Images(torch.full((len(labels), *view.shape), self.shade), labels)

@@ -32,7 +32,12 @@ def store(tmp_path):
 @pytest.fixture
 def results():
     cell = {"data": "people", "model": "net", "attack": "gmi", "seed": 0, "png": PNG, "caption": "c", "people": ("a",)}
-    behind = {"label": "target net", "uses": {"model": [{"use": "net", "settings": {"width": 8}}]}, "options": {}}
+    behind = {
+        "kind": "target",
+        "label": "target net",
+        "uses": {"model": [{"use": "net", "settings": {"width": 8}}]},
+        "options": {},
+    }
     return Results(
         title="Tiny",
         plan='title = "Tiny"',

@@ -15,7 +15,8 @@ ROW = Row(
     budget={"attack queries": 100, "attack queries allowed": 5000, "attack gradients": 80, "prior queries": 20},
     keys={"data": "k0", "target": "k1", "prior": "k2", "student 0": "k3", "student 1": "k4", "attack": "k5"},
 )  # fmt: skip
-MADE = {f"k{i}": {"seconds": 10.0**i} for i in range(6)}
+STEPS = ("data", "target", "prior", "student", "student", "attack")
+MADE = {f"k{i}": {"seconds": 10.0**i, "kind": kind} for i, kind in enumerate(STEPS)}
 
 
 def test_a_limit_is_nothing_that_was_spent() -> None:
@@ -26,6 +27,8 @@ def test_a_limit_is_nothing_that_was_spent() -> None:
 def test_seconds_are_those_of_the_attack_and_what_it_made() -> None:
     assert seconds(ROW, MADE) == {"attack": 1e5, "prior": 100.0, "students": 11_000.0}
     assert list(seconds(ROW, MADE)) == ["attack", "prior", "students"]
+    wraps = ROW.model_copy(update={"keys": {"base": "k0", "base prior": "k2", "prior": "k2", "attack": "k5"}})
+    assert seconds(wraps, {**MADE, "k0": {"seconds": 5.0, "kind": "attack"}}) == {"attack": 100_005.0, "prior": 100.0}
     odd = {"k5": {"seconds": "a while"}, "k2": {"seconds": math.nan}, "k3": {}}
     assert seconds(ROW, odd) == {}
 

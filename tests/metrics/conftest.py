@@ -1,12 +1,17 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from unveil.harness import plugins
 from unveil.harness.classifier import Classifier
 from unveil.harness.run import Run
 from unveil.harness.spec import Spec
-from unveil.harness.types import Data, Evidence, Images
+from unveil.harness.stages.model import require_weights
+from unveil.harness.types import Data, Evidence, Given, GivenComparer, Images
 
 TOY = '''
 from dataclasses import dataclass
@@ -86,3 +91,23 @@ def some(pictures):
         return pictures(np.random.default_rng(seed).integers(0, 256, (len(labels), 5)) / 255, labels)
 
     return drawn
+
+
+@pytest.fixture
+def measured():
+    """Measures with what the metric needs, built as the harness would."""
+
+    def measure(metric, evidence):
+        shape = evidence.data.train.shape
+        models, comparers = {}, {}
+        for role, need in metric.needs().items():
+            if isinstance(need, GivenComparer):
+                comparers[role] = plugins.make("comparers", need.comparer, Path())
+                continue
+            model = plugins.make("models", need.model, Path())
+            require_weights(model, need.model.use.rpartition(":")[2], trained=need.trained)
+            made = model.build(evidence.data.classes, shape, Run("given")).eval().requires_grad_(False)
+            models[role] = made.to(memory_format=torch.channels_last)
+        return metric.measure(replace(evidence, given=Given(models=models, comparers=comparers)))
+
+    return measure

@@ -9,7 +9,7 @@ from torch import nn
 from unveil.harness import plugins
 from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import check
-from unveil.harness.errors import JudgeError, WeightsError
+from unveil.harness.errors import AssetError, WeightsError
 from unveil.harness.intervals import to_figure
 from unveil.harness.memo import Memo
 from unveil.harness.models.facenet import FaceNet
@@ -33,18 +33,18 @@ def nobody():
     return Classifier({"body": nn.BatchNorm2d(3)}, nn.Identity(), classes=3)
 
 
-def test_two_vectors_by_hand(build, pictures, toy, nobody):
+def test_two_vectors_by_hand(build, pictures, toy, nobody, measured):
     """(+, +) beside (+, -) is at right angles; the nearer picture is of the other person and does not count."""
     train = pictures([[1.0, 0.0], [1.0, 1.0]], [0, 1])
     fakes = pictures([[1.0, 1.0], [0.0, 0.0]], [0, 1])
-    (m,) = DeltaFace(toy).measure(build(fakes=fakes, train=train, target=nobody))
+    (m,) = measured(DeltaFace(toy), build(fakes=fakes, train=train, target=nobody))
     assert m.values == pytest.approx([2.0, 4.0])
     assert (m.column, m.high, m.direction) == ("nearest squared L2 (Toy)", 4.0, Direction.PROTECTS)
 
 
-def test_it_is_what_scipy_says(build, some, toy, nobody):
+def test_it_is_what_scipy_says(build, some, toy, nobody, measured):
     train, fakes = some([6, 3, 4, 9], 0), some([2, 2, 2], 1)
-    (m,) = DeltaFace(toy).measure(build(fakes=fakes, train=train, people=4, target=nobody))
+    (m,) = measured(DeltaFace(toy), build(fakes=fakes, train=train, people=4, target=nobody))
 
     def unit(images):
         x = images.pixels[:, 0, 0, :].double().numpy() - 0.5
@@ -55,44 +55,39 @@ def test_it_is_what_scipy_says(build, some, toy, nobody):
     np.testing.assert_allclose(m.values, pairs.min(1), rtol=1e-5, atol=1e-6)
     assert (m.identities.tolist(), m.samples) == ([0, 0, 1, 1, 2, 2], 6)
     to_figure("delta_face", None, m)
-    (copies,) = DeltaFace(toy).measure(build(fakes=train, train=train, people=4, target=nobody))
+    (copies,) = measured(DeltaFace(toy), build(fakes=train, train=train, people=4, target=nobody))
     assert copies.values == pytest.approx(np.zeros(4), abs=1e-9)
     assert copies.identities.tolist() == [0, 1, 2, 3]
 
 
-def test_it_says_what_it_lacks(build, some, toy, cache):
+def test_it_says_what_it_lacks(build, some, toy, cache, measured):
     evidence = build(fakes=some([1, 1], 0), train=some([2], 1))
-    (m,) = DeltaFace(toy).measure(evidence)
+    (m,) = measured(DeltaFace(toy), evidence)
     assert m.reason == "no private training picture of class 1"
-    (m,) = DeltaFace().measure(evidence)
-    assert "asset 'facenet' is not there" in m.reason
-    assert "download 20180402-114759-vggface2.pt" in m.reason
-    assert str(cache) not in DeltaFace().content()["embedder"], "an identity is the same on all machines"
-    (m,) = DeltaFace(Spec("small_resnet")).measure(evidence)
-    assert "small_resnet has no trained weights" in m.reason
-    (m,) = DeltaFace(Spec("mobilefacenet"), weights="gone.pth").measure(evidence)
-    assert "cannot be had" in m.reason
+    with pytest.raises(AssetError, match="asset 'facenet' is not there") as error:
+        measured(DeltaFace(), evidence)
+    assert "download 20180402-114759-vggface2.pt" in error.value.todo
+    with pytest.raises(AssetError, match="small_resnet has no trained weights"):
+        measured(DeltaFace(Spec("small_resnet")), evidence)
+    with pytest.raises(AssetError, match="cannot be had"):
+        measured(DeltaFace(Spec("mobilefacenet"), weights="gone.pth"), evidence)
 
 
 @pytest.mark.slow
-def test_facenet_is_loaded_from_the_cache(build, some, cache):
-    absent = DeltaFace().content()
+def test_facenet_is_loaded_from_the_cache(build, some, cache, measured):
     faces = Images(torch.rand(5, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 0, 1, 0, 1]))
     network = FaceNet().build(3, (3, 32, 32), Run("by chance")).eval()
     torch.save(network.stages.state_dict(), cache)
-    assert DeltaFace().content() != absent
     evidence = build(fakes=faces[3:], train=faces[:3])
-    (m,) = DeltaFace().measure(evidence)
+    (m,) = measured(DeltaFace(), evidence)
     with torch.no_grad():
         x = torch.nn.functional.normalize(network.features((faces.pixels * 255).round() / 255)).double().numpy()
     d = cdist(x, x, "sqeuclidean")
     assert m.values == pytest.approx([min(d[3, 0], d[3, 1]), d[4, 2]], rel=1e-4, abs=1e-6)
     assert m.column == "nearest squared L2 (facenet)"
-    with pytest.raises(JudgeError, match="target's weights"):
-        DeltaFace().measure(build(fakes=faces[3:], train=faces[:3], target=network))
     cache.write_bytes(b"something else")
     with pytest.raises(WeightsError):
-        DeltaFace().measure(evidence)
+        measured(DeltaFace(), evidence)
 
 
 def test_it_conforms_when_it_scores(toy, tmp_path):

@@ -109,8 +109,8 @@ def by_column(measurements):
     return {m.column: m for m in measurements}
 
 
-def test_one_who_knows_gives_the_truth(judge, data, half):
-    found = by_column(Verification(comparer=judge("Knows")).measure(evidence(data, half)))
+def test_one_who_knows_gives_the_truth(judge, data, half, measured):
+    found = by_column(measured(Verification(comparer=judge("Knows")), evidence(data, half)))
     assert list(found) == ["verified", "genuine accepted", "other people accepted"]
     assert found["verified"].values.mean() == 0.5
     assert found["verified"].samples == 48
@@ -118,27 +118,27 @@ def test_one_who_knows_gives_the_truth(judge, data, half):
     assert found["other people accepted"].values.max() == 0.0
 
 
-def test_one_who_always_says_the_same_is_no_judge(judge, data, half):
+def test_one_who_always_says_the_same_is_no_judge(judge, data, half, measured):
     always, never = (
-        by_column(Verification(comparer=judge("Says", answer=a)).measure(evidence(data, half))) for a in (1.0, 0.0)
+        by_column(measured(Verification(comparer=judge("Says", answer=a)), evidence(data, half))) for a in (1.0, 0.0)
     )
     assert "accepts 100 % of" in always["verified"].reason
     assert "clearly more than 1 %" in always["verified"].reason
     assert always["other people accepted"].values.mean() == 1.0, "what makes it useless is shown"
     assert "cannot tell them apart" in never["verified"].reason
-    guesses = by_column(Verification(comparer=judge("Guesses"), rates=(0.1,)).measure(evidence(data, half)))
+    guesses = by_column(measured(Verification(comparer=judge("Guesses"), rates=(0.1,)), evidence(data, half)))
     assert "clearly more than 10 %" in guesses["verified"].reason
 
 
-def test_grades_have_thresholds_at_rates_that_the_pairs_resolve(judge, data, half):
+def test_grades_have_thresholds_at_rates_that_the_pairs_resolve(judge, data, half, measured):
     metric = Verification(comparer=judge("Grades"), rates=(0.1, 0.01))
-    found = by_column(metric.measure(evidence(data, half)))
+    found = by_column(measured(metric, evidence(data, half)))
     assert found["verified at FAR 10 %"].values.mean() == 0.5
     assert found["genuine accepted at FAR 10 %"].values.mean() == 1.0
     assert -255 < found["threshold at FAR 10 %"].value < 0
     assert found["area under the ROC"].value == 1.0
     assert "do not resolve" in found["verified at FAR 1 %"].reason
-    same = by_column(Verification(comparer=judge("Grades", same=True), rates=(0.1,)).measure(evidence(data, half)))
+    same = by_column(measured(Verification(comparer=judge("Grades", same=True), rates=(0.1,)), evidence(data, half)))
     assert "cannot tell them apart" in same["verified at FAR 10 %"].reason
     assert same["area under the ROC"].value == 0.5
 
@@ -185,15 +185,15 @@ def test_impostors_alone_where_nobody_is_public(data, half):
     assert (q.shown[others] < 12).all()
 
 
-def test_answers_are_checked(judge, data, half, tmp_path):
+def test_answers_are_checked(judge, data, half, tmp_path, measured):
     (tmp_path / "bad.py").write_text(
         JUDGES.replace("np.full(len(pairs), self.answer)", "np.full(len(pairs) - (self.answer > 0), self.answer)")
     )
     for answer, why in ((0.3, "shape"), (-0.5, "0 or 1")):
         spec = Spec(f"{tmp_path / 'bad.py'}:Says", {"answer": answer})
         with pytest.raises(JudgeError, match=why):
-            Verification(comparer=spec).measure(evidence(data, half))
-    found = Verification(comparer=judge("Knows")).measure(evidence(data, Images(half.pixels[..., :8], half.labels)))
+            measured(Verification(comparer=spec), evidence(data, half))
+    found = measured(Verification(comparer=judge("Knows")), evidence(data, Images(half.pixels[..., :8], half.labels)))
     assert all("beside private pictures of shape" in m.reason for m in found)
 
 
@@ -203,16 +203,14 @@ def test_a_plan_names_a_file_beside_it(judge, tmp_path):
         made = plugins.make("metrics", Spec("verification", {"comparer": value}), tmp_path)
         assert made.comparer.use == spec.use
     assert made.comparer == spec
-    asked = plugins.asked(Spec("verification"), made)["settings"]
-    assert str(tmp_path) not in str(asked), "an identity is the same wherever the file lies"
-    assert asked != plugins.asked(Spec("verification"), Verification(comparer=judge("Says")))["settings"]
+    assert str(tmp_path) not in str(plugins.asked(Spec("verification"), made)), "no identity knows where the file lies"
     assert plugins.make("metrics", Spec("verification", plugins.dump(made)), Path("/")) == made
     (tmp_path / "no.py").write_text(JUDGES.replace("    yes_or_no: ClassVar[bool] = True\n", ""))
     with pytest.raises(PluginError, match="lacks yes_or_no"):
-        Verification(comparer=Spec(f"{tmp_path / 'no.py'}:Knows")).content()
+        plugins.make("comparers", Spec(f"{tmp_path / 'no.py'}:Knows"), tmp_path)
 
 
-def test_the_judge_in_the_documentation_judges(data, half, tmp_path):
+def test_the_judge_in_the_documentation_judges(data, half, tmp_path, measured):
     text = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
     section = text[text.index("## Judges from outside") :]
     source, plan = (re.search(rf"```{kind}\n(.*?)```", section, re.DOTALL)[1] for kind in ("python", "toml"))
@@ -220,9 +218,10 @@ def test_the_judge_in_the_documentation_judges(data, half, tmp_path):
     (tmp_path / "my_judge.py").write_text(source.replace("raise NotImplementedError", knows))
     settings = {key: value for key, value in tomllib.loads(plan)["metrics"][0].items() if key != "use"}
     metric = plugins.make("metrics", Spec("verification", settings), tmp_path)
-    found = by_column(metric.measure(evidence(data, half)))
+    found = by_column(measured(metric, evidence(data, half)))
     assert found["verified"].values.mean() == 0.5
-    assert "its name and version" in metric.content()["comparer"]
+    judge = plugins.make("comparers", metric.needs()["comparer"].comparer, tmp_path)
+    assert judge.content() == {"model": "its name and version"}
 
 
 def test_it_conforms_with_a_judge_that_scores(tmp_path):
@@ -266,12 +265,13 @@ def fill(path, answer):
         csv.writer(file).writerows([rows[0], *((number, answer(number)) for number, _ in rows[1:])])
 
 
-def test_a_sheet_is_written_filled_and_read(sheet, data, half, tmp_path):
-    before = sheet.content()
-    found = sheet.measure(evidence(data, half))
+def test_a_sheet_is_written_filled_and_read(sheet, data, half, tmp_path, measured):
+    judge = plugins.make("comparers", sheet.comparer, tmp_path)
+    before = judge.content()
+    found = measured(sheet, evidence(data, half))
     assert len(found) == 3
     assert all("36 of 36 questions in" in m.reason for m in found)
-    assert sheet.content() == before, "an empty sheet says nothing"
+    assert judge.content() == before, "an empty sheet says nothing"
     (folder,) = (tmp_path / "asked").iterdir()
     assert folder.stat().st_mode & 0o077 == 0
     assert len(list(folder.glob("*.png"))) == 36
@@ -284,11 +284,11 @@ def test_a_sheet_is_written_filled_and_read(sheet, data, half, tmp_path):
         return "Yes" if picture[0, 0, 0] == picture[0, 2 * side + 16, 0] else "0"
 
     fill(folder / "answers.csv", lambda number: looks(number) if number < "0030" else "")
-    assert "7 of 36" in sheet.measure(evidence(data, half))[0].reason
-    part = sheet.content()
+    assert "7 of 36" in measured(sheet, evidence(data, half))[0].reason
+    part = judge.content()
     fill(folder / "answers.csv", looks)
-    assert len({str(before), str(part), str(sheet.content())}) == 3
-    columns = by_column(sheet.measure(evidence(data, half, "another run")))
+    assert len({str(before), str(part), str(judge.content())}) == 3
+    columns = by_column(measured(sheet, evidence(data, half, "another run")))
     assert columns["genuine accepted"].values.mean() == 1.0
     assert columns["other people accepted"].values.mean() == 0.0
     truth = draw(data, enrolled(data.train), half, 12)
@@ -297,13 +297,13 @@ def test_a_sheet_is_written_filled_and_read(sheet, data, half, tmp_path):
     assert columns["verified"].values.tolist() == expected.astype(float).tolist()
     fill(folder / "answers.csv", lambda number: "perhaps")
     with pytest.raises(JudgeError, match="perhaps"):
-        sheet.content()
+        judge.content()
 
 
-def test_no_sheet_in_a_repository(sheet, data, half, tmp_path):
+def test_no_sheet_in_a_repository(sheet, data, half, tmp_path, measured):
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     with pytest.raises(JudgeError, match="inside the git repository"):
-        sheet.measure(evidence(data, half))
+        measured(sheet, evidence(data, half))
     assert not (tmp_path / "asked").exists()
 
 
@@ -327,8 +327,9 @@ def test_a_plan_goes_on_where_its_sheets_were_filled(project):
     second = project.run()
     assert second.returncode == 0, second.stderr
     labels = re.findall(r"^\[\d+/\d+\] (.*): [\d.]+ s$", second.stderr, re.MULTILINE)
-    assert len(labels) == 2
-    assert all(label.startswith("verification of guess") for label in labels)
+    assert labels[0] == "comparer answer_sheet"
+    assert len(labels) == 3
+    assert all(label.startswith("verification of guess") for label in labels[1:])
     assert all("genuine" in row["verified"].reason or "impostor" in row["verified"].reason for row in figures())
     assert all(row["other people accepted"].value is not None for row in figures())
     page = (project.folder / "store/reports/tiny/leaderboard.html").read_text()

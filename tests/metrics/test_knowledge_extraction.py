@@ -6,11 +6,11 @@ import torch
 
 from unveil.harness import plugins
 from unveil.harness.data.splits import Pictures, Shares, assemble, to_uint8
-from unveil.harness.errors import WeightsError
 from unveil.harness.intervals import to_figure
+from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.run import Run
 from unveil.harness.spec import Spec
-from unveil.harness.types import Direction, Evidence, Images
+from unveil.harness.types import Direction, Evidence, Given, Images
 from unveil.metrics.knowledge_extraction import Crops, Falling, KnowledgeExtraction
 
 PEOPLE = 12
@@ -36,8 +36,12 @@ def metric(**settings):
     return KnowledgeExtraction(**{"student": SMALL, "epochs": 15, "batch": 8, "lr": 0.05, **settings})
 
 
+def beginner(classes=PEOPLE):
+    return SmallResNet(width=8, blocks=(1, 1)).build(classes, (3, 16, 16), Run("student")).requires_grad_(False)
+
+
 def evidence(data, fakes, run=None):
-    return Evidence(data, None, None, fakes, run or Run("test"))
+    return Evidence(data, None, None, fakes, run or Run("test"), given=Given(models={"student": beginner()}))
 
 
 def scores(measurements):
@@ -74,7 +78,7 @@ def test_same_run_same_answer_whatever_the_order(data):
     mixed = fakes[torch.randperm(len(fakes), generator=torch.Generator().manual_seed(1))]
     quick = metric(epochs=2)
     states = [
-        quick._taught(quick_sorted, torch.arange(4), Run(name)).state_dict()
+        quick._taught(beginner(), quick_sorted, torch.arange(4), Run(name)).state_dict()
         for name, quick_sorted in (("a", fakes), ("a", fakes), ("b", fakes))
     ]
     assert all(torch.equal(x, states[1][name]) for name, x in states[0].items())
@@ -85,7 +89,7 @@ def test_same_run_same_answer_whatever_the_order(data):
 
 def test_it_continues_bit_for_bit_where_it_was_interrupted(data, tmp_path, monkeypatch):
     fakes, quick, people = data.train[data.train.labels < 4], metric(epochs=4), torch.arange(4)
-    whole = quick._taught(fakes, people, Run("x"))
+    whole = quick._taught(beginner(), fakes, people, Run("x"))
     save, saved = Run.save, []
 
     def killed(run, name, state):
@@ -97,8 +101,8 @@ def test_it_continues_bit_for_bit_where_it_was_interrupted(data, tmp_path, monke
     with monkeypatch.context() as patch:
         patch.setattr(Run, "save", killed)
         with pytest.raises(KeyboardInterrupt):
-            quick._taught(fakes, people, Run("x", scratch=tmp_path))
-    resumed = quick._taught(fakes, people, Run("x", scratch=tmp_path))
+            quick._taught(beginner(), fakes, people, Run("x", scratch=tmp_path))
+    resumed = quick._taught(beginner(), fakes, people, Run("x", scratch=tmp_path))
     assert len(saved) == 2
     assert all(torch.equal(x, resumed.state_dict()[name]) for name, x in whole.state_dict().items())
 
@@ -133,28 +137,30 @@ def test_crops_are_parts_of_the_picture():
     torch.testing.assert_close(Crops(1.0, False).augment(ramps, Run("x")).pixels, ramps.pixels, atol=1e-4, rtol=0)
 
 
-def test_it_says_what_it_lacks(data, tmp_path):
+def test_it_says_what_it_lacks(data):
     some = data.train[data.train.labels < 2]
     for settings, fakes, why in (
         ({"minimum": 7}, some, "reconstructions of class 0, fewer than the minimum of 7"),
         ({}, data.train[data.train.labels == 1], "one person was attacked"),
         ({}, Images(some.pixels, some.labels + PEOPLE), f"no private training picture of class {PEOPLE}"),
-        ({"student": Spec("mobilefacenet", {"weights": str(tmp_path / "gone.pth")})}, some, "cannot be had"),
     ):
         found = metric(**settings).measure(evidence(data, fakes))
         assert len(found) == 2
         assert all(why in m.reason and m.values is None for m in found)
-    broken = tmp_path / "broken.pth"
-    broken.write_bytes(b"no weights")
-    with pytest.raises(WeightsError):
-        metric(student=Spec("mobilefacenet", {"weights": str(broken)})).measure(evidence(data, some))
 
 
-def test_what_the_student_is_stands_in_the_identity():
-    asked = [
-        plugins.asked(Spec("knowledge_extraction"), one)["settings"]
-        for one in (KnowledgeExtraction(), metric(), metric(student=Spec("small_resnet", {"width": 4})))
-    ]
-    assert "hub:" in asked[0]["student"]
-    assert len({str(one["student"]) for one in asked}) == 3
-    assert (asked[0]["epochs"], asked[0]["batch"], asked[0]["lr"], asked[0]["lr_last"]) == (75, 32, 0.1, 1e-4)
+def test_the_student_that_was_given_stays_as_it_is_and_answers_for_those_who_were_attacked(data):
+    fakes, given = data.train[data.train.labels < 4], beginner()
+    before = {name: tensor.clone() for name, tensor in given.state_dict().items()}
+    taught = metric(epochs=1)._taught(given, fakes, torch.arange(4), Run("x"))
+    assert taught.logits(fakes.pixels).shape == (len(fakes), 4)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in given.state_dict().items())
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in taught.state_dict().items())
+
+
+def test_the_student_is_a_need():
+    assert KnowledgeExtraction().needs()["student"].model.settings["architecture"] == "resnet50.tv_in1k"
+    asked = plugins.asked(Spec("knowledge_extraction"), metric())["settings"]
+    assert asked == plugins.asked(Spec("knowledge_extraction"), metric(student=Spec("plain_cnn")))["settings"]
+    published = plugins.asked(Spec("knowledge_extraction"), KnowledgeExtraction())["settings"]
+    assert [published[name] for name in ("epochs", "batch", "lr", "lr_last")] == [75, 32, 0.1, 1e-4]

@@ -5,14 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.harness import plugins
 from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import check
 from unveil.harness.data.splits import to_float, to_uint8
-from unveil.harness.errors import JudgeError, PluginError, WeightsError
+from unveil.harness.errors import AssetError, PluginError, WeightsError
 from unveil.harness.intervals import to_figure
 from unveil.harness.memo import Memo
-from unveil.harness.models.mobilefacenet import MobileFaceNet
 from unveil.harness.run import Run
 from unveil.harness.spec import Spec
 from unveil.harness.types import Data, Direction, Evidence, Images
@@ -80,10 +78,10 @@ def reference(data, match):
 
 
 @pytest.mark.parametrize("match", ["mean", "max"])
-def test_it_is_what_loops_and_quantiles_say(toy, match):
+def test_it_is_what_loops_and_quantiles_say(toy, match, measured):
     data, centres = people()
     fakes = shown(np.concatenate([centres, -centres, centres[::-1]]), np.tile(np.arange(12), 3))
-    columns = by_column(Verification(toy, match=match).measure(evidence(data, fakes)))
+    columns = by_column(measured(Verification(toy, match=match), evidence(data, fakes)))
     score, genuine, impostors = reference(data, match)
     others, impostors = np.array(impostors[: 48 * 11]), np.sort(impostors)
     t = columns["threshold at FAR 1 %"].value
@@ -109,9 +107,9 @@ def test_it_is_what_loops_and_quantiles_say(toy, match):
     )
 
 
-def test_rates_that_the_pairs_do_not_resolve_are_not_scored(toy):
+def test_rates_that_the_pairs_do_not_resolve_are_not_scored(toy, measured):
     data, centres = people()
-    columns = by_column(Verification(toy).measure(evidence(data, shown(centres, range(12)))))
+    columns = by_column(measured(Verification(toy), evidence(data, shown(centres, range(12)))))
     assert columns["verified at FAR 1 %"].values is not None
     for name in ("verified", "genuine accepted", "other private people accepted", "threshold"):
         assert "2688 impostor pairs do not resolve" in columns[f"{name} at FAR 0.1 %"].reason
@@ -119,9 +117,9 @@ def test_rates_that_the_pairs_do_not_resolve_are_not_scored(toy):
     assert columns["area under the ROC"].value > 0.5
 
 
-def test_the_curve_is_what_loops_say_and_goes_as_far_as_the_pairs_do(toy):
+def test_the_curve_is_what_loops_say_and_goes_as_far_as_the_pairs_do(toy, measured):
     data, centres = people(spread=0.2)
-    columns = by_column(Verification(toy, rates=(0.02, 0.03)).measure(evidence(data, shown(centres, range(12)))))
+    columns = by_column(measured(Verification(toy, rates=(0.02, 0.03)), evidence(data, shown(centres, range(12)))))
     _, genuine, impostors = reference(data, "mean")
     genuine, impostors = np.array(genuine), np.sort(impostors)[::-1]
     shares = []
@@ -138,20 +136,20 @@ def test_the_curve_is_what_loops_say_and_goes_as_far_as_the_pairs_do(toy):
     assert len(columns) == 2 * 4 + 1 + 5  # 3 % is there already
 
 
-def test_public_pictures_are_no_must(toy):
+def test_public_pictures_are_no_must(toy, measured):
     data, centres = people(private=40, kept=("validation", "test"))
-    columns = by_column(Verification(toy).measure(evidence(data, shown(centres, range(40)))))
+    columns = by_column(measured(Verification(toy), evidence(data, shown(centres, range(40)))))
     assert columns["verified at FAR 1 %"].values.mean() > 0.9
 
 
-def test_the_threshold_is_the_same_whatever_was_reconstructed(toy):
+def test_the_threshold_is_the_same_whatever_was_reconstructed(toy, measured):
     data, centres = people()
     unknown = Images(data.public.pixels, torch.full_like(data.public.labels, -1))
     data = Data(data.train, data.validation, data.test, unknown, data.names, "unknown", data.disjoint)
     found = []
     for fakes in (shown(centres, range(12)), shown(-centres[:3], range(3))):
         verification._calibrated.clear()
-        columns = by_column(Verification(toy, strangers=100).measure(evidence(data, fakes)))
+        columns = by_column(measured(Verification(toy, strangers=100), evidence(data, fakes)))
         found.append([columns["threshold at FAR 1 %"].value, columns["threshold at FAR 1 %"].standard_error])
     assert found[0] == found[1]
     assert columns["threshold at FAR 1 %"].samples == 48 + 100
@@ -164,7 +162,7 @@ def test_strangers_are_thinned_person_by_person():
     assert len(verification._thinned(images, 22, Run("x"))) == 22
 
 
-def test_no_trained_weights_no_score(toy, tmp_path):
+def test_no_trained_weights_no_score(toy, tmp_path, measured):
     data, centres = people()
     some = evidence(data, shown(centres, range(12)))
     for metric, why in (
@@ -173,41 +171,22 @@ def test_no_trained_weights_no_score(toy, tmp_path):
         (Verification(Spec(toy.use, {"trained": False})), "no trained weights"),
         (Verification(weights=str(tmp_path / "gone.pth")), "cannot be had"),
     ):
-        found = metric.measure(some)
-        assert len(found) == 13
-        assert all(why in m.reason and m.value is None and m.values is None for m in found)
+        with pytest.raises(AssetError, match=why):
+            measured(metric, some)
     (tmp_path / "broken.pth").write_bytes(b"no weights")
     with pytest.raises(WeightsError):
-        Verification(weights=str(tmp_path / "broken.pth")).measure(some)
+        measured(Verification(weights=str(tmp_path / "broken.pth")), some)
     with pytest.raises(PluginError, match="has no setting 'weights'"):
-        Verification(Spec("small_resnet"), weights="some.pth").content()
+        measured(Verification(Spec("small_resnet"), weights="some.pth"), some)
 
 
-def test_people_without_pictures_are_not_scored(toy):
+def test_people_without_pictures_are_not_scored(toy, measured):
     data, centres = people(kept=("public",))
-    (m, *_) = Verification(toy).measure(evidence(data, shown(centres, range(12))))
+    (m, *_) = measured(Verification(toy), evidence(data, shown(centres, range(12))))
     assert "no held-out private pictures" in m.reason
     data, centres = people()
-    (m, *_) = Verification(toy).measure(evidence(data, shown(centres[:1], [12])))
+    (m, *_) = measured(Verification(toy), evidence(data, shown(centres[:1], [12])))
     assert "class 12" in m.reason
-
-
-def test_a_file_is_the_question_wherever_it_lies(tmp_path):
-    """Identity: content of the weights, not their place; and the embedder is never the target."""
-    state = MobileFaceNet().build(2, (3, 8, 8), Run("x")).stages.state_dict()
-    torch.save({f"net.{key}": tensor for key, tensor in state.items()}, tmp_path / "a.pth")
-    (tmp_path / "b.pth").write_bytes((tmp_path / "a.pth").read_bytes())
-    one, other = (Spec("verification", {"weights": str(tmp_path / name)}) for name in ("a.pth", "b.pth"))
-    asked = [plugins.asked(spec, plugins.make("metrics", spec, tmp_path)) for spec in (one, other)]
-    assert asked[0] == asked[1]
-    assert asked[0] != plugins.asked(Spec("verification"), Verification())
-    assert (
-        plugins.make("metrics", Spec("verification", {"weights": "a.pth"}), tmp_path).weights == one.settings["weights"]
-    )
-    data, centres = people()
-    target = MobileFaceNet().build(12, (3, 8, 8), Run("x"))
-    with pytest.raises(JudgeError, match="target's weights"):
-        Verification(weights=str(tmp_path / "a.pth")).measure(evidence(data, shown(centres, range(12)), target))
 
 
 def test_it_conforms_when_it_scores(toy, tmp_path):

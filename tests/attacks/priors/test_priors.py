@@ -29,7 +29,7 @@ def fitted(
     prior: Prior, public: Images, run: Run, asked: Asked
 ) -> tuple[dict[str, torch.Tensor], dict[str, list[float]]]:
     generator = prior.build(3, SHAPE)
-    curves = prior.fit(generator, public, asked() if prior.needs_view else None, run)
+    curves = prior.fit(generator, public, asked() if prior.access else None, run)
     return generator.state_dict(), {key: list(values) for key, values in curves.items()}
 
 
@@ -110,13 +110,13 @@ def written_steps(
 
     for i in range(2):
         fake = generated("z", i).detach()
-        if prior.needs_view:
+        if prior.access:
             down("discriminator", adam_d, discriminator(i, fake))
         else:
             down("critic", adam_d, critic(i, fake))
         if i == 1:
             fake = generated("z of the generator", i)
-            down("generator", adam_g, matching(i, fake) if prior.needs_view else -d(fake).mean())
+            down("generator", adam_g, matching(i, fake) if prior.access else -d(fake).mean())
     return g, d, curves
 
 
