@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.harness.errors import DataError
-from unveil.harness.types import Data, Images, Run
+from unveil.harness.types import Data, Images, Role, Run
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class HeldOutPrivate:
     samples: Annotated[int, Field(ge=1)] = 5
 
     paper: ClassVar[str] = ""
-    role: ClassVar[str] = "ceiling"
+    role: ClassVar[Role] = Role.CEILING
 
     def show(self, data: Data, labels: Tensor, run: Run) -> Images:
         """Gives up to ``samples`` pictures of each label; see `harness.types.Ceiling.show`."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.attacks.search import Descent, Key, State, labels_of, search
-from unveil.harness.types import Access, Images, Ingredients, Run, Spec, View
+from unveil.harness.types import Access, Images, Ingredients, Role, Run, Spec, View
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class PixelAdversarial:
     batch: Annotated[int, Field(ge=1)] = 300
 
     paper: ClassVar[str] = "Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, ICLR 2018"
-    role: ClassVar[str] = "gullibility"
+    role: ClassVar[Role] = Role.GULLIBILITY
     access: ClassVar[Access] = Access.WHITE_BOX
 
     def needs(self) -> Spec | None:

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks.loop import resumable_steps
-from unveil.harness.types import Access, Images, Ingredients, Run, Spec, Spent, View
+from unveil.harness.types import Access, Images, Ingredients, Role, Run, Spec, Spent, View
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class PublicLookalikes:
     batch: Annotated[int, Field(ge=1)] = 512
 
     paper: ClassVar[str] = ""
-    role: ClassVar[str] = "gullibility"
+    role: ClassVar[Role] = Role.GULLIBILITY
     access: ClassVar[Access] = Access.SCORES
 
     def needs(self) -> Spec | None:

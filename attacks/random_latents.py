@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks.search import OverPrior, prior_of, show, show_as
-from unveil.harness.types import Access, ConditionalGenerator, Images, Ingredients, Run, Spec, View
+from unveil.harness.types import Access, ConditionalGenerator, Images, Ingredients, Role, Run, Spec, View
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class RandomLatents(OverPrior):
     samples: Annotated[int, Field(ge=1)] = 5
 
     paper: ClassVar[str] = ""
-    role: ClassVar[str] = "floor"
+    role: ClassVar[Role] = Role.FLOOR
     access: ClassVar[Access] = Access.LABELS
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:  # noqa: ARG002

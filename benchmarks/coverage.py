@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit, stdtrit
 
 from unveil.harness.intervals import interval
+from unveil.harness.names import Direction, Quantity
 from unveil.harness.rows import Figure, Row
-from unveil.leaderboard.estimates import LEAKS, USEFUL, Estimate, difference, over_people, pool
+from unveil.leaderboard.estimates import Estimate, difference, over_people, pool
 from unveil.leaderboard.figures import Column
 from unveil.leaderboard.paired import clear, detectable, holm, p_value, ranks
 from unveil.leaderboard.resampling import Drawn
@@ -105,8 +106,8 @@ def way_coverage(rng: np.random.Generator, n: int, seeds: int, between: float, t
 def false_gaps(rng: np.random.Generator, n: int, seeds: int, between: float, times: int) -> float:
     """Part of the repetitions in which two families of one true curve are told apart at 2 points of utility."""
     spots = {"none": (0.92, 0.0), "a": (0.87, -0.6), "b": (0.87, -0.6)}
-    leak = Column("attack_accuracy", "top-1", "judge", "share", LEAKS, (0, 1))
-    known = Column("utility", "top-1", None, "share", USEFUL, (0, 1))
+    leak = Column("attack_accuracy", Quantity(quantity="top-1"), "judge", "share", Direction.LEAKS, (0, 1))
+    known = Column("utility", Quantity(quantity="top-1"), None, "share", Direction.USEFUL, (0, 1))
     wrong = scored = 0
     for _ in range(times):
         ease, rows = rng.standard_normal(n), []
@@ -125,7 +126,7 @@ def false_gaps(rng: np.random.Generator, n: int, seeds: int, between: float, tim
 def _figure(column: Column, people: Array) -> Figure:
     c, known = column, {str(i): float(v) for i, v in enumerate(people)}
     return Figure(
-        metric=c.metric, column=c.column, judge=c.judge, unit=c.unit, direction=c.direction, range=c.limits,
+        **dict(c.about), metric=c.metric, judge=c.judge, unit=c.unit, direction=c.direction, range=c.limits,
         value=float(people.mean()), per_identity=known,
     )  # fmt: skip
 
@@ -149,7 +150,7 @@ def false_ranks(rng: np.random.Generator, n: int, seeds: int, between: float, ti
     for _ in range(times):
         ease = rng.standard_normal(n)
         found = {str(i): trained(hits(rng, ease, 0.0, seeds, between)) for i in range(names)}
-        wrong += any(rank != (1, names) for rank in ranks(found, LEAKS).values())
+        wrong += any(rank != (1, names) for rank in ranks(found, Direction.LEAKS).values())
     return wrong / times
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unveil.harness import panel
 from unveil.harness.account import Account
 from unveil.harness.rows import Figure, Judge, Picture, Results, Row
-from unveil.harness.rungs import told
+from unveil.harness.rungs import summary
 
 if TYPE_CHECKING:
     from unveil.harness.execute import Outcome
@@ -65,7 +65,7 @@ def _figures(node: Node, outcome: Outcome, store: Store) -> list[Figure]:
     if outcome.status != "unscored":
         return []
     names = {"metric": node.options["name"], "judge": node.options["judge"] or None}
-    return [Figure(**names, column="not available", unit="", direction="", range=(0, 0), reason=outcome.error)]
+    return [Figure(**names, quantity="not available", unit="", direction="", range=(0, 0), reason=outcome.error)]
 
 
 def _panel(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> list[Figure]:
@@ -98,7 +98,7 @@ def _picked(target: Node, store: Store) -> dict[str, str]:
     """What was tried for each strength that was picked."""
     nodes = [node for node in target.parents.values() if node.kind == "strength"]
     name = "{} picked on validation".format
-    return {name(node.parents["ladder"].uses["defenses"][-1].spec.use): told(node, store) for node in nodes}
+    return {name(node.parents["ladder"].uses["defenses"][-1].spec.use): summary(node, store) for node in nodes}
 
 
 def _learnt_from(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> dict[str, str]:

@@ -6,13 +6,14 @@ import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from unveil.harness import plugins
 from unveil.harness.account import Remark
 from unveil.harness.canonical import digest
 from unveil.harness.errors import AccessError, AssetError, JudgeError, PlanError, PluginError, WeightsError
 from unveil.harness.fingerprint import fingerprint
+from unveil.harness.names import Role, Strength
 from unveil.harness.needs import (
     ACCESS,
     TAKEN,
@@ -186,7 +187,7 @@ class Cell:
         measures: One node per metric, and per judge where the metric needs one.
         notes: Departures from the common recipe, and what the target's and the prior's files want said.
         family: What the defense is a strength of: its own name, or that of the sweep.
-        strength: The swept setting and its value; empty without a sweep.
+        strength: Its step of the sweep; None without one.
         role: What the attack is a control for; empty for a real one.
     """
 
@@ -199,8 +200,8 @@ class Cell:
     measures: tuple[Node, ...]
     notes: tuple[str, ...] = ()
     family: str = ""
-    strength: str = ""
-    role: str = ""
+    strength: Strength | None = None
+    role: Role | Literal[""] = ""
 
 
 @dataclass(frozen=True)
@@ -260,9 +261,9 @@ class _Builder:
         self.asking: list[Use] = []  # whose needs are being asked for, the outermost first
         self.targets: dict[tuple[str, ...], tuple[Node, Node]] = {}
         self.families = {
-            part.label: (sweep.label, part.label.removeprefix(sweep.label).strip())
+            part.label: (sweep.label, strength)
             for sweep in self.plan.defenses
-            for part in sweep.variants
+            for part, strength in zip(sweep.variants, sweep.strengths, strict=True)
         }
 
     def use(self, kind: str, spec: Spec, *, may_lack: bool = False) -> Use:
@@ -377,11 +378,11 @@ class _Builder:
         """
         use = self.use("attacks", spec)
         role = plugins.role(use.plugin)
-        wanted = {} if role == plugins.CEILING else self.needs(use, replace(place, access=access_of(use.plugin)))
+        wanted = {} if role == Role.CEILING else self.needs(use, replace(place, access=access_of(use.plugin)))
         if not role:
             self.require_access(use)
         stream = {"attack": use.asked, "seed": place.seed, "data": place.data.identity}
-        options = {"seed": place.seed, "identities": self.plan.identities, "role": role, **place.limits}
+        options = {"seed": place.seed, "identities": self.plan.identities, "role": str(role), **place.limits}
         parents = {"data": place.data, "target": place.target, **wanted}
         return Node("attack", f"{name} on {place.on}", {"attack": (use,)}, options, parents, stream)
 
@@ -424,7 +425,7 @@ class _Builder:
                 return self.attack(spec, place, spec.use.rpartition(":")[2])
 
     def require_no_private_pictures(self, spec: Spec) -> None:
-        if plugins.role(self.use("attacks", spec).plugin) == plugins.CEILING:
+        if plugins.role(self.use("attacks", spec).plugin) == Role.CEILING:
             raise AccessError(
                 f"{self.asking[-1].spec.use} wraps {spec.use}, which is shown private pictures",
                 "an attack that sees no more than its target's answers",
@@ -535,7 +536,7 @@ class _Builder:
                 "picture", f"pictures of {nodes['attack'].label}", {}, {"people": self.plan.pictures}, parents
             )
         labels = (part.label, model.label, defense.label, attack.label)
-        role = nodes["attack"].options["role"]
+        role = plugins.role(attacked.uses["attack"][0].plugin)
         notes = (*self.notes(defense), *_told(nodes))
         return Cell(*labels, seed, nodes, measures, notes, family, strength, role)
 

@@ -117,11 +117,11 @@ def to_figure(metric_name: str, judge: str | None, measurement: Measurement) -> 
     m = measurement
     _check(metric_name, m)
     figure = Figure(
+        **dict(m.about),
         metric=metric_name,
-        column=m.column,
         judge=judge,
         unit=m.unit,
-        direction=str(m.direction),
+        direction=m.direction,
         range=(m.low, m.high),
         samples=m.samples,
         counted=m.counted,

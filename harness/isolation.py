@@ -19,10 +19,11 @@ from torch import Tensor
 from unveil.harness import errors
 from unveil.harness.errors import UnveilError
 from unveil.harness.graph import Node
+from unveil.harness.names import Access
 from unveil.harness.run import Run
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Store
-from unveil.harness.view import Access, Budget, Desk, LocalDesk, Spent, allow
+from unveil.harness.view import Budget, Desk, LocalDesk, Spent, allow
 
 PATIENCE = 5.0  # seconds that an ending process is given
 

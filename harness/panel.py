@@ -15,10 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.harness.intervals import draws, expanded, interval
+from unveil.harness.names import (
+    AGREEMENT,
+    CONFIRMED,
+    EVERY_JUDGE,
+    KAPPA,
+    MEAN_OF_JUDGES,
+    PANEL,
+    Direction,
+    Opinion,
+    Quantity,
+)
 from unveil.harness.rows import Figure
 
-METRIC = "panel"
-LEAKS, DESCRIBES = "higher leaks more", "neither better nor worse"  # as harness.types.Direction, which imports torch
 RESAMPLES = 2000
 ENOUGH = 0.95  # share of the resamples that must have a kappa, or its interval means little
 
@@ -31,14 +40,14 @@ class Verdict:
     """One judge's yes or no to each reconstruction of a cell.
 
     Attributes:
-        name: Who judges: an evaluator, or what a metric of its own accepts.
+        opinion: Who judges, and which of its answers this is.
         accepted: ``(N,)``, in the attack's order.
         people: Whom each picture should show ``(N,)``.
         closed: Whether it had to name a private person.
         evaluator: Whether it is one of the plan's evaluators, by the answer that is their headline.
     """
 
-    name: str
+    opinion: Opinion
     accepted: Bits
     people: People
     closed: bool = False
@@ -47,7 +56,7 @@ class Verdict:
     def plain(self) -> dict[str, Any]:
         """As JSON has it; `read` takes it back."""
         return {
-            "name": self.name,
+            "opinion": self.opinion.model_dump(),
             "accepted": "".join("01"[int(bit)] for bit in self.accepted),
             "people": self.people.tolist(),
             "closed": self.closed,
@@ -58,7 +67,8 @@ class Verdict:
 def read(plain: Mapping[str, Any]) -> Verdict:
     """What `Verdict.plain` wrote."""
     bits = np.array([bit == "1" for bit in plain["accepted"]], np.bool_)
-    return Verdict(plain["name"], bits, np.array(plain["people"], np.int64), plain["closed"], plain["evaluator"])
+    opinion = Opinion.model_validate(plain["opinion"])
+    return Verdict(opinion, bits, np.array(plain["people"], np.int64), plain["closed"], plain["evaluator"])
 
 
 def figures(verdicts: Sequence[Verdict]) -> list[Figure]:
@@ -81,18 +91,19 @@ def _together(judges: Sequence[Verdict]) -> Iterator[Figure]:
     yes = np.asarray(votes.mean(0))
     pairs = [votes[i] == votes[j] for i, j in combinations(range(len(judges)), 2)]
     agreed = np.stack(pairs).mean(0)
-    yield _share("mean of judges", LEAKS, yes, people)
-    yield _share("accepted by every judge", LEAKS, np.asarray(votes.all(0), np.float64), people)
-    yield _share("agreement", DESCRIBES, agreed, people)
+    yield _share(Quantity(quantity=MEAN_OF_JUDGES), Direction.LEAKS, yes, people)
+    yield _share(Quantity(quantity=EVERY_JUDGE), Direction.LEAKS, np.asarray(votes.all(0), np.float64), people)
+    yield _share(Quantity(quantity=AGREEMENT), Direction.DESCRIBES, agreed, people)
     yield _kappa(agreed, yes, people)
 
 
 def _confirmed(loose: Verdict, by: Verdict) -> Figure:
     """Share, of the pictures that a closed-set judge accepts, that a stricter one accepts as the same person."""
-    column, taken = f"closed-set successes of {loose.name} confirmed by {by.name}", loose.accepted
+    about = Quantity(quantity=CONFIRMED, confirmed=loose.opinion, confirmed_by=by.opinion)
+    taken = loose.accepted
     if not taken.any():
-        return _figure(column, DESCRIBES, reason=f"{loose.name} accepts no picture in the closed set")
-    return _share(column, DESCRIBES, by.accepted[taken].astype(np.float64), loose.people[taken])
+        return _figure(about, Direction.DESCRIBES, reason=f"{loose.opinion} accepts no picture in the closed set")
+    return _share(about, Direction.DESCRIBES, by.accepted[taken].astype(np.float64), loose.people[taken])
 
 
 def _kappa(agreed: NDArray[np.float64], yes: NDArray[np.float64], people: People) -> Figure:
@@ -101,7 +112,7 @@ def _kappa(agreed: NDArray[np.float64], yes: NDArray[np.float64], people: People
     sums = np.stack([np.bincount(place, weights=w) for w in (agreed, yes)]), counts.astype(np.float64)
     value = float(_fleiss(sums[0].sum(1), sums[1].sum()))
     if not np.isfinite(value):
-        return _figure("kappa", DESCRIBES, unit="kappa", low=-1.0, reason="every judge gives every picture one answer")
+        return _kappa_figure("every judge gives every picture one answer")
     drawn = draws(len(who), RESAMPLES)
     each = _fleiss((drawn @ sums[0].T).T, drawn @ sums[1])
     good, ends = each[np.isfinite(each)], {}
@@ -109,8 +120,12 @@ def _kappa(agreed: NDArray[np.float64], yes: NDArray[np.float64], people: People
         tail = expanded(len(who))
         low, high = (float(end) for end in np.quantile(good, (tail, 1 - tail)))
         ends = {"low": min(low, value), "high": max(high, value)}
-    made = _figure("kappa", DESCRIBES, unit="kappa", low=-1.0)
-    return made.model_copy(update={"value": value, "samples": len(people), "identities": len(who), **ends})
+    counts_of = {"samples": len(people), "identities": len(who)}
+    return _kappa_figure().model_copy(update={"value": value, **counts_of, **ends})
+
+
+def _kappa_figure(reason: str | None = None) -> Figure:
+    return _figure(Quantity(quantity=KAPPA), Direction.DESCRIBES, unit="kappa", low=-1.0, reason=reason)
 
 
 def _fleiss(sums: NDArray[np.float64], total: NDArray[np.float64] | float) -> NDArray[np.float64]:
@@ -121,11 +136,11 @@ def _fleiss(sums: NDArray[np.float64], total: NDArray[np.float64] | float) -> ND
         return np.asarray((observed - chance) / (1 - chance))
 
 
-def _share(column: str, direction: str, values: NDArray[np.float64], people: People) -> Figure:
+def _share(about: Quantity, direction: Direction, values: NDArray[np.float64], people: People) -> Figure:
     low, high = interval(values, people, bounds=(0.0, 1.0))
     who, place, counts = np.unique(people, return_inverse=True, return_counts=True)
     means = np.bincount(place, weights=values) / counts
-    return _figure(column, direction).model_copy(
+    return _figure(about, direction).model_copy(
         update={
             "value": float(values.mean()),
             "low": low,
@@ -137,5 +152,7 @@ def _share(column: str, direction: str, values: NDArray[np.float64], people: Peo
     )
 
 
-def _figure(column: str, direction: str, *, unit: str = "share", low: float = 0.0, reason: str | None = None) -> Figure:
-    return Figure(metric=METRIC, column=column, unit=unit, direction=direction, range=(low, 1.0), reason=reason)
+def _figure(
+    about: Quantity, direction: Direction, *, unit: str = "share", low: float = 0.0, reason: str | None = None
+) -> Figure:
+    return Figure(**dict(about), metric=PANEL, unit=unit, direction=direction, range=(low, 1.0), reason=reason)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from unveil.harness import plan_errors, plan_text
 from unveil.harness.errors import PlanError
+from unveil.harness.names import Strength
 from unveil.harness.plugins import suggest
 from unveil.harness.spec import Spec
 
@@ -158,15 +159,22 @@ class DefensePart(BaseModel):
         """One part per row: itself, or one for each value of the sweep."""
         if not self.sweep or self.tune is not None:
             return [self]
-        use, setting, values = self.swept
-        return [self._with(use, setting, value) for value in values]
+        use, _, _ = self.swept
+        return [self._with(use, strength) for strength in self.strengths if strength is not None]
 
-    def _with(self, use: str, setting: str, value: Any) -> DefensePart:
+    @property
+    def strengths(self) -> list[Strength | None]:
+        """Of each row: its step of the sweep, if there is one."""
+        if not self.sweep or self.tune is not None:
+            return [None]
+        _, setting, values = self.swept
+        return [Strength(setting=setting, value=value) for value in values]
+
+    def _with(self, use: str, strength: Strength) -> DefensePart:
         given = self.model_dump(exclude={"sweep"})
         inner = given if isinstance(self.use, str) else given.setdefault(use, {})
-        inner[setting] = value
-        shown = ",".join(map(str, value)) if isinstance(value, list) else value
-        return DefensePart.model_validate({**given, "name": f"{self.label} {setting}={shown}"})
+        inner[strength.setting] = strength.value
+        return DefensePart.model_validate({**given, "name": f"{self.label} {strength}"})
 
     @model_validator(mode="after")
     def _settings_belong(self) -> DefensePart:

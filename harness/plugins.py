@@ -19,11 +19,12 @@ from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType, UnionType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from unveil.harness.errors import PluginError
+from unveil.harness.names import ENDLESS, Role
 from unveil.harness.spec import HELD, LOCAL_PATH, Spec
 from unveil.harness.validation import expected, shown
 
@@ -46,11 +47,6 @@ OFFERS = {
 }  # fmt: skip
 
 OF_FILE = "unveil_file_"  # how the modules of files are called
-
-ROLES = ("floor", "ceiling", "gullibility")
-"""What a control can be for; see `unveil.harness.types.Control`."""
-
-CEILING = "ceiling"
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,7 @@ def load(kind: str, use: str, base: Path) -> type:
         entry = find(kind, use)
         module, _, name = entry.target.partition(":")
         cls = _attribute(_import(module, use, entry.origin), name, use)
-    offers = ("show",) if kind == "attacks" and role(cls) == CEILING else OFFERS[kind]
+    offers = ("show",) if kind == "attacks" and role(cls) == Role.CEILING else OFFERS[kind]
     missing = [offer for offer in offers if not hasattr(cls, offer)]
     params = getattr(cls, "__dataclass_params__", None)
     if params is None or not params.frozen:
@@ -144,16 +140,16 @@ def load(kind: str, use: str, base: Path) -> type:
     return cls
 
 
-def role(attack: Any) -> str:
+def role(attack: Any) -> Role | Literal[""]:
     """What an attack, or its class, is a control for; empty for a real one.
 
     Raises:
         PluginError: If it claims to be a control of a kind that there is not.
     """
     found = getattr(attack, "role", "")
-    if found not in ("", *ROLES):
-        raise PluginError(f"an attack has the role {found!r}", f"one of {', '.join(ROLES)}, or none", "correct it")
-    return str(found)
+    if found not in ("", *Role):
+        raise PluginError(f"an attack has the role {found!r}", f"one of {', '.join(Role)}, or none", "correct it")
+    return Role(found) if found else ""
 
 
 def _import(module: str, use: str, origin: str) -> ModuleType:
@@ -310,10 +306,6 @@ def _placed(use: Any, base: Path) -> Any:
     path, _, name = use.rpartition(":") if isinstance(use, str) else ("", "", "")
     there = path.endswith(".py") and (base / path).is_file()
     return f"{(base / path).resolve()}:{name}" if there else use
-
-
-ENDLESS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
-"""How numbers that JSON has no word for are written in a dump; a setting that holds numbers and no text reads them."""
 
 
 def _leaves(hint: Any) -> set[Any]:

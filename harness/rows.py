@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from unveil.harness.account import Account
+from unveil.harness.names import Direction, Quantity, Role, Strength
 
 Status = Literal["done", "failed", "blocked"]
 
@@ -21,15 +22,14 @@ class _Plain(BaseModel):
         return made
 
 
-class Figure(_Plain):
-    """One number with its interval, or the reason why there is none.
+class Figure(Quantity, _Plain):
+    """One number with its interval, or the reason why there is none: a `Quantity` that was measured.
 
     Attributes:
         metric: Name of the metric plugin, such as ``attack_accuracy``.
-        column: What it measured, such as ``top-1``.
         judge: Name of the evaluator that judged, if one did.
         unit: Unit of the value.
-        direction: What a higher value means, in words.
+        direction: What a higher value means; empty where nothing was measured.
         range: Smallest and largest possible value.
         value: The number; None means not scored.
         low: Lower end of the 95 % interval over identities.
@@ -42,10 +42,9 @@ class Figure(_Plain):
     """
 
     metric: str
-    column: str
     judge: str | None = None
     unit: str
-    direction: str
+    direction: Direction | Literal[""]
     range: tuple[float, float]
     value: float | None = None
     low: float | None = None
@@ -85,9 +84,9 @@ class Row(_Cell):
         attack: Name of the attack.
         seed: Seed of the cell.
         family: What the defense is one strength of: the name of its sweep, or its own.
-        strength: The swept setting and its value, such as ``beta=0.03``; empty without a sweep.
-        role: What the attack is a control for (``floor``, ``ceiling``, ``gullibility``); empty for a real one. Controls
-            are never ranked nor averaged with attacks.
+        strength: The swept setting and its value; None without a sweep.
+        role: What the attack is a control for; empty for a real one. Controls are never ranked nor averaged with
+            attacks.
         status: ``done``, ``failed`` (something raised) or ``blocked`` (something it needs failed).
         error: What was raised, where.
         figures: All numbers: the attack's and the target's (utility).
@@ -99,8 +98,8 @@ class Row(_Cell):
     """
 
     family: str = ""
-    strength: str = ""
-    role: str = ""
+    strength: Strength | None = None
+    role: Role | Literal[""] = ""
     status: Status
     error: str | None = None
     figures: tuple[Figure, ...] = ()

@@ -1,4 +1,4 @@
-"""What was found when the strengths of a defense were tried: read from the store, in words and numbers. No torch."""
+"""What came out when the strengths of a defense were tried: read from the store, in words and numbers. No torch."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _rung(tried: Mapping[str, Any], picked: bool, zero: float) -> Rung:
     )
 
 
-def told(node: Node, store: Store) -> str:
+def summary(node: Node, store: Store) -> str:
     """What was tried, in one line, an arrow before what was picked."""
     return "; ".join(f"{'-> ' * rung.picked}{rung.name}: {_number(rung)}" for rung in rungs(node, store))
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from unveil.harness.store import Store
 
 EXPERIMENT = "unveil"
-TRAINED = ("target", "prior", "student")  # kinds of steps that are logged as models
+TRAINED = ("target", "prior", "student")  # kinds of step with training curves
 MOST = 500  # characters of a parameter that MLflow keeps
 # Set before mlflow is imported, unless the user has: no usage reports, no minutes of retries when a server is down, and
 # nothing of its own on standard output and error: what it says of an error is in the error.
@@ -181,10 +181,9 @@ def _log(
         client.log_dict(parent, results.provenance, "provenance.json")
         for row in results.rows:
             tracker.cell(parent, row, charts.get(row.cell), _samples(row, store))
-        made = results.provenance
-        for key in dict.fromkeys(key for row in results.rows for key in row.keys.values()):
-            if made.get(key, {}).get("kind") in TRAINED:
-                tracker.trained(parent, key, store)
+        used = dict.fromkeys(key for row in results.rows for key in row.keys.values() if key in results.provenance)
+        for key in (key for key in used if results.provenance[key].get("kind") in TRAINED):
+            tracker.trained(parent, key, store)
     return Logged(parent, fresh=True)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -22,6 +21,7 @@ from unveil.harness.defense import Defense, Plugin, Step, Terms
 from unveil.harness.errors import UnveilError
 from unveil.harness.images import Data, Images
 from unveil.harness.memo import Memo
+from unveil.harness.names import Access, Direction, Quantity, Role
 from unveil.harness.needs import (
     Distillation,
     GivenComparer,
@@ -33,14 +33,14 @@ from unveil.harness.needs import (
 )
 from unveil.harness.run import Run, draw_normal
 from unveil.harness.spec import Spec
-from unveil.harness.view import Access, Budget, Spent, View
+from unveil.harness.view import Budget, Spent, View
 
 __all__ = [
     "Access", "Attack", "Attempt", "Budget", "Ceiling", "Classifier", "Comparer", "ConditionalGenerator", "Control",
     "Data", "Dataset", "Defense", "Direction", "Distillation", "Evidence", "Forward", "Generator", "Given",
     "GivenComparer", "GivenModel", "Guided", "Images", "Ingredients", "Measurement", "Memo", "Metric", "Model", "Need",
-    "Origin", "Plugin", "Pretrained", "Prior", "PriorWithNeeds", "Run", "Spec", "Spent", "Step", "Surrogate", "Terms",
-    "TrainedPrior", "UnveilError", "View", "WrappedAttack", "draw_normal",
+    "Origin", "Plugin", "Pretrained", "Prior", "PriorWithNeeds", "Quantity", "Role", "Run", "Spec", "Spent", "Step",
+    "Surrogate", "Terms", "TrainedPrior", "UnveilError", "View", "WrappedAttack", "draw_normal",
 ]  # fmt: skip
 
 
@@ -273,7 +273,7 @@ class Control(Protocol):
     """An attack that other attacks are compared with. It stands apart on the page: never ranked, never averaged.
 
     Attributes:
-        role: ``"floor"`` (what luck scores), ``"gullibility"`` (how easily a judge is fooled) or ``"ceiling"``.
+        role: A `Role`: ``floor`` (what luck scores), ``gullibility`` (how easily a judge is fooled) or ``ceiling``.
     """
 
     role: ClassVar[str]
@@ -306,15 +306,6 @@ class Guided(Protocol):
         ...
 
 
-class Direction(StrEnum):
-    """What a higher value means."""
-
-    LEAKS = "higher leaks more"
-    PROTECTS = "higher leaks less"
-    USEFUL = "higher is more useful"
-    DESCRIBES = "neither better nor worse"
-
-
 @dataclass(frozen=True)
 class Measurement:
     """Values of one metric, before any mean or interval.
@@ -323,7 +314,8 @@ class Measurement:
     ``standard_error`` over identities. One that could not be computed gives a ``reason`` and neither.
 
     Attributes:
-        column: What was measured, such as ``"top-1"``.
+        column: What was measured, such as ``"top-1"``; a `Quantity` where there is more to say than a name, such as the
+            false-accept rate.
         unit: Such as ``"share"`` or ``"squared distance"``.
         direction: What a higher value means.
         low: Smallest possible value.
@@ -339,7 +331,7 @@ class Measurement:
         counted: Whether the value hangs on how many samples there are (FID), so that only equal numbers compare.
     """
 
-    column: str
+    column: str | Quantity
     unit: str
     direction: Direction
     low: float
@@ -352,6 +344,11 @@ class Measurement:
     reason: str | None = None
     accepted: NDArray[np.bool_] | None = None
     counted: bool = False
+
+    @property
+    def about(self) -> Quantity:
+        """The column in fields."""
+        return self.column if isinstance(self.column, Quantity) else Quantity(quantity=self.column)
 
 
 @dataclass(frozen=True)

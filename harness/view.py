@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any, NoReturn, Protocol, TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -14,15 +13,7 @@ from torch import Tensor, nn
 
 from unveil.harness.classifier import Classifier
 from unveil.harness.errors import AccessError, BudgetSpentError
-
-
-class Access(StrEnum):
-    """How much of the target an attack sees."""
-
-    WHITE_BOX = "white-box"  # logits, features and gradients
-    SCORES = "scores"  # softmax scores, no gradient
-    LABELS = "labels"  # the arg-max only
-
+from unveil.harness.names import Access
 
 NEEDS = {
     "logits": Access.WHITE_BOX,

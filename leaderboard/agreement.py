@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from unveil.harness.names import AGREEMENT, EVERY_JUDGE, KAPPA, MEAN_OF_JUDGES, PANEL, Opinion, Quantity
 from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.figures import Cell, Column, Setup, lines
 from unveil.leaderboard.wording import full, number
 
-# The words of the stage that compares judges, repeated because importing them would import torch.
-METRIC = "panel"
-MEAN, EVERY, AGREEMENT, KAPPA = "mean of judges", "accepted by every judge", "agreement", "kappa"
-TOGETHER = (MEAN, EVERY, AGREEMENT, KAPPA)
-_CLOSED, _BY = "closed-set successes of ", " confirmed by "
+TOGETHER = tuple(Quantity(quantity=word) for word in (MEAN_OF_JUDGES, EVERY_JUDGE, AGREEMENT, KAPPA))
 
 
 @dataclass(frozen=True)
@@ -24,13 +21,13 @@ class Line:
         defense: The defense.
         attack: The attack.
         role: What it is a control for; empty for an attack.
-        cells: By column of the metric.
+        cells: By what they say.
     """
 
     defense: str
     attack: str
     role: str
-    cells: Mapping[str, Cell]
+    cells: Mapping[Quantity, Cell]
 
 
 @dataclass(frozen=True)
@@ -38,23 +35,19 @@ class ClosedSet:
     """A judge that has to name a private person, and whoever looks at the same pictures.
 
     Attributes:
-        judge: Its name.
-        stricter: Names of the judges that confirm or do not.
+        opinion: Its own.
+        stricter: Of each opinion that confirms it or does not, the figure that says how often.
         summary: What each confirms over all attacks, in words, as far as anything was scored.
     """
 
-    judge: str
-    stricter: tuple[str, ...]
-    summary: Mapping[str, str]
+    opinion: Opinion
+    stricter: Mapping[Opinion, Quantity]
+    summary: Mapping[Opinion, str]
 
     @property
     def title(self) -> str:
         """Its name for a reader."""
-        return plain(self.judge)
-
-    def column(self, stricter: str) -> str:
-        """Name of the figure that says what a stricter judge confirms."""
-        return f"{_CLOSED}{self.judge}{_BY}{stricter}"
+        return title(self.opinion)
 
 
 @dataclass(frozen=True)
@@ -62,56 +55,44 @@ class Panel:
     """What the page shows of a setup.
 
     Attributes:
-        columns: Of the metric, by name.
+        columns: Of the metric, by what they say.
         lines: Attacks on defenses, then the controls.
         closed: One for each closed-set judge.
     """
 
-    columns: Mapping[str, Column]
+    columns: Mapping[Quantity, Column]
     lines: tuple[Line, ...]
     closed: tuple[ClosedSet, ...]
 
     @property
-    def together(self) -> tuple[str, ...]:
+    def together(self) -> tuple[Quantity, ...]:
         """Columns about all judges together, as far as they were measured."""
-        return tuple(name for name in TOGETHER if name in self.columns)
+        return tuple(about for about in TOGETHER if about in self.columns)
 
 
 def panel(setup: Setup) -> Panel | None:
     """What the judges said of the same pictures; None if they were not compared or nothing was scored."""
-    columns = {c.column: c for c in setup.columns if c.metric == METRIC and c.judge is None}
-    found = tuple(_lines(setup, columns))
+    columns = {c.about: c for c in setup.columns if c.metric == PANEL and c.judge is None}
+    found = tuple(Line(*line) for line in lines(setup, columns))
     if not any(c.estimate for line in found for c in line.cells.values()):
         return None
-    names: dict[str, list[str]] = {}
-    for pair in filter(None, map(_pair, columns)):
-        names.setdefault(pair[0], []).append(pair[1])
-    closed = tuple(ClosedSet(judge, tuple(who), _summary(judge, who, found)) for judge, who in names.items())
-    return Panel(columns, found, closed)
+    shown = tuple(replace(line, cells={k: _short(c, columns[k]) for k, c in line.cells.items()}) for line in found)
+    stricter: dict[Opinion, dict[Opinion, Quantity]] = {}
+    for about in columns:
+        if about.confirmed is not None and about.confirmed_by is not None:
+            stricter.setdefault(about.confirmed, {})[about.confirmed_by] = about
+    closed = tuple(ClosedSet(opinion, who, _summary(who, shown)) for opinion, who in stricter.items())
+    return Panel(columns, shown, closed)
 
 
-def plain(verdict: str) -> str:
-    """A verdict's name for a reader; the answer that a judge gave beside its own stands in front of its name.
+def title(opinion: Opinion) -> str:
+    """A judge for a reader, with the answer that it gave beside its own.
 
-    >>> print(plain("closed-set top-1 (cnn)"), "|", plain("verified (face)"), "|", plain("cnn"))
-    cnn | face, verified | cnn
+    >>> print(title(Opinion(judge="face", answer="verified")), "|", title(Opinion(judge="cnn")))
+    face, verified | cnn
     """
-    verdict = verdict.replace(" %", "\u00a0%")
-    answer, found, judge = verdict.removesuffix(")").partition(" (")
-    if not found or not verdict.endswith(")"):
-        return verdict
-    return judge if answer.startswith("closed-set") else f"{judge}, {answer}"
-
-
-def _pair(column: str) -> tuple[str, str] | None:
-    """The closed-set judge and the one that confirms; the last "confirmed by" parts them."""
-    judge, found, stricter = column.removeprefix(_CLOSED).rpartition(_BY)
-    return (judge, stricter) if column.startswith(_CLOSED) and found else None
-
-
-def _lines(setup: Setup, columns: Mapping[str, Column]) -> Iterable[Line]:
-    for defense, attack, what, cells in lines(setup, columns):
-        yield Line(defense, attack, what, {name: _short(found, columns[name]) for name, found in cells.items()})
+    judge, answer = (text.replace(" %", "\u00a0%") for text in (opinion.judge, opinion.answer))
+    return judge if opinion.closed or not answer else f"{judge}, {answer}"
 
 
 def _short(found: Cell, column: Column) -> Cell:
@@ -123,14 +104,14 @@ def _short(found: Cell, column: Column) -> Cell:
     return replace(found, estimate=replace(e, value=round(e.value, 2), low=low, high=high))
 
 
-def _summary(judge: str, stricter: Sequence[str], lines: Sequence[Line]) -> dict[str, str]:
-    told = {who: _confirmed(f"{_CLOSED}{judge}{_BY}{who}", lines) for who in stricter}
-    return {who: text for who, text in told.items() if text}
+def _summary(stricter: Mapping[Opinion, Quantity], lines: Sequence[Line]) -> dict[Opinion, str]:
+    texts = {who: _confirmed(about, lines) for who, about in stricter.items()}
+    return {who: text for who, text in texts.items() if text}
 
 
-def _confirmed(column: str, lines: Sequence[Line]) -> str:
+def _confirmed(about: Quantity, lines: Sequence[Line]) -> str:
     """From the least to the most confirmed attack; controls are none."""
-    found = [(line, e) for line in lines if not line.role and (e := line.cells[column].estimate)]
+    found = [(line, e) for line in lines if not line.role and (e := line.cells[about].estimate)]
     if not found:
         return ""
     (low, least), (high, most) = min(found, key=_value), max(found, key=_value)

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from unveil.leaderboard.estimates import LEAKS, Estimate, better, difference
+from unveil.harness.names import Direction
+from unveil.leaderboard.estimates import Estimate, better, difference
 from unveil.leaderboard.figures import BASELINE
 from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.paired import ALPHA, clear, detectable, holm, p_value
@@ -67,7 +68,7 @@ def _side(mine: Estimate, base: Estimate, gap: Estimate | None, p: float | None,
         return "less" if better(mine, base, direction) else "more" if better(base, mine, direction) else "tie"
     if not clear(gap, p):
         return "tie"
-    return "less" if (gap.value < 0) == (direction == LEAKS) else "more"
+    return "less" if (gap.value < 0) == (direction == Direction.LEAKS) else "more"
 
 
 def smallest(found: Sequence[Comparison]) -> Mapping[str, float]:

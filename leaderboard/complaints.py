@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from unveil.harness.names import COPIES, Role
 from unveil.harness.rows import Judge
 from unveil.leaderboard.estimates import scored
-from unveil.leaderboard.figures import CEILING, Setup, judge_warnings, role
+from unveil.leaderboard.figures import Setup, judge_warnings
 from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.scale import faults
 from unveil.leaderboard.wording import listing, number
 
 Tone = Literal["less", "more", "tie", "fault", "warning", "plain"]
-COPIES = "copies"  # the metric
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,24 @@ def copying(setup: Setup) -> Mapping[str, float]:
     found: dict[str, float] = {}
     for row in setup.rows:
         shares = [f.value or 0.0 for f in row.figures if f.metric == COPIES and scored(f)]
-        if row.status == "done" and role(row) != CEILING and max(shares, default=0.0) > 0:
+        if row.status == "done" and row.role != Role.CEILING and max(shares, default=0.0) > 0:
             found[row.attack] = max(*shares, found.get(row.attack, 0.0))
     return found
 
 
 def copies(setup: Setup) -> list[Point]:
     """Attacks and controls that returned private pictures: then the experiment leaks, not the target."""
-    return [Point("fault", _told_copying(attack, share)) for attack, share in copying(setup).items()]
+    return [Point("fault", _copying_sentence(attack, share)) for attack, share in copying(setup).items()]
 
 
 def left_out(found: Matrix, setup: Setup) -> list[Point]:
     """Defenses that are not compared, and attacks that are not in the averages."""
     attacks = [a for a in setup.attacks if a not in found.common]
     defenses = [d for d in setup.defenses if d not in found.compared]
-    told = [f"Left out of the comparison, since no attack on it was scored: {listing(defenses)}."] if defenses else []
+    texts = [f"Left out of the comparison, since no attack on it was scored: {listing(defenses)}."] if defenses else []
     if attacks and found.compared:
-        told.append(f"Left out of the averages, since not scored on every defense: {listing(attacks)}.")
-    return [Point("warning", text) for text in told]
+        texts.append(f"Left out of the averages, since not scored on every defense: {listing(attacks)}.")
+    return [Point("warning", text) for text in texts]
 
 
 def unfit_judges(setup: Setup, judges: Sequence[Judge]) -> list[Point]:
@@ -73,7 +73,7 @@ def broken_rows(setup: Setup) -> list[Point]:
     return [Point("warning", f"{k.capitalize()}: {listing(v)}.") for k, v in broken.items() if v]
 
 
-def _told_copying(attack: str, share: float) -> str:
+def _copying_sentence(attack: str, share: float) -> str:
     return (
         f"{attack} returns private pictures themselves ({number(share, 'share')} of its reconstructions are one, up to "
         f"a grey level): it did not get them through the target. Either it reads private data, or the public pictures "

@@ -26,11 +26,11 @@ def unequal(found: Mapping[str, tuple[int, int]], attacks: Iterable[str]) -> tup
     return tuple(a for a in attacks if a in found and found[a][0] != found[a][1])
 
 
-def told(found: Mapping[str, tuple[int, int]], counted: bool) -> str:
+def sentence(found: Mapping[str, tuple[int, int]], counted: bool) -> str:
     """What a reader must know of the numbers of pictures; empty where all are equal, or their number plays no part.
 
     Example:
-        >>> told({"gmi": (80, 120), "kedmi": (120, 120)}, True)
+        >>> sentence({"gmi": (80, 120), "kedmi": (120, 120)}, True)
         'gmi 80 to 120; kedmi 120'
     """
     if not counted or len({n for ends in found.values() for n in ends}) < 2:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from unveil.harness.names import Direction
 from unveil.leaderboard import polyline
-from unveil.leaderboard.estimates import LEAKS
 from unveil.leaderboard.figures import BASELINE
 from unveil.leaderboard.polyline import Numbers
 from unveil.leaderboard.scatter import (
@@ -53,7 +53,7 @@ def curves(found: Tradeoff) -> Plot | None:
               for name, p in ends.items()),
         {name: SHAPES[i % len(SHAPES)] for name, i in look.items()}, None,
         f"{found.utility.metric} · {found.utility.column}", found.leak.title, axis_name(found.leak),
-        found.leak.direction == LEAKS, tuple(_line(f, found.none, look[f.name], x, y) for f in families),
+        found.leak.direction == Direction.LEAKS, tuple(_line(f, found.none, look[f.name], x, y) for f in families),
     )  # fmt: skip
 
 

@@ -9,12 +9,9 @@ from functools import lru_cache
 from statistics import fmean
 
 from unveil.harness.intervals import interval
+from unveil.harness.names import Direction
 from unveil.harness.rows import Figure
 from unveil.leaderboard.seeds import crossed
-
-# The words of harness.types.Direction, repeated because importing them would import torch.
-LEAKS, PROTECTS, USEFUL = "higher leaks more", "higher leaks less", "higher is more useful"
-DESCRIBES = "neither better nor worse"
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ def _ends(
 
 def better(a: Estimate, b: Estimate, direction: str) -> bool:
     """Whether ``a`` is surely better (leaks less, or is more useful) than ``b``."""
-    return a.apart(b) and (a.value < b.value if direction == LEAKS else a.value > b.value)
+    return a.apart(b) and (a.value < b.value if direction == Direction.LEAKS else a.value > b.value)
 
 
 def _shared_people(parts: Sequence[Estimate]) -> dict[str, float]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import pandas as pd
 
+from unveil.harness.names import ACCEPTS_PRIVATE, HEADLINE, Direction, Quantity, Role
 from unveil.harness.rows import Figure, Judge, Results, Row
-from unveil.leaderboard.estimates import DESCRIBES, USEFUL, Estimate, estimate, pool, scored
+from unveil.leaderboard.estimates import Estimate, estimate, pool, scored
 from unveil.leaderboard.wording import number
 
-BASELINE = "none"  # the empty defense, which others are compared with
-FLOOR, CEILING = "floor", "ceiling"  # roles of controls, as harness.types.Control has them
-CONTROLS = {FLOOR: "Luck", "gullibility": "Gullibility", CEILING: "Ceiling"}  # what the page calls them, in order
-OLD_FLOOR = "random_latents"  # the control of results from before rows had a role
-HEADLINE = ("attack_accuracy", "top-1")
+Key = TypeVar("Key")
 
-OWN_CEILING = "accepts held-out private"  # of a judge's own figures; others are about how good a classifier it is
+TOP = Quantity(quantity=HEADLINE[1])
+BASELINE = "none"  # the empty defense, which others are compared with
+CONTROLS = {Role.FLOOR: "Luck", Role.GULLIBILITY: "Gullibility", Role.CEILING: "Ceiling"}  # on the page, in order
+
 CEILING_MIN = 0.8  # a judge that knows fewer of its own people than this cannot judge
 FLOOR_MAX = 0.1  # nor can one that takes more strangers than this for them
 
@@ -31,7 +31,7 @@ class Column:
 
     Attributes:
         metric: Metric.
-        column: What it measured.
+        about: What it measured.
         judge: Evaluator, if one judged.
         unit: Unit.
         direction: What a higher value means.
@@ -40,7 +40,7 @@ class Column:
     """
 
     metric: str
-    column: str
+    about: Quantity
     judge: str | None
     unit: str
     direction: str
@@ -51,7 +51,17 @@ class Column:
     def of(cls, figure: Figure) -> Column:
         """The column a figure belongs to."""
         f = figure
-        return cls(f.metric, f.column, f.judge, f.unit, f.direction, f.range, f.counted)
+        return cls(f.metric, f.about, f.judge, f.unit, f.direction, f.range, f.counted)
+
+    @property
+    def column(self) -> str:
+        """Name of what it measured."""
+        return self.about.column
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is the figure that leads a page, whoever judges."""
+        return self.metric == HEADLINE[0] and self.about == TOP
 
     @property
     def name(self) -> str:
@@ -120,7 +130,7 @@ class Setup:
     @property
     def attacks(self) -> tuple[str, ...]:
         """In the order of the rows, without the controls."""
-        return _unique(row.attack for row in self.rows if not role(row))
+        return _unique(row.attack for row in self.rows if not row.role)
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -128,11 +138,11 @@ class Setup:
         return _unique(attack for wanted in CONTROLS for attack, found in self.roles.items() if found == wanted)
 
     @property
-    def roles(self) -> dict[str, str]:
+    def roles(self) -> dict[str, Role]:
         """What each control is for, by its name."""
-        return {row.attack: role(row) for row in self.rows if role(row)}
+        return {row.attack: row.role for row in self.rows if row.role}
 
-    def named(self, role: str) -> tuple[str, ...]:
+    def named(self, role: Role) -> tuple[str, ...]:
         """The controls of one role."""
         return tuple(a for a in self.controls if self.roles[a] == role)
 
@@ -144,12 +154,12 @@ class Setup:
     @property
     def leaking(self) -> tuple[Column, ...]:
         """Figures about attacks, one matrix each."""
-        return tuple(c for c in self.columns if c.direction not in (USEFUL, DESCRIBES))
+        return tuple(c for c in self.columns if c.direction not in (Direction.USEFUL, Direction.DESCRIBES))
 
     @property
     def useful(self) -> tuple[Column, ...]:
         """Figures about the targets, the same under every attack."""
-        return tuple(c for c in self.columns if c.direction == USEFUL)
+        return tuple(c for c in self.columns if c.direction == Direction.USEFUL)
 
     @property
     def utility(self) -> Column | None:
@@ -160,13 +170,6 @@ class Setup:
     def seeds(self) -> tuple[int, ...]:
         """All seeds."""
         return tuple(sorted({row.seed for row in self.rows}))
-
-
-def role(row: Row) -> str:
-    """What a row's attack is a control for; empty for a real attack. A role nobody here knows is still no attack's."""
-    if row.role:
-        return row.role if row.role in CONTROLS else "gullibility"
-    return FLOOR if row.attack == OLD_FLOOR else ""
 
 
 def setups(results: Results) -> tuple[Setup, ...]:
@@ -211,12 +214,12 @@ def broken(setup: Setup) -> dict[tuple[str, str], list[Row]]:
 
 def is_floor(figure: Figure) -> bool:
     """Whether a judge's figure says how often it takes strangers for people it knows."""
-    return figure.direction != USEFUL
+    return figure.direction != Direction.USEFUL
 
 
 def is_ceiling(figure: Figure) -> bool:
     """Whether a judge's figure says how often it recognises real pictures of the people it is asked about."""
-    return figure.column == OWN_CEILING and figure.direction == USEFUL
+    return figure.quantity == ACCEPTS_PRIVATE and figure.direction == Direction.USEFUL
 
 
 def judge_warnings(judge: Judge) -> tuple[str, ...]:
@@ -226,9 +229,9 @@ def judge_warnings(judge: Judge) -> tuple[str, ...]:
     found = [f for f in judge.figures if f.value is not None and scored(f)]
     low = [f for f in found if is_ceiling(f) and f.unit == "share" and (f.value or 0) < CEILING_MIN]
     high = [f for f in found if is_floor(f) and f.unit == "share" and (f.value or 0) > FLOOR_MAX]
-    told = [f"recognises only {number(f.value or 0, f.unit)} of held-out private pictures" for f in low]
-    told += [f"takes {number(f.value or 0, f.unit)} of strangers for people it knows" for f in high]
-    return tuple(told)
+    warnings = [f"recognises only {number(f.value or 0, f.unit)} of held-out private pictures" for f in low]
+    warnings += [f"takes {number(f.value or 0, f.unit)} of strangers for people it knows" for f in high]
+    return tuple(warnings)
 
 
 def _setup(data: str, model: str, rows: Sequence[Row], judges: Sequence[Judge]) -> Setup:
@@ -236,8 +239,8 @@ def _setup(data: str, model: str, rows: Sequence[Row], judges: Sequence[Judge]) 
     order = {judge.name: i for i, judge in enumerate(judges)}
 
     def place(column: Column) -> tuple[bool, bool, int]:
-        leads = column.column == HEADLINE[1] and (column.direction == USEFUL or column.metric == HEADLINE[0])
-        return column.direction == USEFUL, not leads, order.get(column.judge or "", len(order))
+        useful = column.direction == Direction.USEFUL
+        return useful, not (column.leads or (useful and column.about == TOP)), order.get(column.judge or "", len(order))
 
     return Setup(data, model, tuple(rows), tuple(sorted(found.values(), key=place)))
 
@@ -270,9 +273,9 @@ def _unique(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def lines(setup: Setup, columns: Mapping[str, Column]) -> Iterator[tuple[str, str, str, dict[str, Cell]]]:
+def lines(setup: Setup, columns: Mapping[Key, Column]) -> Iterator[tuple[str, str, str, dict[Key, Cell]]]:
     """Defense, attack, what that is a control for, and cells by name; controls last, and none that has no cell."""
-    roles = {row.attack: role(row) for row in setup.rows}
+    roles = {row.attack: row.role for row in setup.rows}
     for attacks in (setup.attacks, setup.controls):
         for defense in setup.defenses:
             for attack in attacks:

@@ -11,16 +11,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from unveil.harness.names import (
+    CLASSIFICATION,
+    DEPTH,
+    DIFFERENCE,
+    FIRST_HALF,
+    INVERSION,
+    LAYER_SHARE,
+    Quantity,
+)
 from unveil.harness.rows import Figure, Row
-from unveil.leaderboard.estimates import DESCRIBES, Estimate
-from unveil.leaderboard.figures import Cell, Column, Setup, cell, role
+from unveil.leaderboard.estimates import Estimate
+from unveil.leaderboard.figures import Cell, Column, Setup, cell
 from unveil.leaderboard.scatter import Axis
 from unveil.leaderboard.wording import bare, full, listing, number, plural, span
 
-# The words of unveil.metrics.fisher, repeated because importing them would import torch.
-TASKS = ("classification", "inversion")
-TOTALS = ("first half", "depth")
-GAP = "difference first half"
+TASKS = (CLASSIFICATION, INVERSION)
+TOTALS = (FIRST_HALF, DEPTH)
 
 WIDTH = 360.0
 _LETTER, _MOST = 6.3, 21  # width of a letter of a label, and letters that fit
@@ -32,9 +39,7 @@ Conclusion = Literal["agrees", "contradicts", "cannot be told"]
 
 def is_fisher(figure: Figure) -> bool:
     """Whether a figure is one of those that this section shows."""
-    task, is_layer, _ = figure.column.partition(": ")
-    totals = {f"{what} {total}" for what in (*TASKS, "difference") for total in TOTALS}
-    return figure.direction == DESCRIBES and ((bool(is_layer) and task in TASKS) or figure.column in totals)
+    return figure.task is not None
 
 
 @dataclass(frozen=True)
@@ -45,33 +50,35 @@ class Profile:
         metric: Name of the metric in the plan.
         defense: Defense.
         attack: Attack.
-        cells: By column of the metric.
+        cells: By what they say.
     """
 
     metric: str
     defense: str
     attack: str
-    cells: Mapping[str, Cell]
+    cells: Mapping[Quantity, Cell]
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Names, in forward order."""
-        parts = (column.partition(": ") for column in self.cells)
-        return tuple(dict.fromkeys(layer for _, is_layer, layer in parts if is_layer))
+        return tuple(dict.fromkeys(about.layer for about in self.cells if about.layer is not None))
 
     def share(self, task: str, layer: str) -> Estimate | None:
         """A layer's share of a task's information."""
-        return self.total(f"{task}: {layer}")
+        return self._scored(Quantity(quantity=LAYER_SHARE, task=task, layer=layer))
 
-    def total(self, column: str) -> Estimate | None:
-        """A figure of the metric, if it was scored."""
-        found = self.cells.get(column)
+    def total(self, task: str, what: str) -> Estimate | None:
+        """What is said of all layers of a task, if it was scored."""
+        return self._scored(Quantity(quantity=what, task=task))
+
+    def _scored(self, about: Quantity) -> Estimate | None:
+        found = self.cells.get(about)
         return found.estimate if found else None
 
     @property
     def conclusion(self) -> Conclusion:
         """What the 95 % interval of the paired difference says of the claim."""
-        gap = self.total(GAP)
+        gap = self.total(DIFFERENCE, FIRST_HALF)
         if gap is None or gap.low is None or gap.high is None or gap.low <= 0 <= gap.high:
             return "cannot be told"
         return "agrees" if gap.low > 0 else "contradicts"
@@ -79,17 +86,16 @@ class Profile:
     @property
     def sentence(self) -> str:
         """The verdict in words."""
-        gap, halves = self.total(GAP), [self.total(f"{task} first half") for task in TASKS]
-        own, theirs = halves
+        own, theirs, gap = (self.total(task, FIRST_HALF) for task in (*TASKS, DIFFERENCE))
         if gap is None or own is None or theirs is None:
             return f"Cannot be told: {'; '.join(self.reasons) or 'nothing was scored'}."
-        told = {
+        verdicts = {
             "agrees": "Agrees with the claim of TL-DMI",
             "contradicts": "Contradicts the claim of TL-DMI",
             "cannot be told": "Cannot be told from these people",
         }
         return (
-            f"{told[self.conclusion]}: the first half of the layers holds {full(theirs, 'share')} of the inversion "
+            f"{verdicts[self.conclusion]}: the first half of the layers holds {full(theirs, 'share')} of the inversion "
             f"task’s Fisher information and {full(own, 'share')} of the classification task’s; difference "
             f"{_points(gap, 'share')}."
         )
@@ -104,10 +110,10 @@ def profiles(rows: Sequence[Row]) -> list[Profile]:
     """One for each defense and attack whose Fisher information was measured, averaged over seeds; not the control."""
     found = []
     for metric in dict.fromkeys(f.metric for row in rows for f in row.figures if is_fisher(f)):
-        for defense, attack in dict.fromkeys((r.defense, r.attack) for r in rows if not role(r)):
+        for defense, attack in dict.fromkeys((r.defense, r.attack) for r in rows if not r.role):
             mine = [row for row in rows if (row.defense, row.attack) == (defense, attack)]
-            columns = {f.column: Column.of(f) for row in mine for f in row.figures if f.metric == metric}
-            cells = {name: cell(mine, column, defense, attack) for name, column in columns.items()}
+            columns = {f.about: Column.of(f) for row in mine for f in row.figures if f.metric == metric}
+            cells = {about: cell(mine, column, defense, attack) for about, column in columns.items()}
             if cells:
                 found.append(Profile(metric, defense, attack, cells))
     return found
@@ -117,12 +123,12 @@ def summary(found: Sequence[Profile]) -> str:
     """How often the claim holds."""
     ways: tuple[Conclusion, ...] = ("agrees", "contradicts", "cannot be told")
     counts = {way: sum(p.conclusion == way for p in found) for way in ways}
-    told = [
+    parts = [
         f"{counts['agrees']} agree",
         f"{counts['contradicts']} contradict",
         f"{counts['cannot be told']} cannot tell",
     ]
-    return f"Of {plural(len(found), 'pair')} of target and attack, {listing(told)}."
+    return f"Of {plural(len(found), 'pair')} of target and attack, {listing(parts)}."
 
 
 @dataclass(frozen=True)
@@ -234,8 +240,8 @@ def totals(profile: Profile) -> list[tuple[str, list[str]]]:
     """Rows of the table below the layers: classification, inversion and their difference."""
     rows = []
     for what in TOTALS:
-        unit = "depth" if what == "depth" else "share"
-        own, theirs, gap = (profile.total(f"{task} {what}") for task in (*TASKS, "difference"))
+        unit = "depth" if what == DEPTH else "share"
+        own, theirs, gap = (profile.total(task, what) for task in (*TASKS, DIFFERENCE))
         texts = [full(e, unit) if e else "not scored" for e in (own, theirs)]
         rows.append((what, [*texts, _points(gap, unit) if gap else "not scored"]))
     return rows
@@ -253,10 +259,7 @@ def plain(profile: Profile) -> dict[str, object]:
         "conclusion": profile.conclusion,
         "sentence": profile.sentence,
         "layers": {layer: {task: numbers(profile.share(task, layer)) for task in TASKS} for layer in profile.layers},
-        **{
-            total: {what: numbers(profile.total(f"{what} {total}")) for what in (*TASKS, "difference")}
-            for total in TOTALS
-        },
+        **{total: {task: numbers(profile.total(task, total)) for task in (*TASKS, DIFFERENCE)} for total in TOTALS},
     }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from unveil.harness.names import Role
 from unveil.leaderboard import counts
 from unveil.leaderboard.estimates import Estimate, pool
-from unveil.leaderboard.figures import FLOOR, Cell, Column, Setup, cell
+from unveil.leaderboard.figures import Cell, Column, Setup, cell
 from unveil.leaderboard.paired import ranks
 from unveil.leaderboard.worth import worths
 
@@ -39,7 +40,7 @@ class Matrix:
     @property
     def unequal(self) -> str:
         """Numbers of pictures by attack, where they differ and numbers of unequal ones do not compare; else empty."""
-        return counts.told(self.pictures, self.column.counted)
+        return counts.sentence(self.pictures, self.column.counted)
 
     @property
     def not_scored(self) -> tuple[str, ...]:
@@ -87,6 +88,6 @@ def mean(numbers: Mapping[tuple[str, str], Estimate], defense: str, attacks: Seq
 
 def floor(found: Matrix, setup: Setup) -> Estimate | None:
     """What pure luck reaches, averaged over defenses."""
-    luck = [a for a in setup.controls if setup.roles[a] == FLOOR]
+    luck = [a for a in setup.controls if setup.roles[a] == Role.FLOOR]
     parts = [e for d in setup.defenses for a in luck if (e := found.cells[d, a].estimate)]
     return pool(parts, found.column.limits, seeds=min(p.seeds for p in parts)) if parts else None

@@ -18,11 +18,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from unveil.harness.errors import StoreError
+from unveil.harness.names import Direction
 from unveil.harness.rows import Picture, Results
 from unveil.leaderboard import fisher, spending, strips, wording
-from unveil.leaderboard.agreement import panel, plain
+from unveil.leaderboard.agreement import panel
+from unveil.leaderboard.agreement import title as opinion_title
 from unveil.leaderboard.curves import curves
-from unveil.leaderboard.estimates import DESCRIBES
 from unveil.leaderboard.figures import (
     BASELINE,
     CEILING_MIN,
@@ -41,7 +42,7 @@ from unveil.leaderboard.matrices import matrix
 from unveil.leaderboard.roc import roc
 from unveil.leaderboard.scale import scales
 from unveil.leaderboard.scatter import scatter
-from unveil.leaderboard.tradeoff import COSTS, span_of, told, tradeoffs
+from unveil.leaderboard.tradeoff import COSTS, comparison, span_of, tradeoffs
 from unveil.leaderboard.verdict import verdict
 from unveil.leaderboard.verification import is_system, systems
 
@@ -71,7 +72,7 @@ def render(results: Results, *, private_pictures: bool = False) -> str:
         script=Markup(script),  # noqa: S704 - our own file
         data=_embedded(results),
         columns=_columns(results),
-        compared=[c for c in _columns(results) if c.direction != DESCRIBES],
+        compared=[c for c in _columns(results) if c.direction != Direction.DESCRIBES],
         other_keys=_other_keys(results),
         counts=_counts(results),
     )
@@ -149,13 +150,13 @@ def _environment() -> Environment:
         "anchor": anchor,
         "curves": curves,
         "span_of": span_of,
-        "told": told,
+        "comparison_text": comparison,
         "fisher": fisher,
         "is_ceiling": is_ceiling,
         "is_floor": is_floor,
         "is_system": is_system,
         "judge_warnings": judge_warnings,
-        "plain": plain,
+        "opinion_title": opinion_title,
         "roc": roc,
         "spending": spending,
         "strips": strips,

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from unveil.harness.intervals import SEED
-from unveil.leaderboard.estimates import LEAKS, Estimate, better, difference
+from unveil.harness.names import Direction
+from unveil.leaderboard.estimates import Estimate, better, difference
 from unveil.leaderboard.seeds import crossed
 
 ALPHA = 0.05  # two-sided, for all comparisons of a family together
@@ -123,7 +124,7 @@ def _beats(found: Sequence[Estimate], direction: str) -> NDArray[np.bool_]:
         if gap is None:
             beats[i, j], beats[j, i] = better(found[i], found[j], direction), better(found[j], found[i], direction)
         elif clear(gap, p[i, j]):
-            first = (gap.value < 0) == (direction == LEAKS)
+            first = (gap.value < 0) == (direction == Direction.LEAKS)
             beats[(i, j) if first else (j, i)] = True
     return beats
 

@@ -160,7 +160,7 @@ def _attacks(system: System, defense: str, shapes: Mapping[str, str], x: LogAxis
     step = min(_DODGE, _BESIDE / max(len(lines), 1))
     for i, line in enumerate(lines):
         for point in inside:
-            if e := line.verified[point.rate].estimate:
+            if e := line.verified[point.far].estimate:
                 title = f"{line.attack} on {defense}: {full(e, 'share')} verified at {point.rate}"
                 made.append(_dot(round(x(point.far) + (i + 1) * step, 1), e, y, shapes[line.attack], "attack", title))
     return made

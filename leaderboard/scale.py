@@ -16,16 +16,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unveil.harness.intervals import FEW
+from unveil.harness.names import Direction, Role
 from unveil.harness.rows import Judge
-from unveil.leaderboard.estimates import LEAKS, Estimate, better, difference, estimate, scored
+from unveil.leaderboard.estimates import Estimate, better, difference, estimate, scored
 from unveil.leaderboard.figures import (
     BASELINE,
-    CEILING,
     CEILING_MIN,
-    FLOOR,
     FLOOR_MAX,
-    HEADLINE,
-    OLD_FLOOR,
     Column,
     Setup,
     is_ceiling,
@@ -35,9 +32,9 @@ from unveil.leaderboard.resampling import REACHED, Drawn
 from unveil.leaderboard.tradeoff import Answer, averaged
 from unveil.leaderboard.wording import full, listing, number
 
-GULLIBILITY = "gullibility"
 ANY = (-math.inf, math.inf)
 GULLIBLE = 0.5  # a judge that accepts more than this part of what it accepts of the attacks is easily fooled
+USUAL = {Role.FLOOR: "random_latents", Role.CEILING: "held_out_private"}  # the built-in controls
 WHAT = {"pixel_adversarial": "adversarial pixels", "public_lookalikes": "public look-alikes"}
 
 
@@ -122,14 +119,14 @@ def scales(setup: Setup, matrices: Sequence[Matrix], judges: Sequence[Judge]) ->
         matrices: Of the setup.
         judges: Whose own ceiling stands in where no held-out private pictures were judged as an attack.
     """
-    wanted = [m for m in matrices if m.column.judge and m.column.is_share and m.column.direction == LEAKS]
+    wanted = [m for m in matrices if m.column.judge and m.column.is_share and m.column.direction == Direction.LEAKS]
     made = (Scale(m.column, _lines(setup, m, judges), _gullibility(setup, m)) for m in wanted)
     return tuple(scale for scale in made if scale.lines)
 
 
 def faults(setup: Setup, judges: Sequence[Judge]) -> tuple[Fault, ...]:
     """What the controls say against each judge, by attack accuracy top-1, beyond what it says of itself."""
-    columns = [c for c in setup.leaking if (c.metric, c.column) == HEADLINE and c.judge and c.direction == LEAKS]
+    columns = [c for c in setup.leaking if c.leads and c.judge and c.direction == Direction.LEAKS]
     return tuple(fault for column in columns for fault in _faults(setup, matrix(setup, column), judges))
 
 
@@ -140,24 +137,24 @@ def _lines(setup: Setup, m: Matrix, judges: Sequence[Judge]) -> tuple[Scaled, ..
 
 
 def _ends(setup: Setup, m: Matrix, defense: str, judges: Sequence[Judge]) -> Ends:
-    ceiling = _control(setup, m, defense, CEILING, "held_out_private")
-    fooled = {a: e for a in setup.named(GULLIBILITY) if (e := _estimate(setup, m, defense, a))}
+    ceiling = _control(setup, m, defense, Role.CEILING)
+    fooled = {a: e for a in setup.named(Role.GULLIBILITY) if (e := _estimate(setup, m, defense, a))}
     own = _own_ceiling(setup, m.column, judges) if ceiling.estimate is None else None
-    return Ends(_control(setup, m, defense, FLOOR, OLD_FLOOR), Answer(own) if own else ceiling, fooled)
+    return Ends(_control(setup, m, defense, Role.FLOOR), Answer(own) if own else ceiling, fooled)
 
 
-def _control(setup: Setup, m: Matrix, defense: str, role: str, usual: str) -> Answer:
+def _control(setup: Setup, m: Matrix, defense: str, role: Role) -> Answer:
     names = setup.named(role)
     parts = [e for a in names if (e := _estimate(setup, m, defense, a))]
     if parts:
         return Answer(averaged(parts, m.column))
     why = [reason.split("\n")[0] for a in names for reason in m.cells[defense, a].reasons]
-    return Answer(reason=f"no {role}: {why[0] if why else f'{usual} was not run'}")
+    return Answer(reason=f"no {role}: {why[0] if why else f'{USUAL[role]} was not run'}")
 
 
 def _own_ceiling(setup: Setup, column: Column, judges: Sequence[Judge]) -> Estimate | None:
     """The judge's figure for real pictures: top-1 among all that it knows, so it is the ceiling of nothing else."""
-    if (column.metric, column.column) != HEADLINE:
+    if not column.leads:
         return None
     mine = [j for j in judges if (j.data, j.name) == (setup.data, column.judge)]
     found = [f for j in mine for f in j.figures if is_ceiling(f) and scored(f)]
@@ -225,7 +222,7 @@ def _pooled(setup: Setup, m: Matrix, attacks: Sequence[str], defenses: Sequence[
 
 
 def _gullibility(setup: Setup, m: Matrix) -> str:
-    found = {a: _pooled(setup, m, [a], setup.defenses) for a in setup.named(GULLIBILITY)}
+    found = {a: _pooled(setup, m, [a], setup.defenses) for a in setup.named(Role.GULLIBILITY)}
     told = [f"{full(e, 'share')} of {_what(a)}" for a, e in found.items() if e]
     over = ", averaged over the defenses" if len(setup.defenses) > 1 else ""
     return f"{m.column.judge} accepts {listing(told)}, which show somebody else{over}." if told else ""
@@ -237,7 +234,7 @@ def _what(control: str) -> str:
 
 def _faults(setup: Setup, m: Matrix, judges: Sequence[Judge]) -> list[Fault]:
     judge, everywhere = m.column.judge or "", setup.defenses
-    ceiling, low = (_pooled(setup, m, setup.named(role), everywhere) for role in (CEILING, FLOOR))
+    ceiling, low = (_pooled(setup, m, setup.named(role), everywhere) for role in (Role.CEILING, Role.FLOOR))
     found = []
     if ceiling and ceiling.value < CEILING_MIN and not _said(setup, judge, judges):
         found.append(
@@ -254,7 +251,7 @@ def _surely_more(mine: Estimate, luck: Estimate) -> bool:
     """Person by person where they are the same, else by intervals that share no point."""
     gap = difference(mine, luck)
     if gap is None or gap.low is None:
-        return better(luck, mine, LEAKS)
+        return better(luck, mine, Direction.LEAKS)
     return gap.low > 0
 
 
@@ -270,7 +267,7 @@ def _fooled(setup: Setup, m: Matrix, judge: str, luck: Estimate | None) -> list[
     on = on or list(setup.defenses)
     attacks = _pooled(setup, m, setup.attacks, on)
     made = []
-    for control in setup.named(GULLIBILITY):
+    for control in setup.named(Role.GULLIBILITY):
         mine = _pooled(setup, m, [control], on)
         if not (mine and attacks) or mine.value <= GULLIBLE * attacks.value or (luck and not _surely_more(mine, luck)):
             continue

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from unveil.leaderboard.estimates import LEAKS, Estimate
+from unveil.harness.names import Direction
+from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.figures import Column, Setup, utility
 from unveil.leaderboard.matrices import Matrix, floor
 from unveil.leaderboard.wording import full, number
@@ -199,7 +200,7 @@ def scatter(setup: Setup, found: Matrix) -> Plot | None:
         x.ticks(setup.utility.unit), y.ticks(found.column.unit), marks, _labels(setup, flagged, rows, marks, x),
         {a: SHAPES[i % len(SHAPES)] for i, a in enumerate(setup.attacks)}, _floor(setup, found, y),
         f"{setup.utility.metric} · {setup.utility.column}", found.column.title,
-        axis_name(found.column), found.column.direction == LEAKS,
+        axis_name(found.column), found.column.direction == Direction.LEAKS,
     )  # fmt: skip
 
 
@@ -304,7 +305,7 @@ def _floor(setup: Setup, found: Matrix, y: Axis) -> tuple[float, str] | None:
 
 def axis_name(column: Column) -> str:
     """The leakage figure for the upright axis."""
-    lower = column.direction == LEAKS
+    lower = column.direction == Direction.LEAKS
     return f"← {'less' if lower else 'more'} leakage · {short(f'{column.metric} · {column.column}', 32)}"
 
 

@@ -8,18 +8,17 @@ from typing import Any
 
 from unveil.harness.rows import Row
 
-ALLOWED = " allowed"  # ends the name of a limit, which is nothing that was spent
 KINDS = {"attack": "attack", "prior": "prior", "student": "students"}  # of steps, and what a reader calls them
 
 
-def asked(row: Row, what: str) -> dict[str, int]:
+def spent(row: Row, what: str) -> dict[str, int]:
     """Who asked how many ``queries`` or ``gradients`` of the target; limits are left out.
 
     Args:
         row: The cell.
-        what: End of the names in its budget.
+        what: What was asked for.
     """
-    return {name: count for name, count in row.budget.items() if what in name and not name.endswith(ALLOWED)}
+    return {name: count for name, count in row.budget.items() if name.endswith(f" {what}")}
 
 
 def seconds(row: Row, provenance: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

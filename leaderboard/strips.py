@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
+from unveil.harness.names import Direction
 from unveil.harness.rows import Figure
-from unveil.leaderboard.estimates import PROTECTS, Estimate
+from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.wording import number
 
@@ -39,7 +40,7 @@ def whisker(estimate: Estimate, span: tuple[float, float]) -> Whisker:
 def tint(matrix: Matrix, estimate: Estimate) -> int:
     """How deep the colour of a cell is: the more it leaks, the deeper."""
     part = _percent(estimate.value, matrix.span) / 100
-    leak = 1 - part if matrix.column.direction == PROTECTS else part
+    leak = 1 - part if matrix.column.direction == Direction.PROTECTS else part
     return round(leak * (TINTS - 1))
 
 

@@ -20,9 +20,10 @@ from statistics import fmean
 
 import numpy as np
 
+from unveil.harness.names import Direction
 from unveil.harness.rows import Row
 from unveil.leaderboard import polyline
-from unveil.leaderboard.estimates import LEAKS, Estimate, estimate, over_people, pool, scored
+from unveil.leaderboard.estimates import Estimate, estimate, over_people, pool, scored
 from unveil.leaderboard.figures import BASELINE, Column, Setup
 from unveil.leaderboard.polyline import SAME, Numbers
 from unveil.leaderboard.resampling import DRAWS, REACHED, Drawn
@@ -144,7 +145,11 @@ def tradeoffs(setup: Setup) -> dict[str, tuple[Tradeoff, ...]]:
     head, utility = setup.headline, setup.utility
     if not head or not utility or not (head.is_share and utility.is_share) or set(setup.defenses) <= {BASELINE}:
         return {}
-    columns = [c for c in setup.leaking if (c.metric, c.column) == (head.metric, head.column) and c.direction == LEAKS]
+    columns = [
+        c
+        for c in setup.leaking
+        if (c.metric, c.column) == (head.metric, head.column) and c.direction == Direction.LEAKS
+    ]
     return {c.judge or "": tuple(tradeoff(setup.rows, a, c, utility) for a in setup.attacks) for c in columns}
 
 
@@ -210,7 +215,7 @@ def _point(rows: Sequence[Row], leak: Column, utility: Column) -> tuple[Strength
     first = rows[0]
     utilities = averaged([estimate(useful, seed) for seed, _, useful in pairs], utility)
     leaks = averaged([estimate(leaked, seed) for seed, leaked, _ in pairs], leak)
-    return Strength(first.defense, first.strength or first.defense, utilities, leaks), ""
+    return Strength(first.defense, str(first.strength or first.defense), utilities, leaks), ""
 
 
 def averaged(seeds: Sequence[Estimate], column: Column) -> Estimate:
@@ -330,7 +335,7 @@ def _delta(point: Strength, none: Strength, drawn: _Points) -> Delta:
     return Delta(drawn.answer(leak), dropped, drawn.answer(ratio, limits=(-math.inf, math.inf)))
 
 
-def told(gap: Answer, first: str, second: str) -> str:
+def comparison(gap: Answer, first: str, second: str) -> str:
     """A difference between two families, or from no defense, in words."""
     if gap.estimate is None:
         return gap.reason

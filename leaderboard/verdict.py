@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from unveil.harness.names import HEADLINE, Quantity
 from unveil.harness.rows import Judge
 from unveil.leaderboard.comparing import ALPHA, Comparison, comparisons, smallest
 from unveil.leaderboard.complaints import Point, broken_rows, copies, copying, left_out, unfit_judges
 from unveil.leaderboard.estimates import Estimate, better
-from unveil.leaderboard.figures import BASELINE, HEADLINE, Setup, judge_warnings
+from unveil.leaderboard.figures import BASELINE, TOP, Setup, judge_warnings
 from unveil.leaderboard.matrices import Matrix, floor, matrix
 from unveil.leaderboard.paired import ranks
 from unveil.leaderboard.scale import faults
 from unveil.leaderboard.wording import bare, full, listing, number, plural, span
-from unveil.leaderboard.worth import DEAR, Worth, told_of_utility, told_useless, worths
+from unveil.leaderboard.worth import DEAR, Worth, useless_sentence, utility_sentence, worths
 
-CLOSED = "closed-set top-1"  # of an open-set judge
+CLOSED = Quantity(quantity=HEADLINE[1], closed=True)  # of an open-set judge
 _NAMED = 4  # so many defenses fit in a sentence
 _FEWEST = 6  # with fewer people no signs of their differences can reach 5 %
 
@@ -85,7 +86,7 @@ def _numbers(found: Matrix, worth: Mapping[str, Worth]) -> str:
     if not told:
         return "no defended target beats guessing"
     numbers = {d: full(found.means[d], found.column.unit) for d in told}
-    if (found.column.metric, found.column.column) == HEADLINE:
+    if found.column.leads:
         first, *others = numbers
         undefended = " (undefended)" if first == BASELINE else ""
         parts = [f"{first}{undefended} lets {numbers[first]} of reconstructions be recognised"]
@@ -178,19 +179,19 @@ def _basis(found: Matrix) -> list[Point]:
 
 def _otherwise(found: Matrix, setup: Setup) -> list[Point]:
     """What the undefended target gives away by other judges, and by this one if it could not say "nobody here"."""
-    if (found.column.metric, found.column.column) != HEADLINE or BASELINE not in found.means:
+    if not found.column.leads or BASELINE not in found.means:
         return []
     told = []
     for c in setup.leaking:
-        same = c.metric == HEADLINE[0] and c.judge and (c.column == HEADLINE[1]) != (c.judge == found.column.judge)
-        if same and c.column in (HEADLINE[1], CLOSED) and (e := matrix(setup, c).means.get(BASELINE)):
-            made = f" if it had to name a private person ({CLOSED})" if c.column == CLOSED else ""
+        same = c.metric == HEADLINE[0] and c.judge and (c.about == TOP) != (c.judge == found.column.judge)
+        if same and c.about in (TOP, CLOSED) and (e := matrix(setup, c).means.get(BASELINE)):
+            made = f" if it had to name a private person ({CLOSED})" if c.about == CLOSED else ""
             told.append(f"{full(e, c.unit)} by {c.judge}{made}")
     return [Point("plain", f"The same pictures of the undefended target: {listing(told)}.")] if told else []
 
 
 def _useless(found: Matrix, worth: Mapping[str, Worth]) -> list[Point]:
-    return [Point("warning", told_useless(d, worth[d])) for d in found.means if worth[d].useless]
+    return [Point("warning", useless_sentence(d, worth[d])) for d in found.means if worth[d].useless]
 
 
 def _comparisons(found: Matrix, worth: Mapping[str, Worth]) -> list[Point]:
@@ -277,7 +278,7 @@ def _least(found: Matrix, among: Sequence[str], whom: str, worth: Mapping[str, W
 def _useful(setup: Setup) -> list[Point]:
     if setup.utility is None:
         return [Point("warning", "Utility was not measured: a useless model leaks nothing.")]
-    if told := told_of_utility(setup):
+    if told := utility_sentence(setup):
         return [Point("plain", told)]
     return [Point("warning", "Utility was not scored: a useless model leaks nothing.")]
 

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from unveil.harness.names import AREA, GENUINE, OTHERS, THRESHOLD, VERIFIED, Direction, Quantity, percent
 from unveil.harness.rows import Figure, Row
-from unveil.leaderboard.estimates import DESCRIBES, estimate, scored
+from unveil.leaderboard.estimates import estimate, scored
 from unveil.leaderboard.figures import Cell, Column, Setup, lines
 
-# The words of unveil.metrics.verification, repeated because importing them would import torch.
-VERIFIED, GENUINE, OTHERS, THRESHOLD = (
-    "verified at FAR ",
-    "genuine accepted at FAR ",
-    "other private people accepted at FAR ",
-    "threshold at FAR ",
-)
-AREA = "area under the ROC"
+SYSTEM = (GENUINE, OTHERS, THRESHOLD)  # at a rate, whatever the attack
 STRICTER = 2.0  # so many times the stated rate is more than the calibration should let pass
 
 
@@ -25,18 +19,21 @@ class Point:
     """A system at one false-accept rate; nothing of it depends on an attack.
 
     Attributes:
-        rate: As the column says it, such as ``1 %``.
-        far: The same as a share.
+        far: The rate, a share.
         threshold: Cosine similarity above which a picture is accepted.
         genuine: Share of held-out private pictures accepted as their own person.
         others: Share of their pairs with other private people accepted.
     """
 
-    rate: str
     far: float
     threshold: Cell
     genuine: Cell
     others: Cell
+
+    @property
+    def rate(self) -> str:
+        """As the columns say it, such as ``1 %``."""
+        return percent(self.far)
 
     @property
     def loose(self) -> bool:
@@ -59,7 +56,7 @@ class Line:
     defense: str
     attack: str
     role: str
-    verified: Mapping[str, Cell]
+    verified: Mapping[float, Cell]
 
 
 @dataclass(frozen=True)
@@ -83,51 +80,37 @@ class System:
 
 def systems(setup: Setup) -> tuple[System, ...]:
     """All that were measured, in the order of the rows; those that scored nothing are left out."""
-    named = dict.fromkeys((c.metric, c.judge) for c in setup.columns if c.column.startswith(VERIFIED))
+    named = dict.fromkeys((c.metric, c.judge) for c in setup.columns if _rate(c, VERIFIED))
     made = (_system(setup, [c for c in setup.columns if (c.metric, c.judge) == name]) for name in named)
     return tuple(s for s in made if s.curve or any(c.estimate for line in s.lines for c in line.verified.values()))
 
 
 def is_system(figure: Figure) -> bool:
     """Whether a figure describes a system and no attack, so that every cell repeats it."""
-    return figure.direction == DESCRIBES and (
-        figure.column == AREA or figure.column.startswith((GENUINE, OTHERS, THRESHOLD))
-    )
-
-
-def share_of(rate: str) -> float | None:
-    """A rate in words as a number; None if it is none.
-
-    >>> share_of("0.1 %"), share_of("often")
-    (0.001, None)
-    """
-    number, _, unit = rate.partition(" ")
-    try:
-        value = float(number) / 100
-    except ValueError:
-        return None
-    return value if unit == "%" and 0 < value <= 1 else None
+    at_a_rate = figure.quantity in SYSTEM and figure.rate is not None
+    return figure.direction == Direction.DESCRIBES and (at_a_rate or figure.quantity == AREA)
 
 
 def _system(setup: Setup, columns: Sequence[Column]) -> System:
     verified = {rate: c for c in columns if (rate := _rate(c, VERIFIED))}
-    own = {c.column: _own(setup.rows, c) for c in columns if not c.column.startswith(VERIFIED)}
+    own = {c.about: _own(setup.rows, c) for c in columns if not _rate(c, VERIFIED)}
     points = tuple(_point(rate, own) for rate in verified)
-    drawn = {far: c for name, c in own.items() if (far := share_of(name.removeprefix(GENUINE))) and c.estimate}
+    drawn = {k.rate: c for k, c in own.items() if k.quantity == GENUINE and k.rate is not None and c.estimate}
     name = columns[0].metric + (f" by {columns[0].judge}" if columns[0].judge else "")
-    area, found = own.get(AREA, Cell("absent")), tuple(Line(*line) for line in lines(setup, verified))
-    return System(name, points, tuple((far, drawn[far]) for far in sorted(drawn)), area, found)
+    area = own.get(Quantity(quantity=AREA), Cell("absent"))
+    curve = tuple((far, drawn[far]) for far in sorted(drawn))
+    return System(name, points, curve, area, tuple(Line(*line) for line in lines(setup, verified)))
 
 
-def _rate(column: Column, start: str) -> str:
-    rate = column.column.removeprefix(start)
-    return rate if column.column.startswith(start) and share_of(rate) is not None else ""
+def _rate(column: Column, quantity: str) -> float | None:
+    """The rate at which a column says this; None if it says something else, or at no rate."""
+    return column.about.rate if column.about.quantity == quantity else None
 
 
-def _point(rate: str, own: Mapping[str, Cell]) -> Point:
+def _point(far: float, own: Mapping[Quantity, Cell]) -> Point:
     nothing = Cell("absent")
-    three = (own.get(what + rate, nothing) for what in (THRESHOLD, GENUINE, OTHERS))
-    return Point(rate, share_of(rate) or 0.0, *three)
+    three = (own.get(Quantity(quantity=what, rate=far), nothing) for what in (THRESHOLD, GENUINE, OTHERS))
+    return Point(far, *three)
 
 
 def _own(rows: Iterable[Row], column: Column) -> Cell:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from unveil.harness.names import MACRO, TOP_1, Quantity
 from unveil.leaderboard.estimates import Estimate, difference
 from unveil.leaderboard.figures import BASELINE, Column, Setup, utility
 from unveil.leaderboard.wording import bare, full, number, span
 
 DEAR = 0.1  # utility that a defense may cost before its protection is told together with its price
-ACCURACIES = ("top-1", "macro accuracy")  # of these, and of no other column, guessing gives one in the number of people
+ACCURACIES = tuple(
+    Quantity(quantity=word) for word in (TOP_1, MACRO)
+)  # of these, and of no other column, guessing gives one in the number of people
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,16 @@ def worths(setup: Setup) -> Mapping[str, Worth]:
     }
 
 
-def told_of_utility(setup: Setup) -> str:
+def utility_sentence(setup: Setup) -> str:
     """The utility of every defense with its price, in one sentence; empty if none was scored."""
-    column, told = setup.utility, []
+    column, parts = setup.utility, []
     for defense, worth in worths(setup).items() if column else ():
         if worth.utility is not None and column is not None:
-            told.append(f"{defense} {full(worth.utility, column.unit)}{_cost(worth)}")
-    return f"Utility ({column.column}): {'; '.join(told)}." if told and column else ""
+            parts.append(f"{defense} {full(worth.utility, column.unit)}{_cost(worth)}")
+    return f"Utility ({column.column}): {'; '.join(parts)}." if parts and column else ""
 
 
-def told_useless(defense: str, worth: Worth) -> str:
+def useless_sentence(defense: str, worth: Worth) -> str:
     """Why a useless defense is called so."""
     mine, chance = worth.utility, worth.chance
     assert mine is not None
@@ -80,7 +83,7 @@ def told_useless(defense: str, worth: Worth) -> str:
 
 
 def _chance(mine: Estimate | None, column: Column) -> float | None:
-    if mine is None or not column.is_share or column.column not in ACCURACIES or mine.identities < 2:
+    if mine is None or not column.is_share or column.about not in ACCURACIES or mine.identities < 2:
         return None
     return 1 / mine.identities
 

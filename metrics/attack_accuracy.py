@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unveil.harness.types import Direction, Evidence, Measurement, Metric
+from unveil.harness.names import TOP_1, TOP_5
+from unveil.harness.types import Direction, Evidence, Measurement, Metric, Quantity
 from unveil.metrics.judging import evaluator, hits, logits, per_person, reconstructions
 
-VERDICTS = ("top-1", "closed-set top-1")  # columns that say of each picture whether it is taken for the person
+FIRST, CLOSED = Quantity(quantity=TOP_1), Quantity(quantity=TOP_1, closed=True)
+VERDICTS = (FIRST, CLOSED)  # columns that say of each picture whether it is taken for the person
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,16 @@ class AttackAccuracy(Metric):
 
 def _columns(
     scores: Tensor, labels: Tensor, private: int
-) -> Iterator[tuple[str, Direction, NDArray[np.float64] | None]]:
-    yield "top-1", Direction.LEAKS, hits(scores, labels, 1)
-    yield "top-5", Direction.LEAKS, hits(scores, labels, 5) if scores.shape[1] > 5 else None
+) -> Iterator[tuple[Quantity, Direction, NDArray[np.float64] | None]]:
+    yield FIRST, Direction.LEAKS, hits(scores, labels, 1)
+    yield Quantity(quantity=TOP_5), Direction.LEAKS, hits(scores, labels, 5) if scores.shape[1] > 5 else None
     if scores.shape[1] > private:
-        yield "closed-set top-1", Direction.LEAKS, hits(scores[:, :private], labels, 1)
-        yield "nobody here", Direction.PROTECTS, (scores.argmax(1) >= private).double().numpy()
+        yield CLOSED, Direction.LEAKS, hits(scores[:, :private], labels, 1)
+        yield Quantity(quantity="nobody here"), Direction.PROTECTS, (scores.argmax(1) >= private).double().numpy()
 
 
 def _share(
-    column: str, direction: Direction, values: NDArray[np.float64] | None, people: NDArray[np.int64]
+    column: Quantity, direction: Direction, values: NDArray[np.float64] | None, people: NDArray[np.int64]
 ) -> Measurement:
     if values is None:
         return Measurement(column, "share", direction, 0.0, 1.0, reason="the evaluator knows at most 5 classes")

@@ -16,13 +16,14 @@ from scipy.special import ndtri, stdtrit
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from unveil.harness.types import Classifier, Direction, Evidence, Images, Measurement, Metric, Run
+from unveil.harness.names import CLASSIFICATION, DEPTH, DIFFERENCE, FIRST_HALF, INVERSION, LAYER_SHARE
+from unveil.harness.types import Classifier, Direction, Evidence, Images, Measurement, Metric, Quantity, Run
 from unveil.metrics.judging import reconstructions
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Layers = Mapping[str, tuple[str, ...]]
 
-CLASSIFICATION, INVERSION, DIFFERENCE = "classification", "inversion", "difference"
+TOTALS = (FIRST_HALF, DEPTH)
 NO_LOSS = "the attack descends no identity loss, so there is no inversion task"
 NO_PATH = "the attack left no pictures along its search"
 REST = 1e-9  # share of all information that must be left without a person for the jackknife to mean anything
@@ -254,18 +255,24 @@ def alone(one: Callable[..., Tensor], wanted: Mapping[str, Tensor], x: Tensor, y
         yield [g.double().square().sum() for g in found]
 
 
+def totals(name: str) -> list[Quantity]:
+    """What is said of a task, or of the difference, over all layers."""
+    return [Quantity(quantity=what, task=name) for what in TOTALS]
+
+
 def figures(name: str, task: Task | str) -> list[Measurement]:
     """What a task's information is like, layer by layer and in two numbers."""
     if isinstance(task, str):
-        return [described(f"{name} {what}", task) for what in ("first half", "depth")]
-    columns = [*(f"{name}: {layer}" for layer in task.layers), f"{name} first half", f"{name} depth"]
+        return [described(column, task) for column in totals(name)]
+    layers = (Quantity(quantity=LAYER_SHARE, task=name, layer=layer) for layer in task.layers)
+    columns = [*layers, *totals(name)]
     values, without = task.read()
     return [described(column, task, values[i], without[:, i]) for i, column in enumerate(columns)]
 
 
 def differences(own: Task | str, theirs: Task | str) -> list[Measurement]:
     """Inversion minus classification, person by person."""
-    columns = [f"{DIFFERENCE} {what}" for what in ("first half", "depth")]
+    columns = totals(DIFFERENCE)
     for task in (theirs, own):
         if isinstance(task, str):
             return [described(column, task) for column in columns]
@@ -280,11 +287,11 @@ def differences(own: Task | str, theirs: Task | str) -> list[Measurement]:
 
 
 def described(
-    column: str, task: Task | str, value: float = 0.0, without: NDArray[np.float64] | None = None
+    column: Quantity, task: Task | str, value: float = 0.0, without: NDArray[np.float64] | None = None
 ) -> Measurement:
     """A figure that is neither good nor bad; without a task, its reason."""
-    unit = "depth" if column.endswith(" depth") else "share"
-    low = -1.0 if column.startswith(DIFFERENCE) else 0.0
+    unit = "depth" if column.quantity == DEPTH else "share"
+    low = -1.0 if column.task == DIFFERENCE else 0.0
     if isinstance(task, str) or without is None:
         return Measurement(column, unit, Direction.DESCRIBES, low, 1.0, reason=str(task))
     people, error = np.arange(len(without)), jackknife(without)

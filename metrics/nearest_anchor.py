@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from unveil.harness.names import TOP_1
 from unveil.harness.types import Data, Direction, Evidence, Images, Measurement, Metric
 from unveil.metrics.judging import as_pictures, hits, per_person, reconstructions
 
@@ -44,7 +45,7 @@ class NearestAnchor(Metric):
         """Columns: top-1, and held-out private pictures right."""
         fakes, data = reconstructions(evidence), evidence.data
         return [
-            self._right("top-1", Direction.LEAKS, fakes, data),
+            self._right(TOP_1, Direction.LEAKS, fakes, data),
             self._right("held-out private right", Direction.DESCRIBES, data.test, data),
         ]
 

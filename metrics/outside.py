@@ -9,18 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.harness.intervals import wilson
+from unveil.harness.names import GENUINE as GENUINE_ACCEPTED
+from unveil.harness.names import VERIFIED
 from unveil.harness.run import Run
-from unveil.harness.types import Comparer, Data, Direction, Images, Measurement
+from unveil.harness.types import Comparer, Data, Direction, Images, Measurement, Quantity
 from unveil.metrics import comparers
 from unveil.metrics.comparers import enrolled
 from unveil.metrics.judging import per_person
 from unveil.metrics.questions import GENUINE, IMPOSTOR, RECONSTRUCTION, draw
 from unveil.metrics.roc import Pairs
 
-Column = tuple[str, str, Direction, float, float]
+Column = tuple[str | Quantity, str, Direction, float, float]
 COLUMNS: tuple[Column, Column, Column] = (
-    ("verified", "share", Direction.LEAKS, 0.0, 1.0),
-    ("genuine accepted", "share", Direction.DESCRIBES, 0.0, 1.0),
+    (VERIFIED, "share", Direction.LEAKS, 0.0, 1.0),
+    (GENUINE_ACCEPTED, "share", Direction.DESCRIBES, 0.0, 1.0),
     ("other people accepted", "share", Direction.DESCRIBES, 0.0, 1.0),
 )
 

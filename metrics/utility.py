@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from unveil.harness.calibration import BINS, calibration_error
+from unveil.harness.names import CALIBRATION, MACRO, TOP_1, TOP_5
 from unveil.harness.types import Direction, Evidence, Measurement, Metric
 from unveil.metrics.judging import hits, logits
 
@@ -40,10 +41,10 @@ class Utility(Metric):
         confidence, answer = scores.double().softmax(1).max(1)
         right = (answer == labels).double().numpy()
         return [
-            _share("top-1", first, people, len(test)),
-            _share("top-5", hits(scores, labels, 5), people, len(test))
+            _share(TOP_1, first, people, len(test)),
+            _share(TOP_5, hits(scores, labels, 5), people, len(test))
             if scores.shape[1] > 5
-            else _useful("top-5", reason="the target knows at most 5 classes"),
+            else _useful(TOP_5, reason="the target knows at most 5 classes"),
             _macro(first, people),
             self._calibration(confidence.numpy(), right, people),
         ]
@@ -53,7 +54,7 @@ class Utility(Metric):
     ) -> Measurement:
         value, error = calibration_error(confidence, right, people, self.bins)
         return _useful(
-            "1 - calibration error",
+            CALIBRATION,
             value=1 - value,
             standard_error=error,
             identities=people,
@@ -63,7 +64,7 @@ class Utility(Metric):
 
 def _macro(values: NDArray[np.float64], people: NDArray[np.int64]) -> Measurement:
     who, position, counts = np.unique(people, return_inverse=True, return_counts=True)
-    return _share("macro accuracy", np.bincount(position, weights=values) / counts, who, len(values))
+    return _share(MACRO, np.bincount(position, weights=values) / counts, who, len(values))
 
 
 def _share(column: str, values: NDArray[np.float64], people: NDArray[np.int64], samples: int) -> Measurement:

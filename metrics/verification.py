@@ -13,11 +13,23 @@ from pydantic import Field
 
 from unveil.harness.errors import UnansweredError
 from unveil.harness.memo import Memo
+from unveil.harness.names import AREA, GENUINE, OTHERS, THRESHOLD, VERIFIED, percent
 from unveil.harness.needs import NEEDED
 from unveil.harness.run import Run
 from unveil.harness.spec import LocalPath, LocalSpec, Spec
 from unveil.harness.stages.people import join, who
-from unveil.harness.types import Comparer, Data, Direction, Evidence, GivenComparer, Images, Measurement, Metric, Need
+from unveil.harness.types import (
+    Comparer,
+    Data,
+    Direction,
+    Evidence,
+    GivenComparer,
+    Images,
+    Measurement,
+    Metric,
+    Need,
+    Quantity,
+)
 from unveil.metrics import embedders, outside, roc
 from unveil.metrics.comparers import Embeddings, People, enrolled
 from unveil.metrics.gallery import Match
@@ -133,17 +145,17 @@ class Verification(Metric):
         if self.comparer is not None:
             scale = ("score", Direction.DESCRIBES, -np.inf, np.inf)
         for rate in self.rates:
-            yield f"verified at FAR {_percent(rate)}", "share", Direction.LEAKS, 0.0, 1.0
-            yield f"genuine accepted at FAR {_percent(rate)}", "share", Direction.DESCRIBES, 0.0, 1.0
-            yield f"other private people accepted at FAR {_percent(rate)}", "share", Direction.DESCRIBES, 0.0, 1.0
-            yield f"threshold at FAR {_percent(rate)}", *scale
-        yield "area under the ROC", "share", Direction.DESCRIBES, 0.0, 1.0
+            yield Quantity(quantity=VERIFIED, rate=rate), "share", Direction.LEAKS, 0.0, 1.0
+            yield Quantity(quantity=GENUINE, rate=rate), "share", Direction.DESCRIBES, 0.0, 1.0
+            yield Quantity(quantity=OTHERS, rate=rate), "share", Direction.DESCRIBES, 0.0, 1.0
+            yield Quantity(quantity=THRESHOLD, rate=rate), *scale
+        yield AREA, "share", Direction.DESCRIBES, 0.0, 1.0
         for rate in self._curve():
-            yield f"genuine accepted at FAR {_percent(rate)}", "share", Direction.DESCRIBES, 0.0, 1.0
+            yield Quantity(quantity=GENUINE, rate=rate), "share", Direction.DESCRIBES, 0.0, 1.0
 
     def _curve(self) -> list[float]:
-        stated = {_percent(rate) for rate in self.rates}
-        return [rate for rate in CURVE if _percent(rate) not in stated]
+        stated = {percent(rate) for rate in self.rates}
+        return [rate for rate in CURVE if percent(rate) not in stated]
 
     def _results(
         self, found: Calibration, own: NDArray[np.float64], people: NDArray[np.int64]
@@ -213,18 +225,14 @@ def _unmeasurable(data: Data, fakes: Images) -> str | None:
 
 
 def _unresolved(rate: float, count: int) -> str:
-    return f"{count} impostor pairs do not resolve a false-accept rate of {_percent(rate)}: {roc.needed(rate)} needed"
+    return f"{count} impostor pairs do not resolve a false-accept rate of {percent(rate)}: {roc.needed(rate)} needed"
 
 
-def _on_the_curve(column: tuple[str, str, Direction, float, float], rate: float, found: Calibration) -> Measurement:
+def _on_the_curve(column: outside.Column, rate: float, found: Calibration) -> Measurement:
     if len(found.impostors) < roc.needed(rate):
         return Measurement(*column, reason=_unresolved(rate, len(found.impostors)))
     threshold = roc.threshold(found.impostors.scores, rate)
     return _share(column, found.genuine.scores > threshold, found.genuine.shown)
-
-
-def _percent(rate: float) -> str:
-    return f"{100 * rate:g} %"
 
 
 def _unscored(columns: Iterator[outside.Column] | Sequence[outside.Column], reason: str) -> list[Measurement]:

@@ -142,7 +142,7 @@ class _Teller:
         self.ended: set[str] = set()  # keys, since a step that turns out to be damaged ends twice
 
     def __call__(self, node: Node, outcome: Outcome | None) -> None:
-        from unveil.harness.rungs import told  # noqa: PLC0415 (numpy and scipy take a while)
+        from unveil.harness.rungs import summary  # noqa: PLC0415 (numpy and scipy take a while)
 
         if outcome is None:
             self.screen.starts(f"[{len(self.ended) + 1}/{self.total}] {one_line(node.label)} ...")
@@ -151,7 +151,7 @@ class _Teller:
         if outcome.status == "done":
             self.screen.say(f"[{len(self.ended)}/{self.total}] {one_line(node.label)}: {outcome.seconds:.1f} s")
             if node.kind == "strength":
-                self.screen.say(f"    validation accuracy: {told(node, self.store)}")
+                self.screen.say(f"    validation accuracy: {summary(node, self.store)}")
         elif outcome.status in ("failed", "unscored"):  # what is blocked by it need not repeat its error
             how = f"{outcome.status.upper()}: {outcome.error}"
             self.screen.say(f"[{len(self.ended)}/{self.total}] {one_line(node.label)}: {how}", "red")

@@ -5,20 +5,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unveil.harness.cli.terminal import one_line, output, table
+from unveil.harness.names import (
+    ACCEPTS_PRIVATE,
+    ATTACK_ACCURACY,
+    CALIBRATION,
+    EVERY_JUDGE,
+    MACRO,
+    MEAN_OF_JUDGES,
+    PANEL,
+    TAKES_STRANGERS,
+    TOP_1,
+    TOP_5,
+    UTILITY,
+    Direction,
+    Quantity,
+)
 
 if TYPE_CHECKING:
     from unveil.harness.rows import Figure, Judge, Results, Row
 
 # in the page and in JSON, but too much for a terminal
-HIDDEN = frozenset({"top-5", "macro accuracy", "1 - calibration error", "nearest L2"})
-TRUST = ("accepts held-out private", "takes a stranger for a private person")  # of a judge's own figures
-DESCRIBES = "neither better nor worse"  # as harness.types.Direction says, which would import torch
+HIDDEN = frozenset({TOP_5, MACRO, CALIBRATION, "nearest L2"})
+TRUST = (ACCEPTS_PRIVATE, TAKES_STRANGERS)  # of a judge's own figures
 FIRST = (  # what a narrow terminal keeps longest; whoever is judge, the plan's first one
-    ("attack_accuracy", "top-1"),
-    ("utility", "top-1"),
-    ("panel", "mean of judges"),
-    ("attack_accuracy", "closed-set top-1"),
-    ("panel", "accepted by every judge"),
+    (ATTACK_ACCURACY, Quantity(quantity=TOP_1)),
+    (UTILITY, Quantity(quantity=TOP_1)),
+    (PANEL, Quantity(quantity=MEAN_OF_JUDGES)),
+    (ATTACK_ACCURACY, Quantity(quantity=TOP_1, closed=True)),
+    (PANEL, Quantity(quantity=EVERY_JUDGE)),
 )
 WIDE = 23  # of a figure with its interval and the rule beside it
 
@@ -56,7 +70,7 @@ def fitting(figures: dict[str, Figure], width: int) -> dict[str, Figure]:
 def _rank(figure: Figure, judge: str | None) -> int:
     if figure.judge not in (None, judge):
         return len(FIRST) + 1  # other judges' opinions come last: the panel has their mean
-    own = (figure.metric, figure.column)
+    own = (figure.metric, figure.about)
     return FIRST.index(own) if own in FIRST else len(FIRST)
 
 
@@ -65,13 +79,13 @@ def _names_wide(rows: list[Row]) -> int:
 
 
 def _ranked(figure: Figure) -> bool:
-    return figure.column not in HIDDEN and figure.direction != DESCRIBES
+    return figure.quantity not in HIDDEN and figure.direction != Direction.DESCRIBES
 
 
 def _judges(title: str, judges: list[Judge]) -> None:
     made = table(title, "judge", "knows", "accepts held-out private", "takes a stranger for one")
     for judge in judges:
-        known = {figure.column: figure_text(figure) for figure in judge.figures}
+        known = {figure.quantity: figure_text(figure) for figure in judge.figures}
         texts = [known.get(name, "") for name in TRUST] if known else [judge.error or judge.status, ""]
         made.add_row(one_line(judge.name), judge.knows, *texts)
     output().print(made)

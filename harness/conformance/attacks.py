@@ -14,10 +14,11 @@ from unveil.harness.conformance import supply, tiny, watch
 from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.watch import Tensors, Trial
 from unveil.harness.errors import AccessError
+from unveil.harness.names import Access, Role
 from unveil.harness.run import Run
 from unveil.harness.stages.attack import checked
 from unveil.harness.types import Attack, Ceiling, Images, Ingredients
-from unveil.harness.view import Access, View
+from unveil.harness.view import View
 
 if TYPE_CHECKING:
     from unveil.harness.conformance.basics import Subject
@@ -123,5 +124,5 @@ CHECKS = (
 
 def trial(subject: Subject) -> AttackTrial:
     """An attack on trial."""
-    made = CeilingTrial if plugins.role(subject.plugin) == plugins.CEILING else AttackTrial
+    made = CeilingTrial if plugins.role(subject.plugin) == Role.CEILING else AttackTrial
     return made(subject.plugin, subject.base)

@@ -15,11 +15,12 @@ from unveil.harness.conformance import supply, tiny, watch
 from unveil.harness.conformance.report import BreachError, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial, require_finite, require_pixels
 from unveil.harness.errors import PluginError
+from unveil.harness.names import Access
 from unveil.harness.needs import access_of
 from unveil.harness.run import Run
 from unveil.harness.stages.prior import fitted
 from unveil.harness.types import Generator, Given, Prior, PriorWithNeeds
-from unveil.harness.view import Access, View
+from unveil.harness.view import View
 
 COUNT = 4
 

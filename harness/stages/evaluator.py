@@ -12,6 +12,7 @@ from unveil.harness.calibration import BINS, calibration_error
 from unveil.harness.errors import DataError
 from unveil.harness.graph import Node
 from unveil.harness.intervals import to_figure
+from unveil.harness.names import ACCEPTS_PRIVATE, CALIBRATION, TAKES_STRANGERS, TOP_1, TRUST, Quantity
 from unveil.harness.rejection import Reject, calibrate
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.fitting import kept, train
@@ -76,8 +77,8 @@ def trust(classifier: Classifier, data: Data, apart: Images, run: Run) -> list[M
     taken = (predict(classifier, apart, device=run.device).argmax(1) < data.classes).double()
     people = data.test.labels.numpy()
     return [
-        _share("accepts held-out private", Direction.USEFUL, right, people),
-        _share("takes a stranger for a private person", Direction.LEAKS, taken, who(apart).numpy()),
+        _share(ACCEPTS_PRIVATE, Direction.USEFUL, right, people),
+        _share(TAKES_STRANGERS, Direction.LEAKS, taken, who(apart).numpy()),
     ]
 
 
@@ -98,7 +99,7 @@ def clean(classifier: Classifier, data: Data, run: Run) -> list[Measurement]:
     right, people = (answer == labels).double().numpy(), labels.numpy()
     error, spread = calibration_error(confidence.numpy(), right, people, BINS)
     calibration = Measurement(
-        "1 - calibration error",
+        CALIBRATION,
         "share",
         Direction.USEFUL,
         0.0,
@@ -108,10 +109,10 @@ def clean(classifier: Classifier, data: Data, run: Run) -> list[Measurement]:
         identities=people,
         samples=len(people),
     )
-    return [_share("closed-set top-1", Direction.USEFUL, closed, people), calibration]
+    return [_share(Quantity(quantity=TOP_1, closed=True), Direction.USEFUL, closed, people), calibration]
 
 
-def _share(column: str, direction: Direction, hits: torch.Tensor, people: NDArray[np.int64]) -> Measurement:
+def _share(column: str | Quantity, direction: Direction, hits: torch.Tensor, people: NDArray[np.int64]) -> Measurement:
     return Measurement(column, "share", direction, 0.0, 1.0, values=hits.numpy(), identities=people, samples=len(hits))
 
 
@@ -128,5 +129,5 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
         classifier.outputs = Reject(tau)
         knows += f'; says "nobody here" below a confidence of {tau:.2f}'
     measured = [*trust(classifier, data, society.strangers, run), *own]
-    figures = [to_figure("trust", None, m).plain() for m in measured]
+    figures = [to_figure(TRUST, None, m).plain() for m in measured]
     return kept(classifier, data.train.shape, {"knows": knows, "figures": figures, **facts})

@@ -11,13 +11,14 @@ import numpy as np
 from unveil.harness.errors import JudgeError, UnveilError
 from unveil.harness.graph import Node
 from unveil.harness.intervals import to_figure
+from unveil.harness.names import TOP_1, Opinion, Quantity
 from unveil.harness.panel import Verdict
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.given import given, path, reconstructions
 from unveil.harness.store import Artefact
 from unveil.harness.types import Classifier, Evidence, Guided, Images, Measurement, Metric, Run
 
-HEADLINE = "top-1"  # column of an evaluator that is its answer; what it would say of private people alone is another
+OWN_ANSWER = Quantity(quantity=TOP_1)  # of an evaluator; what it would say of private people alone is another
 
 
 def never_the_target(evaluator: Classifier, target: Classifier, label: str) -> None:
@@ -93,8 +94,9 @@ def verdicts(node: Node, found: Sequence[Measurement], shown: Images | None) -> 
                 "one answer for each, in the attack's order",
                 "repair the metric, or leave `accepted` out",
             )
-        own = bool(judge) and m.column == HEADLINE
-        name = judge or metric if own or len(given) == 1 else f"{m.column} ({judge or metric})"
-        closed = m.column.startswith("closed-set") or knows_nobody_else
-        made.append(Verdict(name, m.accepted, shown.labels.cpu().numpy(), closed, own).plain())
+        own = bool(judge) and m.about == OWN_ANSWER
+        named = own or len(given) == 1
+        opinion = Opinion(judge=judge or metric, answer="" if named else m.about.column, closed=m.about.closed)
+        closed = m.about.closed or knows_nobody_else
+        made.append(Verdict(opinion, m.accepted, shown.labels.cpu().numpy(), closed, own).plain())
     return made

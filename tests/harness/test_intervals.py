@@ -6,11 +6,12 @@ from scipy import stats
 
 from unveil.harness.errors import UnveilError
 from unveil.harness.intervals import interval, to_figure, wilson
+from unveil.harness.names import Quantity
 
 
 def measurement(**changes):
     plain = {"values": None, "identities": None, "value": None, "standard_error": None, "reason": None, "samples": 0}
-    plain["counted"] = False
+    plain |= {"counted": False, "about": Quantity(quantity="top-1")}
     return SimpleNamespace(
         **(
             {"column": "top-1", "unit": "share", "direction": "higher leaks more", "low": 0.0, "high": 1.0}

@@ -5,19 +5,20 @@ import json
 import numpy as np
 import pytest
 
+from unveil.harness.names import Opinion
 from unveil.harness.panel import Verdict, figures, read
 
 PEOPLE = np.array([0, 0, 1, 1, 2, 2, 3, 3])
 
 
-def verdict(name, bits, **more):
-    return Verdict(name, np.array([bit == "1" for bit in bits]), PEOPLE, **more)
+def verdict(judge, bits, answer="", **more):
+    return Verdict(Opinion(judge=judge, answer=answer), np.array([bit == "1" for bit in bits]), PEOPLE, **more)
 
 
 A = verdict("a", "11110000", evaluator=True)
 B = verdict("b", "11000000", evaluator=True)
 C = verdict("c", "10001000", evaluator=True)
-CLOSED = verdict("closed-set top-1 (a)", "11111100", closed=True)
+CLOSED = verdict("a", "11111100", "closed-set top-1", closed=True)
 ANCHOR = verdict("nearest_anchor", "00010001")
 
 

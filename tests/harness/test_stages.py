@@ -10,6 +10,7 @@ from torch import nn
 
 from unveil.harness.classifier import Classifier
 from unveil.harness.errors import DataError, JudgeError, TrainingError, UnveilError, WeightsError
+from unveil.harness.panel import read
 from unveil.harness.rejection import Reject, calibrate
 from unveil.harness.stages.attack import checked, victims
 from unveil.harness.stages.bench import fill
@@ -17,7 +18,7 @@ from unveil.harness.stages.evaluator import gather
 from unveil.harness.stages.measure import never_the_target, unscored_if_lost, verdicts
 from unveil.harness.stages.people import hold_out, known_people, strangers
 from unveil.harness.stages.prior import require_sound, samples
-from unveil.harness.types import Data, Direction, Generator, Images, Measurement, Run
+from unveil.harness.types import Data, Direction, Generator, Images, Measurement, Quantity, Run
 
 
 def images(labels):
@@ -189,15 +190,19 @@ def column(name, accepted):
 
 def test_verdicts_are_named_for_whoever_gives_them():
     shown = images([0, 1, 1])
-    found = [column("top-1", [1, 0, 0]), column("closed-set top-1", [1, 1, 0])]
+    found = [column("top-1", [1, 0, 0]), column(Quantity(quantity="top-1", closed=True), [1, 1, 0])]
     own, closed = verdicts(asked("judge"), found, shown)
-    assert own == {"name": "judge", "accepted": "100", "people": [0, 1, 1], "closed": False, "evaluator": True}
-    assert (closed["name"], closed["closed"], closed["evaluator"]) == ("closed-set top-1 (judge)", True, False)
+    assert own == {
+        "opinion": {"judge": "judge", "answer": "", "closed": False},
+        "accepted": "100", "people": [0, 1, 1], "closed": False, "evaluator": True,
+    }  # fmt: skip
+    assert closed["opinion"] == {"judge": "judge", "answer": "closed-set top-1", "closed": True}
+    assert (str(read(closed).opinion), closed["evaluator"]) == ("closed-set top-1 (judge)", False)
     (alone,) = verdicts(asked("judge", "none"), found[:1], shown)
     assert alone["closed"]  # who knows nobody else has to name a private person
     two = verdicts(asked(), [column("FAR 1 %", [1, 0, 0]), column("FAR 0.1 %", [0, 0, 0])], shown)
-    assert [one["name"] for one in two] == ["FAR 1 % (accuracy)", "FAR 0.1 % (accuracy)"]
-    assert [one["name"] for one in verdicts(asked(), found[:1], shown)] == ["accuracy"]
+    assert [str(read(one).opinion) for one in two] == ["FAR 1 % (accuracy)", "FAR 0.1 % (accuracy)"]
+    assert [str(read(one).opinion) for one in verdicts(asked(), found[:1], shown)] == ["accuracy"]
     assert not verdicts(asked(), [], shown)
 
 

@@ -97,7 +97,7 @@ def test_each_value_of_a_sweep_is_a_row_of_one_family(project):
     )
     project.edit("tiny.toml", "[[attacks]]", sweep.replace('tl_dmi = { freeze = "stem" }\n', ""))
     matrix = expand(read(str(project.folder / "tiny.toml")))
-    assert [(cell.defense, cell.family, cell.strength) for cell in matrix.cells][2:] == [
+    assert [(cell.defense, cell.family, str(cell.strength)) for cell in matrix.cells][2:] == [
         ("mid beta=0.003", "mid", "beta=0.003"),
         ("mid beta=0.03", "mid", "beta=0.03"),
         ("tl_dmi+ls freeze=stem,stage1", "tl_dmi+ls", "freeze=stem,stage1"),

@@ -32,12 +32,8 @@ def store(tmp_path):
 @pytest.fixture
 def results():
     cell = {"data": "people", "model": "net", "attack": "gmi", "seed": 0, "png": PNG, "caption": "c", "people": ("a",)}
-    behind = {
-        "kind": "target",
-        "label": "target net",
-        "uses": {"model": [{"use": "net", "settings": {"width": 8}}]},
-        "options": {},
-    }
+    uses = {"model": [{"use": "net", "settings": {"width": 8}}]}
+    behind = {"kind": "target", "label": "target net", "uses": uses, "options": {}}
     return Results(
         title="Tiny",
         plan='title = "Tiny"',

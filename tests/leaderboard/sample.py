@@ -11,6 +11,23 @@ import numpy as np
 from PIL import Image
 
 from unveil.harness.intervals import interval
+from unveil.harness.names import (
+    AREA,
+    CLASSIFICATION,
+    CONFIRMED,
+    DEPTH,
+    DIFFERENCE,
+    FIRST_HALF,
+    GENUINE,
+    INVERSION,
+    LAYER_SHARE,
+    OTHERS,
+    THRESHOLD,
+    VERIFIED,
+    Direction,
+    Opinion,
+    Quantity,
+)
 from unveil.harness.rows import Figure, Judge, Picture, Results, Row
 
 PEOPLE = 40
@@ -31,6 +48,10 @@ freeze = ["stem", "stage1", "stage2"]  # <the first three> & no more
 """
 
 
+def as_quantity(column: str | Quantity) -> Quantity:
+    return column if isinstance(column, Quantity) else Quantity(quantity=column)
+
+
 def shares(mean: float, name: str, each: int = 5) -> dict[str, list[float]]:
     """Hits and misses per person; some people are easier than others."""
     rng = np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16))
@@ -40,7 +61,7 @@ def shares(mean: float, name: str, each: int = 5) -> dict[str, list[float]]:
 
 def share(
     metric: str,
-    column: str,
+    column: str | Quantity,
     mean: float,
     name: str,
     *,
@@ -53,7 +74,7 @@ def share(
     values = [v for person in each.values() for v in person]
     low, high = interval(values, [int(k) for k, person in each.items() for _ in person], bounds=(0, 1))
     return Figure(
-        metric=metric, column=column, judge=judge, unit="share",
+        **dict(as_quantity(column)), metric=metric, judge=judge, unit="share",
         direction="higher is more useful" if useful else "higher leaks more", range=(0, 1),
         value=float(np.mean(values)), low=low, high=high, samples=len(values), identities=PEOPLE,
         per_identity={k: float(np.mean(v)) for k, v in each.items()},
@@ -63,7 +84,7 @@ def share(
 def distance(column: str, value: float | None, reason: str | None = None, metric: str = "knn_distance") -> Figure:
     ends = {} if value is None else {"low": value * 0.9, "high": value * 1.1}
     return Figure(
-        metric=metric, column=column, judge="resnet18_open" if metric == "knn_distance" else None,
+        metric=metric, quantity=column, judge="resnet18_open" if metric == "knn_distance" else None,
         unit="squared distance", direction="higher leaks less", range=(0, math.inf), value=value, reason=reason,
         samples=200 if value else 0, identities=PEOPLE if value else 0, **ends,
     )  # fmt: skip
@@ -81,16 +102,24 @@ def fisher(defense: str, attack: str) -> tuple[Figure, ...]:
     luck, tilt = attack == "random_latents", {"none": 0.3, "bido": 0.02}.get(defense, -0.25)
     places = np.linspace(1, -1, len(LAYERS))
     made = []
-    for task, slope in (("classification", -0.3), ("inversion", -0.3 + tilt)):
-        if luck and task == "inversion":
+    for task, slope in ((CLASSIFICATION, -0.3), (INVERSION, -0.3 + tilt)):
+        if luck and task == INVERSION:
             continue
         shares = (1 + slope * places) / len(LAYERS)
-        told = dict(zip((f"{task}: {layer}" for layer in LAYERS), shares, strict=True))
-        told |= {f"{task} first half": shares[:7].sum(), f"{task} depth": (shares * (1 - places) / 2).sum()}
+        layers = (Quantity(quantity=LAYER_SHARE, task=task, layer=layer) for layer in LAYERS)
+        told = dict(zip(layers, shares, strict=True))
+        told[Quantity(quantity=FIRST_HALF, task=task)] = shares[:7].sum()
+        told[Quantity(quantity=DEPTH, task=task)] = (shares * (1 - places) / 2).sum()
         made += [described(column, value) for column, value in told.items()]
-    gaps = {"first half": tilt / 4, "depth": -tilt / 6}
+    gaps = {FIRST_HALF: tilt / 4, DEPTH: -tilt / 6}
     reason = "the attack left no pictures along its search" if luck else None
-    return (*made, *(described(f"difference {what}", None if luck else gap, reason) for what, gap in gaps.items()))
+    return (
+        *made,
+        *(
+            described(Quantity(quantity=what, task=DIFFERENCE), None if luck else gap, reason)
+            for what, gap in gaps.items()
+        ),
+    )
 
 
 FARS = {0.0003: 0.86, 0.001: 0.925, 0.003: 0.95, 0.01: 0.97, 0.03: 0.99, 0.1: 0.995}  # genuine pictures accepted
@@ -100,58 +129,77 @@ STATED = (0.01, 0.001)
 def neutral(figure: Figure, unit: str = "share", least: float = 0) -> Figure:
     """As something that describes."""
     return figure.model_copy(
-        update={"direction": "neither better nor worse", "unit": unit, "range": (least, 1), "judge": None}
+        update={"direction": Direction.DESCRIBES, "unit": unit, "range": (least, 1), "judge": None}
     )
+
+
+def at(quantity: str, rate: float) -> Quantity:
+    return Quantity(quantity=quantity, rate=rate)
 
 
 def verification(leak: float, tag: str) -> tuple[Figure, ...]:
     """A system that is fooled by one in five of what the judge accepts; the rarest rate is not resolved."""
     made = []
     for far in STATED:
-        at = f"at FAR {100 * far:g} %"
-        threshold = described(f"threshold {at}", 0.29 if far == 0.01 else 0.41, metric="verification")
+        threshold = described(at(THRESHOLD, far), 0.29 if far == 0.01 else 0.41, metric="verification")
         made += [
-            share("verification", f"verified {at}", min(far + leak * 20 * far**0.7, 0.9), f"{tag}{far}"),
-            neutral(share("verification", f"genuine accepted {at}", FARS[far], "genuine", pictures=20)),
-            neutral(share("verification", f"other private people accepted {at}", 3 * far, "others", pictures=200)),
+            share(
+                "verification",
+                at(VERIFIED, far),
+                min(far + leak * 20 * far**0.7, 0.9),
+                f"{tag}{far}",
+            ),
+            neutral(share("verification", at(GENUINE, far), FARS[far], "genuine", pictures=20)),
+            neutral(share("verification", at(OTHERS, far), 3 * far, "others", pictures=200)),
             neutral(threshold, "cosine similarity", -1),
         ]
-    area = described("area under the ROC", 0.9985, metric="verification").model_copy(update={"high": 0.9995})
-    curve = (share("verification", f"genuine accepted at FAR {100 * far:g} %", mean, "genuine", pictures=20)
+    area = described(AREA, 0.9985, metric="verification").model_copy(update={"high": 0.9995})
+    curve = (share("verification", at(GENUINE, far), mean, "genuine", pictures=20)
              for far, mean in FARS.items() if far not in (*STATED, 0.0003))  # fmt: skip
-    rare = described("genuine accepted at FAR 0.03 %", None, "12,480 impostor pairs do not resolve it", "verification")
+    rare = described(at(GENUINE, 0.0003), None, "12,480 impostor pairs do not resolve it", "verification")
     return (*made, area, *map(neutral, curve), rare)
 
 
-CLOSED = ("closed-set top-1 (resnet18_open)", "efficientnet_closed")
-STRICTER = {"resnet18_open": 0.7, "verified at FAR 1 % (verification)": 0.3, "nearest_anchor": 0.15}
+CLOSED = (
+    Opinion(judge="resnet18_open", answer="closed-set top-1", closed=True), Opinion(judge="efficientnet_closed"),
+)  # fmt: skip
+STRICTER = {
+    Opinion(judge="resnet18_open"): 0.7,
+    Opinion(judge="verification", answer="verified at FAR 1 %"): 0.3,
+    Opinion(judge="nearest_anchor"): 0.15,
+}
+
+
+def confirmed(closed: Opinion, by: Opinion) -> Quantity:
+    return Quantity(quantity=CONFIRMED, confirmed=closed, confirmed_by=by)
 
 
 def panel(leak: float, tag: str) -> tuple[Figure, ...]:
     """Three judges confirm or do not what two have to accept; little does the third."""
-    confirmed = [
-        neutral(share("panel", f"closed-set successes of {b} confirmed by {a}", min(leak * f, 0.95), tag + a + b))
+    successes = [
+        neutral(share("panel", confirmed(b, a), min(leak * f, 0.95), f"{tag}{a}{b}"))
         for b in CLOSED
         for a, f in STRICTER.items()
     ]
     if leak < 0.1:
         reason = "the closed set had no success to confirm"
         bare = {"value": None, "low": None, "high": None, "per_identity": {}, "reason": reason}
-        confirmed = [f.model_copy(update=bare) for f in confirmed]
+        successes = [f.model_copy(update=bare) for f in successes]
     return (
         share("panel", "mean of judges", 0.5 * leak, tag + "mean"),
         share("panel", "accepted by every judge", 0.1 * leak, tag + "every"),
         neutral(share("panel", "agreement", 1 - 0.4 * leak, tag + "agree")),
         neutral(described("kappa", 0.31, metric="panel"), "kappa", -1),
-        *confirmed,
+        *successes,
     )
 
 
-def described(column: str, value: float | None, reason: str | None = None, metric: str = "fisher") -> Figure:
+def described(column: str | Quantity, value: float | None, reason: str | None = None, metric: str = "fisher") -> Figure:
     ends = {} if value is None else {"value": value, "low": value - 0.03, "high": value + 0.03}
+    about = as_quantity(column)
     return Figure(
-        metric=metric, column=column, unit="depth" if column.endswith("depth") else "share",
-        direction="neither better nor worse", range=(-1 if column.startswith("diff") else 0, 1), samples=160,
+        **dict(about), metric=metric, unit="depth" if about.quantity == DEPTH else "share",
+        direction="neither better nor worse", range=(-1 if about.task == DIFFERENCE else 0, 1), samples=160,
         identities=PEOPLE, reason=reason, **ends,
     )  # fmt: skip
 
@@ -180,12 +228,13 @@ def key(*parts: object) -> str:
 
 
 def row(defense: str, attack: str, seed: int) -> Row:
-    names = {"data": "people", "model": "small_resnet", "defense": defense, "attack": attack, "seed": seed}
+    cell = {"data": "people", "model": "small_resnet", "defense": defense, "attack": attack, "seed": seed}
+    names = {**cell, "role": "floor" if attack == "random_latents" else ""}
     keys = {
         "data": key("data"),
         "target": key("target", defense, seed),
         "prior": key("prior", seed),
-        "attack": key(*names.values()),
+        "attack": key(*cell.values()),
     }
     useful = figures(defense, attack, seed)[-2:]
     if (defense, attack, seed) == ("bido", "kedmi", 1):
@@ -208,7 +257,7 @@ def judges() -> tuple[Judge, ...]:
             share("trust", ceiling, accepts, ceiling, useful=True),
             share("trust", floor, takes, floor),
             share("trust", "closed-set top-1", accepts + 0.02, "closed", useful=True),
-            own.model_copy(update={"direction": "higher is more useful"}),
+            own.model_copy(update={"direction": Direction.USEFUL}),
         )
 
     names = {"data": "people"}

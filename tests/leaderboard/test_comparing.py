@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from unveil.harness.names import Direction, Quantity
 from unveil.leaderboard.comparing import Comparison, comparisons, smallest
-from unveil.leaderboard.estimates import LEAKS, PROTECTS, Estimate
+from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.figures import Column
 from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.paired import detectable, holm, sign_flip
 
 
-def compared(direction: str = LEAKS, **people: list[float] | Estimate) -> dict[str, Comparison]:
+def compared(direction: str = Direction.LEAKS, **people: list[float] | Estimate) -> dict[str, Comparison]:
     """Defenses by name, each with a value a person or as it is."""
     means = {
         d: v
@@ -21,7 +22,7 @@ def compared(direction: str = LEAKS, **people: list[float] | Estimate) -> dict[s
         else Estimate(float(np.mean(v)), per_identity={str(i): x for i, x in enumerate(v)})
         for d, v in people.items()
     }
-    column = Column("attack_accuracy", "top-1", "judge", "share", direction, (0.0, 1.0))
+    column = Column("attack_accuracy", Quantity(quantity="top-1"), "judge", "share", direction, (0.0, 1.0))
     return {c.defense: c for c in comparisons(Matrix(column, {}, {}, tuple(means), ("gmi",), means, {}))}
 
 
@@ -48,7 +49,7 @@ def test_sides_follow_the_direction_and_need_the_same_people() -> None:
     assert [(c.side, c.family) for c in found.values()] == [("less", 2), ("tie", 2)]
     assert found["ls"].p == pytest.approx(2e-4)
     assert found["other"].detectable is None  # all differ alike: no spread to judge by
-    assert compared(PROTECTS, none=base, ls=less)["ls"].side == "more"
+    assert compared(Direction.PROTECTS, none=base, ls=less)["ls"].side == "more"
     assert compared(ls=less) == {}
     apart = compared(none=Estimate(0.6, 0.5, 0.7), ls=Estimate(0.2, 0.1, 0.3), mid=Estimate(0.4, 0.3, 0.5))
     assert [(c.side, c.p) for c in apart.values()] == [("less", None), ("tie", None)]

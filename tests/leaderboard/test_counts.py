@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from unveil.harness.rows import Figure, Results, Row
-from unveil.leaderboard.counts import pictures, told, unequal
+from unveil.leaderboard.counts import pictures, sentence, unequal
 from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.figures import setups
 from unveil.leaderboard.matrices import Matrix, matrix
@@ -63,5 +63,5 @@ def test_numbers_are_per_seed() -> None:
     })  # fmt: skip
     assert counts == {"gmi": (120, 120), "kedmi": (80, 80)}
     assert unequal(counts, ["gmi", "kedmi", "not run"]) == ()
-    assert told(counts, True) == "gmi 120; kedmi 80"
-    assert told(counts, False) == ""
+    assert sentence(counts, True) == "gmi 120; kedmi 80"
+    assert sentence(counts, False) == ""

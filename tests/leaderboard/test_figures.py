@@ -6,6 +6,7 @@ from types import ModuleType
 
 import pytest
 
+from unveil.harness.names import Role
 from unveil.harness.rows import Results, Row
 from unveil.leaderboard.figures import Setup, is_ceiling, is_floor, judge_warnings, setups, utility
 from unveil.leaderboard.matrices import Matrix, floor, matrix
@@ -119,24 +120,24 @@ def test_an_unfit_judge_or_luck_voids_the_verdict(sample: ModuleType, results: R
     turned = results.model_copy(update={"judges": (bad, good)})
     assert "not fit to judge" in verdict(setups(turned)[0], turned.judges).lead
     lucky = [
-        sample.row("none", "random_latents", 0).model_copy(update={"attack": "gmi"}),
+        sample.row("none", "random_latents", 0).model_copy(update={"attack": "gmi", "role": ""}),
         sample.row("none", "random_latents", 0),
     ]
     assert "pure luck" in verdict(setups(Results(title="", plan="", rows=tuple(lucky)))[0], ()).lead
 
 
 def test_controls_stand_apart_and_count_in_nothing(sample: ModuleType) -> None:
-    def control(defense: str, name: str, role: str) -> Row:
+    def control(defense: str, name: str, role: Role) -> Row:
         row: Row = sample.row(defense, "gmi", 0)
         return row.model_copy(update={"attack": name, "role": role})
 
     attacks = [sample.row(d, a, 0) for d in sample.DEFENSES for a in ("gmi", "random_latents")]
-    roles = {"best": "ceiling", "fooled": "gullibility", "luck": "floor"}
+    roles = {"best": Role.CEILING, "fooled": Role.GULLIBILITY, "luck": Role.FLOOR}
     controls = [control(d, name, role) for d in sample.DEFENSES for name, role in roles.items()]
     (plain,) = setups(Results(title="", plan="", rows=tuple(attacks)))
     (more,) = setups(Results(title="", plan="", rows=tuple(attacks + controls)))
     assert more.attacks == plain.attacks == ("gmi",)
-    assert more.controls == ("random_latents", "luck", "fooled", "best")  # rows without a role are older than roles
+    assert more.controls == ("random_latents", "luck", "fooled", "best")
     assert plain.headline
     before, after = matrix(plain, plain.headline), matrix(more, plain.headline)
     assert (before.means, before.ranks, before.mean_ranks) == (after.means, after.ranks, after.mean_ranks)

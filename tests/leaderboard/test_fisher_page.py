@@ -6,20 +6,20 @@ from types import ModuleType
 
 import pytest
 
+from unveil.harness.names import CLASSIFICATION, DIFFERENCE, FIRST_HALF, INVERSION, LAYER_SHARE, Direction
 from unveil.harness.rows import Figure, Results, Row
 from unveil.leaderboard import fisher, page
-from unveil.leaderboard.estimates import DESCRIBES
 from unveil.leaderboard.figures import setups
 
 
 def gap(low: float, high: float) -> Row:
     """A row whose difference has that interval."""
-    shared = {"metric": "fisher", "unit": "share", "direction": DESCRIBES, "range": (-1, 1)}
+    shared = {"metric": "fisher", "unit": "share", "direction": Direction.DESCRIBES, "range": (-1, 1)}
     middle = (low + high) / 2
     figures = (
-        Figure(column="classification first half", value=0.5, low=0.4, high=0.6, **shared),
-        Figure(column="inversion first half", value=0.5 + middle, low=0.4, high=0.6, **shared),
-        Figure(column="difference first half", value=middle, low=low, high=high, **shared),
+        Figure(quantity=FIRST_HALF, task=CLASSIFICATION, value=0.5, low=0.4, high=0.6, **shared),
+        Figure(quantity=FIRST_HALF, task=INVERSION, value=0.5 + middle, low=0.4, high=0.6, **shared),
+        Figure(quantity=FIRST_HALF, task=DIFFERENCE, value=middle, low=low, high=high, **shared),
     )
     return Row(data="d", model="m", defense="none", attack="gmi", seed=0, status="done", figures=figures)
 
@@ -41,19 +41,21 @@ def test_the_verdict_is_what_the_interval_of_the_difference_allows(
 
 def test_seeds_are_pooled_and_the_reason_is_told(sample: ModuleType) -> None:
     (profile,) = fisher.profiles([gap(0.0, 0.2), gap(0.2, 0.4).model_copy(update={"seed": 1})])
-    total = profile.total(fisher.GAP)
+    total = profile.total(DIFFERENCE, FIRST_HALF)
     assert total
     assert (total.value, total.low, total.seeds) == pytest.approx((0.2, 0.1, 2))
     assert fisher.profiles([sample.row("none", "random_latents", 0)]) == []  # the control searches nothing
-    (unguided,) = fisher.profiles([sample.row("none", "random_latents", 0).model_copy(update={"attack": "guess"})])
+    (unguided,) = fisher.profiles(
+        [sample.row("none", "random_latents", 0).model_copy(update={"attack": "guess", "role": ""})]
+    )
     assert unguided.sentence == "Cannot be told: the attack left no pictures along its search."
     assert len(unguided.layers) == 14
 
 
 def test_what_describes_is_in_no_matrix_no_rank_and_no_utility(results: Results) -> None:
     (setup,) = setups(results)
-    assert any(c.direction == DESCRIBES for c in setup.columns)
-    assert not any(c.direction == DESCRIBES for c in (*setup.leaking, *setup.useful))
+    assert any(c.direction == Direction.DESCRIBES for c in setup.columns)
+    assert not any(c.direction == Direction.DESCRIBES for c in (*setup.leaking, *setup.useful))
 
 
 def test_the_section_has_a_chart_and_a_table_for_each_target(results: Results, rendered: str) -> None:
@@ -93,7 +95,7 @@ def test_charts_are_files_of_their_own(results: Results) -> None:
         root = ET.fromstring(text)
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
     evil = gap(0.1, 0.2)
-    layer = evil.figures[0].model_copy(update={"column": "inversion: <script>&"})
+    layer = evil.figures[0].model_copy(update={"quantity": LAYER_SHARE, "task": INVERSION, "layer": "<script>&"})
     text = page.fisher_charts(Results(title="", plan="", rows=(evil.model_copy(update={"figures": (layer,)}),)))[
         evil.cell
     ]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from unveil.harness.errors import StoreError
+from unveil.harness.names import CONFIRMED, GENUINE, LAYER_SHARE, VERIFIED, Opinion, Strength
 from unveil.harness.rows import Figure, Judge, Picture, Results, Row
 from unveil.leaderboard import page
 
@@ -51,7 +52,7 @@ class Outline(HTMLParser):
 
 def hostile(text: str) -> Results:
     """The same text wherever a plugin, a plan or a data set may put one."""
-    shared: dict[str, Any] = {"unit": text, "direction": text, "range": (0, math.inf)}
+    shared: dict[str, Any] = {"unit": text, "direction": "higher leaks more", "range": (0, math.inf)}
     scored = Figure(
         metric=text, column=text, judge=text, value=0.5, low=0.4, high=0.6, per_identity={text: 0.5}, **shared
     )
@@ -59,15 +60,20 @@ def hostile(text: str) -> Results:
     useful = Figure(metric="u", column=text, unit=text, direction="higher is more useful", range=(0, 1), value=0.5)
     names = {"data": text, "model": text, "defense": text, "seed": 0}
     shares = {"unit": "share", "direction": "neither better nor worse", "range": (0, 1), "value": 0.5}
-    panel = Figure(metric="panel", column=f"closed-set successes of {text} confirmed by {text}", **shares)
-    points = [f"{what} at FAR {far} %" for what in ("verified", "genuine accepted") for far in (1, 10)]
-    system = [Figure(metric=text, column=point, judge=text, low=0.4, high=0.6, **shares) for point in points]
-    some = (scored, reason, useful, panel, *system)
+    who = Opinion(judge=text, answer=text)
+    panel = Figure(metric="panel", quantity=CONFIRMED, confirmed=who, confirmed_by=who, **shares)
+    system = [
+        Figure(metric=text, quantity=what, rate=far, judge=text, low=0.4, high=0.6, **shares)
+        for what in (VERIFIED, GENUINE)
+        for far in (0.01, 0.1)
+    ]
+    layer = Figure(metric=text, quantity=LAYER_SHARE, task=text, layer=text, **shares)
+    some = (scored, reason, useful, panel, *system, layer)
     rows = (
         Row(**names, attack=text, status="done", figures=some, budget={text: 1}, facts={text: text},
-            notes=(text,), keys={text: text}),
+            notes=(text,), keys={text: text}, strength=Strength(setting=text, value=text)),
         Row(**names, attack=text + "2", status="failed", error=text),
-        Row(**names, attack="random_latents", status="done", figures=(scored, useful)),
+        Row(**names, attack="random_latents", role="floor", status="done", figures=(scored, useful)),
     )  # fmt: skip
     return Results(
         title=text, plan=text, datasets={text: {text: text}}, rows=rows,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from unveil.leaderboard.estimates import LEAKS, Estimate, difference, pool
+from unveil.harness.names import Direction
+from unveil.leaderboard.estimates import Estimate, difference, pool
 from unveil.leaderboard.paired import clear, detectable, p_value, ranks
 from unveil.leaderboard.seeds import crossed
 
@@ -63,12 +64,12 @@ def test_ranks_follow_from_pairs_where_intervals_overlap() -> None:
     named = {
         n: trained((ease + shift + rng.normal(0, 0.02, 40))[None]) for n, shift in (("a", 0), ("b", 0.1), ("c", 0.1))
     }
-    assert ranks(named, LEAKS) == {"a": (1, 1), "b": (2, 3), "c": (2, 3)}
+    assert ranks(named, Direction.LEAKS) == {"a": (1, 1), "b": (2, 3), "c": (2, 3)}
 
 
 def test_what_follows_from_two_claims_is_claimed() -> None:
     a, b = Estimate(1, 0, 2), Estimate(3.5, 3, 4)
-    assert ranks({"a": a, "b": b, "c": Estimate(6, 5, 7)}, LEAKS)["c"] == (3, 3)
+    assert ranks({"a": a, "b": b, "c": Estimate(6, 5, 7)}, Direction.LEAKS)["c"] == (3, 3)
 
 
 def test_equal_defenses_share_all_ranks() -> None:
@@ -76,14 +77,14 @@ def test_equal_defenses_share_all_ranks() -> None:
     for _ in range(150):
         ease = rng.normal(size=30)
         found = {str(i): trained((ease + rng.normal(size=30))[None]) for i in range(4)}
-        wrong += any(rank != (1, 4) for rank in ranks(found, LEAKS).values())
+        wrong += any(rank != (1, 4) for rank in ranks(found, Direction.LEAKS).values())
     assert wrong / 150 <= 0.05 + 2.5 * np.sqrt(0.05 * 0.95 / 150)
 
 
 def test_many_defenses_can_still_be_told_apart() -> None:
     ease = np.random.default_rng(0).uniform(size=30)
     found = {str(i): trained((ease + i + 1e-3 * np.arange(30) * (i % 2))[None]) for i in range(35)}  # 595 pairs
-    assert ranks(found, LEAKS)["0"] == (1, 1)
+    assert ranks(found, Direction.LEAKS)["0"] == (1, 1)
 
 
 def test_seeds_enter_what_is_detectable() -> None:

@@ -7,7 +7,7 @@ import re
 
 from unveil.harness.rows import Figure, Results, Row
 from unveil.leaderboard import page
-from unveil.leaderboard.spending import asked, seconds
+from unveil.leaderboard.spending import seconds, spent
 from unveil.leaderboard.strips import parts, spread
 
 ROW = Row(
@@ -20,8 +20,8 @@ MADE = {f"k{i}": {"seconds": 10.0**i, "kind": kind} for i, kind in enumerate(STE
 
 
 def test_a_limit_is_nothing_that_was_spent() -> None:
-    assert asked(ROW, "queries") == {"attack queries": 100, "prior queries": 20}
-    assert asked(ROW, "gradients") == {"attack gradients": 80}
+    assert spent(ROW, "queries") == {"attack queries": 100, "prior queries": 20}
+    assert spent(ROW, "gradients") == {"attack gradients": 80}
 
 
 def test_seconds_are_those_of_the_attack_and_what_it_made() -> None:

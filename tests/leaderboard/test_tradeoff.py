@@ -7,11 +7,12 @@ import re
 import numpy as np
 import pytest
 
+from unveil.harness.names import Strength
 from unveil.harness.rows import Figure, Results, Row
 from unveil.leaderboard import page, polyline
 from unveil.leaderboard.curves import curves
 from unveil.leaderboard.figures import setups
-from unveil.leaderboard.tradeoff import AREA, Answer, Tradeoff, told, tradeoff, tradeoffs
+from unveil.leaderboard.tradeoff import AREA, Answer, Tradeoff, comparison, tradeoff, tradeoffs
 
 JUDGE = "judge"
 
@@ -29,7 +30,8 @@ def figure(metric: str, people: list[float] | float, judge: str | None = None) -
 
 def row(defense: str, utility, leak, *, family: str = "", seed: int = 0, judges=(JUDGE,)) -> Row:
     figures = (*(figure("attack_accuracy", leak, j) for j in judges), figure("utility", utility))
-    strength = defense.removeprefix(family).strip() if family else ""
+    setting, _, value = defense.removeprefix(family).strip().partition("=")
+    strength = Strength(setting=setting, value=value) if family else None
     return Row(
         data="d", model="m", defense=defense, attack="gmi", seed=seed, family=family or defense, strength=strength,
         status="done", figures=figures,
@@ -92,7 +94,7 @@ def test_leakage_at_equal_utility_by_hand() -> None:
     gap = found.gaps["mid", "ls", 0.02]
     assert value(gap) == -0.11
     assert gap.decided
-    assert told(gap, "mid", "ls") == "mid leaks 11.0 points less"
+    assert comparison(gap, "mid", "ls") == "mid leaks 11.0 points less"
     assert found.gaps["mid", "ls", 0.05].reason == "not reached: it costs 3.0 points at most"
 
 
@@ -239,7 +241,7 @@ def test_differences_under_the_null_are_told_apart_about_once_in_twenty() -> Non
         assert len(scored) > 30
         assert 0.88 <= sum(not gap.decided for gap in scored) / len(scored) <= 1.0
     clear = [simulated(rng, 0.2).gaps["a", "b", 0.05] for _ in range(10)]
-    assert sum(told(gap, "a", "b").startswith("b leaks") for gap in clear if gap.estimate) >= 6
+    assert sum(comparison(gap, "a", "b").startswith("b leaks") for gap in clear if gap.estimate) >= 6
 
 
 def test_the_same_rows_give_the_same_numbers_and_a_page_shows_them() -> None:

@@ -16,15 +16,15 @@ from unveil.leaderboard.worth import Worth, worths
 
 
 def share(
-    metric: str, column: str, mean: float, people: int, *, judge: str | None = None, useful: bool = False
+    metric: str, column: str, mean: float, people: int, *, judge: str | None = None, useful: bool = False, **more: bool
 ) -> Figure:
     """Ten pictures a person; people differ by a tenth up and down in turn."""
     each = [float(np.clip(round(10 * mean) + (-1) ** i * (0.05 < mean < 0.95), 0, 10)) / 10 for i in range(people)]
     values = [v for hit in each for v in [1.0] * round(10 * hit) + [0.0] * round(10 - 10 * hit)]
     low, high = interval(values, np.repeat(np.arange(people), 10), bounds=(0, 1))
     return Figure(
-        metric=metric, column=column, judge=judge, unit="share", range=(0, 1), value=float(np.mean(values)), low=low,
-        high=high, direction="higher is more useful" if useful else "higher leaks more", samples=len(values),
+        **more, metric=metric, quantity=column, judge=judge, unit="share", range=(0, 1), value=float(np.mean(values)),
+        low=low, high=high, direction="higher is more useful" if useful else "higher leaks more", samples=len(values),
         identities=people, per_identity={str(i): v for i, v in enumerate(each)},
     )  # fmt: skip
 
@@ -177,7 +177,7 @@ def test_what_other_judges_say_of_the_same_pictures() -> None:
             defense=d,
             figures=(
                 share("attack_accuracy", "top-1", first, 20, judge="open"),
-                share("attack_accuracy", "closed-set top-1", closed, 20, judge="open"),
+                share("attack_accuracy", "top-1", closed, 20, judge="open", closed=True),
                 share("attack_accuracy", "top-1", other, 20, judge="as published"),
             ),
         )

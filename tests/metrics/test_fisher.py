@@ -127,7 +127,7 @@ def evidence(**more):
 
 @pytest.fixture(scope="module")
 def measured():
-    return {m.column: m for m in Fisher(samples=2).measure(evidence())}
+    return {m.about.column: m for m in Fisher(samples=2).measure(evidence())}
 
 
 def test_every_layer_has_its_share_for_both_tasks(measured):
@@ -136,7 +136,7 @@ def test_every_layer_has_its_share_for_both_tasks(measured):
         assert len(shares) == 13
         assert sum(m.value for m in shares) == pytest.approx(1)
         assert {m.samples for m in shares} == {samples}
-        assert shares[0].column == f"{task}: stem.0"
+        assert shares[0].about.column == f"{task}: stem.0"
         half = sum(m.value for m in shares[:6]) + shares[6].value / 2
         assert measured[f"{task} first half"].value == pytest.approx(half)
     gap = measured["inversion depth"].value - measured["classification depth"].value
@@ -147,7 +147,7 @@ def test_every_layer_has_its_share_for_both_tasks(measured):
 def test_one_task_with_itself_differs_by_nothing(measured, monkeypatch):
     own = dataclasses.replace(tiny.data().train)
     given = evidence(path=own, identity_loss=cross_entropy)
-    found = {m.column: m for m in Fisher(samples=999).measure(given)}
+    found = {m.about.column: m for m in Fisher(samples=999).measure(given)}
     for what in ("first half", "depth"):
         assert found[f"inversion {what}"].value == found[f"classification {what}"].value
         assert (found[f"difference {what}"].value, found[f"difference {what}"].standard_error) == (0, 0)
@@ -156,7 +156,7 @@ def test_one_task_with_itself_differs_by_nothing(measured, monkeypatch):
 
 @pytest.mark.parametrize(("more", "why"), [({"path": None}, fisher.NO_PATH), ({"identity_loss": None}, fisher.NO_LOSS)])
 def test_without_an_inversion_task_the_other_one_is_still_measured(measured, more, why):
-    found = {m.column: m for m in Fisher(samples=2).measure(evidence(**more))}
+    found = {m.about.column: m for m in Fisher(samples=2).measure(evidence(**more))}
     for what in ("first half", "depth"):
         assert found[f"inversion {what}"].reason == found[f"difference {what}"].reason == why
         assert found[f"classification {what}"].value == measured[f"classification {what}"].value

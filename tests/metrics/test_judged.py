@@ -15,7 +15,7 @@ from unveil.metrics.utility import Utility
 
 
 def by_column(measurements):
-    return {m.column: m for m in measurements}
+    return {m.about.column: m for m in measurements}
 
 
 def test_open_set_evaluator_may_say_nobody(build, pictures, reader):

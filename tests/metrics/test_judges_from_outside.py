@@ -106,7 +106,7 @@ def evidence(data, fakes, run="test"):
 def by_column(measurements):
     for m in measurements:
         to_figure("verification", None, m)
-    return {m.column: m for m in measurements}
+    return {m.about.column: m for m in measurements}
 
 
 def test_one_who_knows_gives_the_truth(judge, data, half, measured):

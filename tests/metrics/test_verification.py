@@ -56,7 +56,7 @@ def evidence(data, fakes, target=None):
 def by_column(measurements):
     for m in measurements:
         to_figure("verification", None, m)
-    return {m.column: m for m in measurements}
+    return {m.about.column: m for m in measurements}
 
 
 def unit(images):
