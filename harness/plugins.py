@@ -290,8 +290,20 @@ def _prepared(value: Any, hint: Any, base: Path) -> Any:
         return [_prepared(item, typing.get_args(hint)[0], base) for item in value]
     if LOCAL_PATH in marks and isinstance(value, str) and value:
         place = base / Path(value).expanduser() if value.startswith("~") else base / value
-        return str(place.resolve()) if place.exists() else value
+        return _as_json_has_it(str(place.resolve())) if place.exists() else value
     return value
+
+
+def _as_json_has_it(path: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise PluginError(
+            f"the folder {path!a} has a name that is not UTF-8",
+            "a path that can be written in JSON (names of the pictures in it may be anything)",
+            "rename that folder, or put the plan and its data elsewhere",
+        ) from error
+    return path
 
 
 def _checked(spec: Spec, base: Path) -> dict[str, Any]:

@@ -97,8 +97,10 @@ def _require_people(root: Path, parts: Sequence[tuple[str, ...]]) -> None:
     """Refuses folders of splits, and a folder around all people: everybody in them would be one person."""
     first = sorted({some[0] for some in parts if len(some) > 1})
     splits = [name for name in first if plain(name) in SPLITS]
-    heap = len(first) == 1 and len({some[1] for some in parts if len(some) > 2}) > 1
-    if len(splits) > 1 or (first and all(map(is_generic, first))) or heap:
+    deep = {some[1] for some in parts if len(some) > 2}
+    heap = len(first) == 1 and len(deep) > 1
+    words = first and all(map(is_generic, first)) and (deep or not any(c.isdigit() for name in first for c in name))
+    if len(splits) > 1 or words or heap:
         raise DataError(
             f"the folders of the first level in {shown(root)} are hardly people: {listed(list(map(shown, first)))}",
             "one folder for each person: everything below it is taken for that person",
@@ -314,13 +316,21 @@ def _unnamed(known: Table, person: str | None, entries: Sequence[Entry]) -> Data
 
 def _besides(known: Table, side: Side, entries: Sequence[Entry], person: str | None) -> list[Remark]:
     """What of the CSV was read another way than it may have been meant, or than it is written."""
-    others = [name for name in known.header if person and plain(name) in map(plain, PERSON_COLUMNS) and name != person]
+    usual = [name for name in known.header if plain(name) in map(plain, PERSON_COLUMNS) and name != person]
+    others = [name for name in usual if person and _tells_other_people(known, person, name)]
     turned = [f"line {entry.line}" for entry in entries if not (known.file.parent / entry.written.strip()).is_file()]
     made = [
         remark(side, f"columns of the CSV that may say who is on a picture, as the column {person!r} does", others),
         remark(side, "paths in the CSV with other separators or in another Unicode form", turned, used=True),
     ]
     return [one for one in made if one.count]
+
+
+def _tells_other_people(known: Table, person: str, other: str) -> bool:
+    """Whether two columns group the pictures differently: a number beside each name does not."""
+    last = max(map(known.header.index, (person, other)))
+    pairs = {(known.value(r, person), known.value(r, other)) for r in known.rows if len(r.fields) > last}
+    return not len(pairs) == len({one for one, _ in pairs}) == len({one for _, one in pairs})
 
 
 def unnamed(entries: Sequence[Entry]) -> DataError:

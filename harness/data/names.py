@@ -14,12 +14,14 @@ SPLITS = frozenset({"train", "training", "test", "testing", "val", "valid", "val
 GENERIC = SPLITS | {
     *("all", "aligned", "archive", "batch", "chunk", "crop", "crops", "cropped", "data", "dataset", "dir", "disk"),
     *("face", "faces", "fold", "folder", "group", "image", "images", "img", "imgs", "misc", "new", "nobody", "other"),
-    *("others", "output", "page", "part", "parts", "photo", "photos", "pic", "pics", "picture", "pictures", "private"),
-    *("public", "raw", "sample", "samples", "set", "shard", "shards", "split", "subset", "temp", "tmp", "unknown"),
+    *("others", "output", "page", "part", "parts", "photo", "photos", "pic", "pics", "picture", "pictures", "raw"),
+    *("sample", "samples", "set", "shard", "shards", "split", "subset", "temp", "tmp", "unknown"),
     *("vol", "volume"),
 }
 # What people are called whom somebody has numbered.
-NUMBERED = frozenset({"actor", "class", "digit", "id", "identity", "label", "people", "person", "subject", "user"})
+NUMBERED = frozenset(
+    {"actor", "class", "digit", "id", "identity", "label", "people", "person", "private", "public", "subject", "user"}
+)
 SEPARATORS = re.compile(r"[\s_\-\u2010-\u2015.,'\u2019]+")
 
 
