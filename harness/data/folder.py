@@ -16,16 +16,8 @@ from pydantic import Field
 from unveil.harness.account import Remark, Side, listed, remark
 from unveil.harness.assets import digest, sha256
 from unveil.harness.data.images import decode
-from unveil.harness.data.listing import (
-    Columns,
-    Entry,
-    Listing,
-    absolute,
-    from_csv,
-    from_folders,
-    relative,
-    unnamed,
-)
+from unveil.harness.data.labels import Columns, from_csv
+from unveil.harness.data.listing import Entry, Listing, absolute, from_folders, relative, unnamed
 from unveil.harness.data.names import shown
 from unveil.harness.data.splits import Pictures, Shares, assemble, label
 from unveil.harness.data.walk import key
