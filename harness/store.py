@@ -165,14 +165,12 @@ class Store:
         return manifest
 
     def _read(self, key: str) -> dict[str, Any]:
-        why = "is missing"
         try:
             if (manifest := self._parsed(key)) is not None:
                 return manifest
-        except UnreadableError as error:
-            self.files.set_aside(_manifest(key), str(error))
-            why = "was damaged and is set aside"
-        raise DamageError(f"artefact {key[:12]} in {self.url} {why}", "what was stored", AGAIN)
+        except UnreadableError as why:
+            self.files.set_aside(_manifest(key), str(why))
+        raise DamageError(f"artefact {key[:12]} in {self.url} is missing or damaged", "what was stored", AGAIN)
 
     def load(self, key: str) -> Artefact:
         """Reads an artefact and checks every file against its checksum.

@@ -43,7 +43,7 @@ def test_round_trip(store):
 
 def test_missing_is_an_error(store):
     assert not store.usable(KEY)
-    with pytest.raises(DamageError, match="is missing"):
+    with pytest.raises(DamageError, match="missing or damaged"):
         store.load(KEY)
 
 
