@@ -11,6 +11,7 @@ import typer
 from unveil.harness.cli import assets, check, data, fisher, plugins, runs, tune
 from unveil.harness.cli.failures import in_words, tell
 from unveil.harness.cli.streams import open_streams
+from unveil.harness.cli.waiting import wait_asleep
 
 app = typer.Typer(
     name="unveil",
@@ -42,6 +43,7 @@ def _root(
 
 def main() -> None:
     """Runs a command; whatever stops it is told in words, see `unveil.harness.cli.failures`."""
+    wait_asleep()
     open_streams()
     try:
         app()

@@ -1,0 +1,43 @@
+"""Threads that wait asleep: chosen before torch is there, by the command alone, and never against the user."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from unveil.harness.cli import waiting
+
+SCRIPT = """
+import os, sys
+{before}
+print("OMP_WAIT_POLICY" in os.environ, "torch" in sys.modules)
+"""
+COMMAND = """
+sys.argv = ["unveil", "--version"]
+from unveil.harness.cli import main
+try:
+    main()
+except SystemExit:
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "chosen"), [(COMMAND, True), (COMMAND.replace("unveil.harness.cli", "unveil.__main__"), True),
+                           ("import unveil.harness.plan", False)],
+)  # fmt: skip
+def test_the_command_chooses_before_torch_is_loaded_and_an_import_does_not(before, chosen):
+    own = {name: value for name, value in os.environ.items() if name not in waiting.CHOICES}
+    command = [sys.executable, "-c", SCRIPT.format(before=before)]
+    done = subprocess.run(command, env=own, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-2:] == [str(chosen), "False"]
+
+
+@pytest.mark.parametrize("name", waiting.CHOICES)
+def test_whoever_has_chosen_keeps_what_was_chosen(name, monkeypatch):
+    for other in waiting.CHOICES:
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, "mine")
+    waiting.wait_asleep()
+    assert {other: os.environ[other] for other in waiting.CHOICES if other in os.environ} == {name: "mine"}
