@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.attacks.search import Descent, Key, State, labels_of, search
-from unveil.harness.types import Access, Images, Ingredients, Role, Run, Spec, View
+from unveil.harness.types import Access, Images, Ingredients, Need, Role, Run, View
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class PixelAdversarial:
     role: ClassVar[Role] = Role.GULLIBILITY
     access: ClassVar[Access] = Access.WHITE_BOX
 
-    def needs(self) -> Spec | None:
-        """No prior."""
-        return None
+    def needs(self) -> Mapping[str, Need]:
+        """Nothing."""
+        return {}
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives ``samples`` pictures for each label; see `harness.types.Attack.reconstruct`."""

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks.loop import resumable_steps
-from unveil.harness.types import Access, Images, Ingredients, Role, Run, Spec, Spent, View
+from unveil.harness.types import Access, Images, Ingredients, Need, Role, Run, Spent, View
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class PublicLookalikes:
     role: ClassVar[Role] = Role.GULLIBILITY
     access: ClassVar[Access] = Access.SCORES
 
-    def needs(self) -> Spec | None:
-        """No prior."""
-        return None
+    def needs(self) -> Mapping[str, Need]:
+        """Nothing."""
+        return {}
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives ``samples`` pictures for each label; see `harness.types.Attack.reconstruct`."""

@@ -42,4 +42,8 @@ def require_weights(model: Model, name: str, *, trained: bool) -> None:
     except (AssetError, WeightsError) as error:
         raise AssetError(f"the weights of {name} cannot be had: {error.what}", error.expected, error.todo) from error
     if trained and not content:
-        raise AssetError(f"{name} has no trained weights", "some", "set weights = 'a checkpoint of it'")
+        raise AssetError(
+            f"{name} has no trained weights",
+            "a network that was trained, to be used as it is",
+            "set weights = 'a checkpoint of it'",
+        )

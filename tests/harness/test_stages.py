@@ -15,7 +15,7 @@ from unveil.harness.rejection import Reject, calibrate
 from unveil.harness.stages.attack import checked, victims
 from unveil.harness.stages.bench import fill
 from unveil.harness.stages.evaluator import gather
-from unveil.harness.stages.measure import never_the_target, unscored_if_lost, verdicts
+from unveil.harness.stages.measure import compute, never_the_target, unscored_if_lost, verdicts
 from unveil.harness.stages.people import hold_out, known_people, strangers
 from unveil.harness.stages.prior import require_sound, samples
 from unveil.harness.types import Data, Direction, Generator, Images, Measurement, Quantity, Run
@@ -102,11 +102,21 @@ def test_a_judge_is_never_the_target():
     target = small(0)
     never_the_target(small(1), target, "judged")
     same = copy.deepcopy(target)
-    with pytest.raises(JudgeError, match="the evaluator has the target's weights"):
+    with pytest.raises(JudgeError, match="the judge has the target's weights"):
         never_the_target(same, target, "judged")
     same.head = nn.Linear(3, 9)  # another head on the same body is still the target
     with pytest.raises(JudgeError):
         never_the_target(same, target, "judged")
+
+
+def test_nor_is_a_model_that_a_metric_asked_for():
+    target = small(1)
+    bench = SimpleNamespace(classifier=lambda node, run: target, model=lambda node, run: copy.deepcopy(target))
+    uses = {"metric": (SimpleNamespace(make=lambda: None),)}
+    needs = {"eyes": SimpleNamespace(kind="model")}
+    node = SimpleNamespace(uses=uses, parents={"target": None}, needs=needs, label="delta_face")
+    with pytest.raises(JudgeError, match="delta_face: the judge has the target's weights"):
+        compute(node, bench, Run("x"))
 
 
 def test_weights_that_do_not_fit_are_refused():
