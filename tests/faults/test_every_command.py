@@ -1,5 +1,6 @@
 """Every command, in surroundings that are out of order: it does what was asked or says what is wrong, in words."""
 
+import json
 import os
 import sqlite3
 
@@ -179,6 +180,54 @@ def in_words(world, command, name):
 def test_every_command_is_called():
     assert {called(command)[0] for command in COMMANDS} == set(COMMANDS)
     assert {command for command, _ in TELLING} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "fisher", "tune"])
+def test_names_are_shown_as_they_are(known, command):
+    shown = known(*called(command)).out.decode()
+    assert "none [a]" in shown or command == "tune"
+    assert "[red] :smile:" in shown or command in {"tune", "fisher"}
+    assert "ls [/b] :smile:" in shown or command == "tune"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_json_is_the_same_in_any_encoding(known, encoding):
+    told = json.loads(known("run", "plan.toml", "--json", encoding=encoding).out.decode("ascii"))
+    assert {row["defense"] for row in told} == {"none [a]", "ls [/b] :smile:"}
+
+
+def test_json_stands_alone_whatever_the_tracker_says(known):
+    """MLflow says where its server shows a run, and says it on standard output."""
+    ended = known("run", "plan.toml", "--json", env={"MLFLOW_TRACKING_URI": AWAY})
+    assert len(json.loads(ended.out)) == 2
+    assert "warning: not logged to MLflow" in ended.err
+
+
+def test_an_asset_that_cannot_be_fetched_is_told_in_words(known):
+    ended = known("assets", "mnist", env=OFFLINE)
+    assert ended.status == 2
+    assert "error: asset 'mnist' could not be fetched" in ended.err
+
+
+def test_what_nobody_foresaw_is_told_in_words_and_kept_in_a_file(known, tmp_path):
+    """Here the list of commands itself is broken."""
+    broken = "from unveil.harness import plugins; plugins.registered = lambda kind: 1 / 0"
+    ended = known("list", before=f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n{broken}")
+    (kept,) = tmp_path.glob("unveil-*.log")
+    assert ended.status == 3
+    assert "this is a bug in unveil or in a plugin: ZeroDivisionError: division by zero (<string>, line 2)" in ended.err
+    assert f"report it with {kept}" in ended.err
+    assert "Traceback" in kept.read_text()
+    assert "Traceback" not in ended.err
+
+
+def test_ctrl_c_ends_any_command_with_130(known):
+    ended = known(
+        "list",
+        before="def stop(kind): raise KeyboardInterrupt\nimport unveil.harness.plugins as p; p.registered = stop",
+    )
+    assert ended.status == 130
+    assert ended.err.startswith("interrupted: what was computed is kept")
 
 
 @pytest.mark.parametrize(("command", "name"), TELLING)

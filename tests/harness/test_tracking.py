@@ -1,10 +1,16 @@
 """MLflow is a projection of the store: complete, repeatable, and never able to lose a result."""
 
 import json
+import shutil
+import sqlite3
+import threading
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from unveil.harness import tracking
+from unveil.harness.errors import TrackingError
 from unveil.harness.rows import Figure, Picture, Results, Row
 from unveil.harness.store import Artefact, Store
 
@@ -22,11 +28,26 @@ def row(defense, **more):
     return Row(data="people", model="net", defense=defense, attack="gmi", seed=0, **{**given, **more})
 
 
-@pytest.fixture
-def store(tmp_path):
-    store = Store(str(tmp_path / "store"))
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    """A database of MLflow's in which nothing is logged yet: it takes seconds to make."""
+    from mlflow import MlflowClient  # noqa: PLC0415 (takes seconds)
+
+    file = tmp_path_factory.mktemp("database") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{file}").search_experiments()
+    return file
+
+
+def made(folder, database):
+    store = Store(str(folder))
     store.save("t", Artefact({"curves": {"loss/ce": [2.0, 1.0, None]}}))
+    shutil.copy(database, store.local)
     return store
+
+
+@pytest.fixture
+def store(tmp_path, database):
+    return made(tmp_path / "store", database)
 
 
 @pytest.fixture
@@ -82,6 +103,134 @@ def test_other_rows_are_another_run(store, results):
     first = tracking.log(results, "", store, uri)
     other = results.model_copy(update={"rows": results.rows[:1]})
     assert tracking.log(other, "", store, uri).run != first.run
+
+
+def experiment(uri):
+    from mlflow import MlflowClient  # noqa: PLC0415 (takes seconds)
+
+    client = MlflowClient(tracking_uri=uri)
+    return client, client.get_experiment_by_name("unveil").experiment_id
+
+
+def places(uri):
+    """Where the files of each parent run lie, by the name of the run."""
+    client, number = experiment(uri)
+    found = client.search_runs([number], filter_string="tags.`unveil.rows` != ''")
+    return [run.info.artifact_uri for run in found], [len(client.list_artifacts(run.info.run_id)) for run in found]
+
+
+@pytest.mark.parametrize("how", ["renamed", "copied"])
+def test_a_store_that_moved_keeps_its_files_to_itself(how, results, database, tmp_path):
+    old, new = made(tmp_path / "old [1]", database), Store(str(tmp_path / "nü new"))
+    first = tracking.log(results, "<html>", old, tracking.default_uri(old))
+    before = sorted(path for path in old.local.rglob("*") if path.is_file() and path.name != "mlflow.db")
+    (shutil.move if how == "renamed" else shutil.copytree)(old.local, new.local)
+
+    uri = tracking.default_uri(new)
+    assert tracking.log(results, "<html>", new, uri) == tracking.Logged(first.run, fresh=False)
+    tracking.log(results.model_copy(update={"rows": results.rows[:1]}), "<html>", new, uri)
+    found, files = places(uri)
+    assert [place.startswith((new.local / "mlflow-files").as_uri()) for place in found] == [True, True]
+    assert files == [4, 4]
+    assert old.local.exists() == (how == "copied")
+    left = sorted(path for path in old.local.rglob("*") if path.is_file() and path.name != "mlflow.db")
+    assert left == (before if how == "copied" else [])
+
+
+def test_a_database_without_its_files_shows_old_runs_where_they_are(store, results, tmp_path):
+    tracking.log(results, "<html>", store, tracking.default_uri(store))
+    shutil.copy(store.local / "mlflow.db", tmp_path / "alone.db")
+    uri = f"sqlite:///{tmp_path / 'alone.db'}"
+    tracking.log(results.model_copy(update={"rows": results.rows[:1]}), "<html>", store, uri)
+    (new, old), files = places(uri)
+    assert files == [4, 4]
+    assert old.startswith((store.local / "mlflow-files").as_uri())
+    assert new.startswith((tmp_path / "mlflow-files").as_uri())
+
+
+def test_files_that_somebody_keeps_elsewhere_stay_there(store, results, tmp_path):
+    from mlflow import MlflowClient  # noqa: PLC0415 (takes seconds)
+
+    uri = tracking.default_uri(store)
+    MlflowClient(tracking_uri=uri).create_experiment("unveil", artifact_location=(tmp_path / "big disk").as_uri())
+    tracking.log(results, "<html>", store, uri)
+    assert places(uri)[0][0].startswith((tmp_path / "big disk").as_uri())
+
+
+def test_a_deleted_experiment_is_named_with_the_way_back(store, results):
+    uri = tracking.default_uri(store)
+    tracking.log(results, "", store, uri)
+    client, number = experiment(uri)
+    client.delete_experiment(number)
+    with pytest.raises(TrackingError, match="has been deleted") as found:
+        tracking.log(results, "", store, uri)
+    assert f"mlflow experiments restore -x {number}" in found.value.todo
+    client.restore_experiment(number)
+    assert not tracking.log(results, "", store, uri).fresh
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((500, b"no"), "no answer: ResponseError('too many 500 error responses')"),
+        ((503, b"later"), "no answer: ResponseError('too many 503 error responses')"),
+        ((403, b"no"), "403"),
+        ((200, b"<html>log in</html>"), "not in a valid JSON format"),
+        ((200, b"{}"), "what answers there is no MLflow server"),
+        ((200, b"\xff\0"), "not in a valid JSON format"),
+    ],
+)
+def test_a_server_that_is_none_is_told_in_words(answer, said, store, results, capfd):
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(answer[0])
+            self.send_header("Retry-After", "3600")
+            self.end_headers()
+            self.wfile.write(answer[1])
+
+        do_POST = do_GET  # noqa: N815 (named by the library)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(TrackingError) as found:
+            tracking.log(results, "", store, f"http://me:secret@127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert said in str(found.value)
+    assert "http://me:***@127.0.0.1" in str(found.value)
+    assert "secret" not in str(found.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("http://127.0.0.1:9", "no answer: Connection refused"),
+        ("nosuch://x", "unsupported URI"),
+        ("off", "'off' is no place"),
+        ("sqlite://", "kept in memory"),
+        ("sqlite:///:memory:?cache=shared", "kept in memory"),
+        ("sqlite:////dev", "unable to open database file"),
+        ("sqlite:////dev/null/x.db", "'/dev/null'"),
+        ("mssql+none://me:secret@nowhere/x", "***"),
+    ],
+)
+def test_a_place_that_is_none_is_told_in_words(uri, said, store, results):
+    with pytest.raises(TrackingError, match="not logged to MLflow at") as found:
+        tracking.log(results, "", store, uri)
+    assert said in str(found.value)
+    assert "secret" not in str(found.value)
+
+
+def test_a_database_that_is_in_use_is_told_in_words(store, results):
+    uri = tracking.default_uri(store)
+    tracking.log(results, "", store, uri)
+    with closing(sqlite3.connect(store.local / "mlflow.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(TrackingError, match="database is locked"):
+            tracking.log(results, "", store, uri)
 
 
 @pytest.mark.slow
