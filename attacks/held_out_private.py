@@ -9,8 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unveil.harness.errors import DataError
 from unveil.harness.types import Data, Images, Role, Run
+from unveil.harness.words.errors import DataError
 
 
 @dataclass(frozen=True)

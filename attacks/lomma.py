@@ -16,9 +16,6 @@ from unveil.attacks import afford
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.attacks.search import Descends, Identity, prior_of, seen_by
 from unveil.harness import plugins
-from unveil.harness.errors import PluginError, UnveilError
-from unveil.harness.needs import needs_of
-from unveil.harness.spec import HeldAttack
 from unveil.harness.types import (
     Access,
     Budget,
@@ -32,6 +29,9 @@ from unveil.harness.types import (
     Surrogate,
     View,
 )
+from unveil.harness.words.errors import PluginError, UnveilError
+from unveil.harness.words.needs import needs_of
+from unveil.harness.words.spec import HeldAttack
 
 Variant: TypeAlias = Literal["baseline", "logit", "aug", "both"]
 EFFICIENTNETS = tuple(Spec("timm", {"architecture": f"efficientnet_b{i}", "weights": "hub"}) for i in range(3))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from unveil.harness.run import Bar, Run
+from unveil.harness.words.run import Bar, Run
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0  # wall clock: when a loop is saved never changes what it computes
 

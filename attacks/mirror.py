@@ -17,8 +17,8 @@ from unveil.attacks.pspace import Box, presampled
 from unveil.attacks.search import Descent, Key, State, draw, labels_of, search
 from unveil.attacks.selection import best
 from unveil.attacks.wspace import WSpace, scored
-from unveil.harness.errors import PluginError
 from unveil.harness.types import Access, Budget, Generator, Images, Run, Spec, View
+from unveil.harness.words.errors import PluginError
 
 FLOOR = 1e-30  # scores count as no less, so that their logarithm is finite
 

@@ -20,8 +20,8 @@ from unveil.attacks.pspace import Box, presampled
 from unveil.attacks.search import Descent, Key, State, draw, labels_of, search
 from unveil.attacks.selection import best, best_of_each, robustness
 from unveil.attacks.wspace import WSpace, scored
-from unveil.harness.errors import PluginError
 from unveil.harness.types import Budget, Generator, Images, Run, Spec, View
+from unveil.harness.words.errors import PluginError
 
 WEIGHT = 10.0  # of the cross-entropy, as published; the only term, so that Adam hardly notices
 

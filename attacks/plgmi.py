@@ -15,8 +15,8 @@ from unveil.attacks.adam import adam
 from unveil.attacks.losses import IdentityLoss
 from unveil.attacks.numbers import uniform
 from unveil.attacks.search import ByLatents, Descent, Identity, Key, State, labels_of, search, show_as
-from unveil.harness.errors import UnveilError
 from unveil.harness.types import ConditionalGenerator, Generator, Images, Run, Spec, View
+from unveil.harness.words.errors import UnveilError
 
 COPIES = 2  # views of a picture that the target sees in each step
 AUGMENTATION = augment.published(coloured=1.0)

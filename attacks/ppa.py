@@ -19,8 +19,8 @@ from unveil.attacks.numbers import uniform
 from unveil.attacks.search import Descent, Key, State, draw, labels_of, search
 from unveil.attacks.selection import best, best_of_each, robustness
 from unveil.attacks.wspace import WSpace, first_styles, scored
-from unveil.harness.errors import PluginError
 from unveil.harness.types import Budget, Generator, Images, Run, Spec, View
+from unveil.harness.words.errors import PluginError
 
 BETAS = (0.1, 0.1)
 

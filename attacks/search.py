@@ -13,7 +13,6 @@ from torch import Tensor
 
 from unveil.attacks.loop import resumable_steps
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
-from unveil.harness.errors import BudgetSpentError, UnveilError
 from unveil.harness.types import (
     Access,
     ConditionalGenerator,
@@ -27,6 +26,7 @@ from unveil.harness.types import (
     TrainedPrior,
     View,
 )
+from unveil.harness.words.errors import BudgetSpentError, UnveilError
 
 PASSES = ("synthesize", "synthesize_as", "synthesize_w", "realism")  # of priors, as far as they have them
 WAYPOINTS = 6  # steps of a search at which its pictures are kept

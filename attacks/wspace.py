@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unveil.attacks.search import Descent, Key, State, search
-from unveil.harness.errors import UnveilError
 from unveil.harness.types import Generator, Run, View
+from unveil.harness.words.errors import UnveilError
 
 SLOPE = 0.2  # of the leaky ReLU that a mapping network ends with
 

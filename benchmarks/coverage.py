@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit, stdtrit
 
 from unveil.harness.intervals import interval
-from unveil.harness.names import Direction, Quantity
 from unveil.harness.rows import Figure, Row
+from unveil.harness.words.names import Direction, Quantity
 from unveil.leaderboard.estimates import Estimate, difference, over_people, pool
 from unveil.leaderboard.figures import Column
 from unveil.leaderboard.paired import clear, detectable, holm, p_value, ranks

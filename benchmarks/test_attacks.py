@@ -30,9 +30,9 @@ from unveil.attacks.priors.wgan_gp import WGANGP
 from unveil.attacks.public_lookalikes import PublicLookalikes
 from unveil.harness.models.plain_cnn import PlainCNN
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.needs import needs_of
-from unveil.harness.run import Run
 from unveil.harness.types import Images, Ingredients, Spec, Surrogate, View
+from unveil.harness.words.needs import needs_of
+from unveil.harness.words.run import Run
 
 PEOPLE, SHAPE, STEPS, EACH = 4, (3, 64, 64), 32, 2
 SAMPLES = PEOPLE * EACH

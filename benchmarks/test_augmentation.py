@@ -5,7 +5,7 @@ import torch
 
 from unveil.attacks import augment
 from unveil.attacks.plgmi import AUGMENTATION
-from unveil.harness.run import Run
+from unveil.harness.words.run import Run
 
 VIEWS, SHAPE = 120, (3, 64, 64)
 PROFILED = ("crop", "colour", "rotate", "all")

@@ -12,10 +12,10 @@ from unveil.defenses.none import NoDefense
 from unveil.defenses.rolss import RoLSS
 from unveil.defenses.tl_dmi import TLDMI
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.recipe import Recipe
-from unveil.harness.run import Run
 from unveil.harness.training import fit
 from unveil.harness.types import Images
+from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.run import Run
 
 PEOPLE, SIDE, PICTURES = 20, 64, 512
 RECIPE = Recipe(epochs=3, views=2, select="last")

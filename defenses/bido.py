@@ -13,10 +13,10 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.defenses.kernels import coco, directions, gaussian, hsic, linear
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import PluginError
-from unveil.harness.run import Run
 from unveil.harness.types import Defense, Step, Terms
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.run import Run
 
 MEASURES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"hsic": hsic, "coco": coco}
 FIRST = ("stem", "embed")  # stages that only prepare the picture

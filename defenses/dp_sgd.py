@@ -13,11 +13,11 @@ from pydantic import BeforeValidator, Field
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import PluginError
-from unveil.harness.learner import Learner
-from unveil.harness.run import Run
 from unveil.harness.types import Defense
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.learner import Learner
+from unveil.harness.words.run import Run
 
 if TYPE_CHECKING:
     from unveil.defenses.private_learner import PrivateLearner

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from unveil.harness.errors import PluginError, TrainingError
 from unveil.harness.types import Classifier, Defense, Step, Terms
+from unveil.harness.words.errors import PluginError, TrainingError
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from unveil.harness.errors import PluginError
 from unveil.harness.global_rng import seeded
 from unveil.harness.types import Classifier, Defense, Run, Step, Terms
+from unveil.harness.words.errors import PluginError
 
 # SplitMix64 (Steele, Lea & Flood, OOPSLA 2014); its constants as signed 64-bit numbers
 GOLDEN, FIRST, SECOND = -0x61C8864680B583EB, -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15

@@ -20,9 +20,9 @@ from opacus.utils.module_utils import trainable_modules
 from opacus.validators import ModuleValidator
 from torch import Tensor, nn
 
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import PluginError
-from unveil.harness.learner import Learner
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.learner import Learner
 
 CLOSE, NEGLIGIBLE = 1e-2, 1e-4  # of a parameter's gradient, and of the whole gradient: what two computations may differ
 COVERS = (

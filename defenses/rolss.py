@@ -10,10 +10,10 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import PluginError
-from unveil.harness.run import Run
 from unveil.harness.types import Defense, Step, Terms
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.run import Run
 
 # Where each kind of residual block keeps its shortcut; identity shortcuts are an Identity or None there.
 SHORTCUTS = {

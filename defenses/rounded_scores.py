@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unveil.harness.errors import PluginError
 from unveil.harness.types import Classifier, Defense, Run
+from unveil.harness.words.errors import PluginError
 
 LEAST = 1e-12  # what a score of 0 has as its logarithm's argument, so that logits stay finite
 

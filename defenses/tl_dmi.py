@@ -9,10 +9,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import PluginError
-from unveil.harness.run import Run
 from unveil.harness.types import Defense
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.run import Run
 
 
 @dataclass(frozen=True)

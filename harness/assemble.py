@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from unveil.harness import panel
-from unveil.harness.account import Account
 from unveil.harness.rows import Figure, Judge, Picture, Results, Row
 from unveil.harness.rungs import summary
+from unveil.harness.words.account import Account
 
 if TYPE_CHECKING:
     from unveil.harness.execute import Outcome

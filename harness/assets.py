@@ -21,7 +21,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from unveil.harness.errors import AssetError
+from unveil.harness.words.errors import AssetError
 
 
 @dataclass(frozen=True)

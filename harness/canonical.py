@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from unveil.harness.errors import UnveilError
+from unveil.harness.words.errors import UnveilError
 
 
 def canonical(value: Any) -> str:

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import SGD
 
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import DataError, TrainingError
-from unveil.harness.finite import require_finite
 from unveil.harness.global_rng import seeded
 from unveil.harness.types import Access, Distillation, Images, Run, View
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import DataError, TrainingError
+from unveil.harness.words.finite import require_finite
 
 CHECKPOINT = "student"
 CHUNK = 256  # pictures per pass

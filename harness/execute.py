@@ -14,12 +14,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from unveil.harness.errors import AssetError, StoreError, UnveilError
 from unveil.harness.graph import Node
 from unveil.harness.likeness import facts
-from unveil.harness.run import Progress, Run, Silent
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact, Store
+from unveil.harness.words.errors import AssetError, StoreError, UnveilError
+from unveil.harness.words.run import Progress, Run, Silent
 
 
 @dataclass(frozen=True)

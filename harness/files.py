@@ -13,8 +13,8 @@ from pathlib import Path
 
 import fsspec
 
-from unveil.harness.disk import Disk, told, write
-from unveil.harness.errors import StoreError
+from unveil.harness.words.disk import Disk, told, write
+from unveil.harness.words.errors import StoreError
 
 log = logging.getLogger(__name__)
 MISSING = (FileNotFoundError, NotADirectoryError)

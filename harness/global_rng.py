@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from unveil.harness.run import Run
+from unveil.harness.words.run import Run
 
 
 @contextmanager

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unveil.harness import plugins
-from unveil.harness.account import Remark
 from unveil.harness.canonical import digest
-from unveil.harness.errors import AccessError, AssetError, JudgeError, PlanError, PluginError, WeightsError
 from unveil.harness.fingerprint import fingerprint
-from unveil.harness.names import Role, Strength
-from unveil.harness.needs import (
+from unveil.harness.plan import AttackPart, DefensePart, EvaluatorPart, Part, Plan, PlanFile, TargetPart
+from unveil.harness.plan_errors import require_own
+from unveil.harness.store import SCHEMA
+from unveil.harness.words.account import Remark
+from unveil.harness.words.errors import AccessError, AssetError, JudgeError, PlanError, PluginError, WeightsError
+from unveil.harness.words.names import Role, Strength
+from unveil.harness.words.needs import (
     ACCESS,
     TAKEN,
     GivenComparer,
@@ -26,10 +29,7 @@ from unveil.harness.needs import (
     access_of,
     needs_of,
 )
-from unveil.harness.plan import AttackPart, DefensePart, EvaluatorPart, Part, Plan, PlanFile, TargetPart
-from unveil.harness.plan_errors import require_own
-from unveil.harness.spec import Spec
-from unveil.harness.store import SCHEMA
+from unveil.harness.words.spec import Spec
 
 NEEDY = ("attack", "prior", "measure")  # kinds of nodes whose plugins may need something
 COST = 0.02  # share of validation accuracy that a strength picked without instruction may cost
@@ -280,7 +280,7 @@ class _Builder:
         return Node("data", f"data {part.label}", {"dataset": (use,)}, stream={"data": use.asked})
 
     def recipe(self, *changes: Mapping[str, Any]) -> dict[str, Any]:
-        from unveil.harness.recipe import Recipe  # noqa: PLC0415 (imports torch)
+        from unveil.harness.words.recipe import Recipe  # noqa: PLC0415 (imports torch)
 
         merged: dict[str, Any] = dict(self.plan.recipe)
         for change in changes:
@@ -564,7 +564,7 @@ def _values(use: Use, part: DefensePart) -> dict[str, list[Any]]:
 
 
 def _require_ladder(use: Use, values: Mapping[str, Any]) -> None:
-    from unveil.harness.defense import Defense  # noqa: PLC0415 (imports torch)
+    from unveil.harness.words.defense import Defense  # noqa: PLC0415 (imports torch)
 
     made = use.plugin
     if made.at_zero() is None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from unveil.harness.errors import WeightsError
+from unveil.harness.words.errors import WeightsError
 
 MOST_INSTRUCTIONS = 1_000_000  # a StyleGAN2 file has some ten thousand
 StandIn = Callable[[tuple[Any, ...]], Any]

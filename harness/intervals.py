@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
-from unveil.harness.errors import UnveilError
 from unveil.harness.rows import Figure
+from unveil.harness.words.errors import UnveilError
 
 if TYPE_CHECKING:
     from unveil.harness.types import Measurement

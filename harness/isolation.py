@@ -16,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unveil.harness import errors
-from unveil.harness.errors import UnveilError
 from unveil.harness.graph import Node
-from unveil.harness.names import Access
-from unveil.harness.run import Run
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Store
-from unveil.harness.view import Budget, Desk, LocalDesk, Spent, allow
+from unveil.harness.words import errors
+from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.names import Access
+from unveil.harness.words.run import Run
+from unveil.harness.words.view import Budget, Desk, LocalDesk, Spent, allow
 
 PATIENCE = 5.0  # seconds that an ending process is given
 
@@ -66,7 +66,7 @@ class RemoteDesk:
         self._process: Any = None
 
     def ask(self, part: str, x: Tensor) -> tuple[Tensor, ...]:
-        """Scores or labels of pixels ``(N, C, H, W)``; see `harness.view.LocalDesk.ask`."""
+        """Scores or labels of pixels ``(N, C, H, W)``; see `harness.words.view.LocalDesk.ask`."""
         allow(self.access, part)
         pixels = np.ascontiguousarray(x.detach().cpu().float().numpy())
         found, answer = self._call({"ask": part, "shape": pixels.shape}, pixels)
@@ -78,11 +78,11 @@ class RemoteDesk:
         return self._spent
 
     def ration(self, part: int, whole: int, since: Spent, before: Spent) -> None:
-        """As `harness.view.Meter.ration`."""
+        """As `harness.words.view.Meter.ration`."""
         self._call({"ration": [part, whole, asdict(since), asdict(before)]})
 
     def resume(self, spent: Spent) -> None:
-        """As `harness.view.Meter.resume`."""
+        """As `harness.words.view.Meter.resume`."""
         self._call({"resume": asdict(spent)})
 
     def close(self) -> None:

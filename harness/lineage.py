@@ -15,8 +15,8 @@ from typing import Any
 from torch import Tensor
 
 from unveil.harness.data.splits import ROLES, to_uint8
-from unveil.harness.errors import DataError, PluginError, WeightsError
 from unveil.harness.types import Data, Images, Origin, Pretrained, Prior
+from unveil.harness.words.errors import DataError, PluginError, WeightsError
 
 CHECKSUM = re.compile(r"\b[0-9a-f]{64}\b")
 

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from unveil.harness.errors import TrackingError
+from unveil.harness.words.errors import TrackingError
 
 FOLDER = "mlflow-files"  # beside the database
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.harness.intervals import draws, expanded, interval
-from unveil.harness.names import (
+from unveil.harness.rows import Figure
+from unveil.harness.words.names import (
     AGREEMENT,
     CONFIRMED,
     EVERY_JUDGE,
@@ -26,7 +27,6 @@ from unveil.harness.names import (
     Opinion,
     Quantity,
 )
-from unveil.harness.rows import Figure
 
 RESAMPLES = 2000
 ENOUGH = 0.95  # share of the resamples that must have a kappa, or its interval means little

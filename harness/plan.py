@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from unveil.harness import plan_errors, plan_text
-from unveil.harness.errors import PlanError
-from unveil.harness.names import Strength
 from unveil.harness.plugins import suggest
-from unveil.harness.spec import Spec
+from unveil.harness.words.errors import PlanError
+from unveil.harness.words.names import Strength
+from unveil.harness.words.spec import Spec
 
 Others = Literal["identities", "nobody", "none"]
 

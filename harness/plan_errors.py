@@ -11,9 +11,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from unveil.harness import plugins
-from unveil.harness.errors import PlanError, PluginError
 from unveil.harness.plugins import suggest
 from unveil.harness.validation import expected, shown
+from unveil.harness.words.errors import PlanError, PluginError
 
 Models = Mapping[str, type[BaseModel]]
 
@@ -84,7 +84,7 @@ def _home(key: str, raw: Mapping[str, Any], models: Models) -> str:
                 return f"{use}, whose settings stand below {_header(part, value)}"
         if kind in models and key in models[kind].model_fields:
             return f"an entry of {kind}, below {_header(part, value)}"
-    from unveil.harness.recipe import Recipe  # noqa: PLC0415 (imports torch; the plan is wrong anyhow)
+    from unveil.harness.words.recipe import Recipe  # noqa: PLC0415 (imports torch; the plan is wrong anyhow)
 
     return "the recipe, below [recipe]" if key in Recipe.__dataclass_fields__ else ""
 

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from unveil.harness.errors import PlanError
+from unveil.harness.words.errors import PlanError
 
 TOML = "a TOML file in UTF-8"
 

@@ -23,10 +23,10 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from unveil.harness.errors import PluginError
-from unveil.harness.names import ENDLESS, Role
-from unveil.harness.spec import HELD, LOCAL_PATH, Spec
 from unveil.harness.validation import expected, shown
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.names import ENDLESS, Role
+from unveil.harness.words.spec import HELD, LOCAL_PATH, Spec
 
 T = TypeVar("T")
 REMEMBERED = 512  # classes whose settings' types have been read; a file that is imported anew is another class

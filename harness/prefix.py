@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from unveil.harness.classifier import Classifier
-from unveil.harness.recipe import Recipe
-from unveil.harness.run import Run
 from unveil.harness.types import Defense, Images
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.run import Run
 
 BUDGET = 2 * 2**30  # bytes of prefix outputs that are kept; beyond it they are computed anew each time
 CHUNK = 128  # pictures per pass when the prefix is computed in advance

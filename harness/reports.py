@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from unveil.harness.errors import PlanError, StoreError
 from unveil.harness.rows import Results
 from unveil.harness.store import Store
+from unveil.harness.words.errors import PlanError, StoreError
 
 MOST = 60  # characters of a plan's name that a folder is called by
 NO_NAME = '/\\:*?"<>|'

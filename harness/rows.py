@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from unveil.harness.account import Account
-from unveil.harness.names import Direction, Quantity, Role, Strength
+from unveil.harness.words.account import Account
+from unveil.harness.words.names import Direction, Quantity, Role, Strength
 
 Status = Literal["done", "failed", "blocked"]
 

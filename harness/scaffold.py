@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from unveil.harness import plugins
-from unveil.harness.errors import PluginError
+from unveil.harness.words.errors import PluginError
 
 NOUNS = {
     "datasets": "data set",

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-from unveil.harness.errors import DamageError, StoreError
 from unveil.harness.execute import Outcome, Surroundings, cached, compute, describe
 from unveil.harness.graph import Node
 from unveil.harness.pools import Pool
 from unveil.harness.store import Store
+from unveil.harness.words.errors import DamageError, StoreError
 
 Listener = Callable[[Node, Outcome | None], None]
 """Called with a node and None when it starts, and with its outcome when it ends; again if it has to be repeated."""

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unveil.harness.canonical import canonical, digest
-from unveil.harness.errors import DamageError
 from unveil.harness.files import Files, UnreadableError
 from unveil.harness.lease import Lease
+from unveil.harness.words.errors import DamageError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,9 +17,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from unveil.harness.errors import WeightsError
 from unveil.harness.inert_pickle import Name, Reader, StandIn, refused
 from unveil.harness.models.weights import checksum
+from unveil.harness.words.errors import WeightsError
 
 FORMAT = "unveil stylegan2 1"
 LARGEST = 4 << 30  # bytes; the 1024-pixel networks have 0.4 GB

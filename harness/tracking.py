@@ -20,8 +20,8 @@ from PIL import Image
 
 from unveil.harness import mlflow_database
 from unveil.harness.canonical import digest
-from unveil.harness.errors import TrackingError
 from unveil.harness.rows import Results, Row
+from unveil.harness.words.errors import TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

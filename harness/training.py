@@ -12,15 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unveil.harness.classifier import Classifier, Forward
-from unveil.harness.errors import DataError, TrainingError
-from unveil.harness.finite import REMEDY, require_finite
 from unveil.harness.global_rng import seeded
-from unveil.harness.learner import Learner
 from unveil.harness.prefix import Source
-from unveil.harness.recipe import Recipe
-from unveil.harness.run import Bar, Run
 from unveil.harness.types import Defense, Images, Step
+from unveil.harness.words.classifier import Classifier, Forward
+from unveil.harness.words.errors import DataError, TrainingError
+from unveil.harness.words.finite import REMEDY, require_finite
+from unveil.harness.words.learner import Learner
+from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.run import Bar, Run
 
 CHECKPOINT = "training"
 

@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unveil.harness.classifier import Classifier, Forward
-from unveil.harness.defense import Defense, Plugin, Step, Terms
-from unveil.harness.errors import UnveilError
-from unveil.harness.images import Data, Images
-from unveil.harness.memo import Memo
-from unveil.harness.names import Access, Direction, Quantity, Role
-from unveil.harness.needs import (
+from unveil.harness.words.classifier import Classifier, Forward
+from unveil.harness.words.defense import Defense, Plugin, Step, Terms
+from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.images import Data, Images
+from unveil.harness.words.memo import Memo
+from unveil.harness.words.names import Access, Direction, Quantity, Role
+from unveil.harness.words.needs import (
     Distillation,
     GivenComparer,
     GivenModel,
@@ -31,9 +31,9 @@ from unveil.harness.needs import (
     TrainedPrior,
     WrappedAttack,
 )
-from unveil.harness.run import Run, draw_normal
-from unveil.harness.spec import Spec
-from unveil.harness.view import Budget, Spent, View
+from unveil.harness.words.run import Run, draw_normal
+from unveil.harness.words.spec import Spec
+from unveil.harness.words.view import Budget, Spent, View
 
 __all__ = [
     "Access", "Attack", "Attempt", "Budget", "Ceiling", "Classifier", "Comparer", "ConditionalGenerator", "Control",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from unveil.harness.names import AGREEMENT, EVERY_JUDGE, KAPPA, MEAN_OF_JUDGES, PANEL, Opinion, Quantity
+from unveil.harness.words.names import AGREEMENT, EVERY_JUDGE, KAPPA, MEAN_OF_JUDGES, PANEL, Opinion, Quantity
 from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.figures import Cell, Column, Setup, lines
 from unveil.leaderboard.wording import full, number

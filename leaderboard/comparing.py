@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from unveil.harness.names import Direction
+from unveil.harness.words.names import Direction
 from unveil.leaderboard.estimates import Estimate, better, difference
 from unveil.leaderboard.figures import BASELINE
 from unveil.leaderboard.matrices import Matrix

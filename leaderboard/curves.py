@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unveil.harness.names import Direction
+from unveil.harness.words.names import Direction
 from unveil.leaderboard import polyline
 from unveil.leaderboard.figures import BASELINE
 from unveil.leaderboard.polyline import Numbers

@@ -9,8 +9,8 @@ from functools import lru_cache
 from statistics import fmean
 
 from unveil.harness.intervals import interval
-from unveil.harness.names import Direction
 from unveil.harness.rows import Figure
+from unveil.harness.words.names import Direction
 from unveil.leaderboard.seeds import crossed
 
 

@@ -8,8 +8,8 @@ from typing import Literal, TypeVar
 
 import pandas as pd
 
-from unveil.harness.names import ACCEPTS_PRIVATE, HEADLINE, Direction, Quantity, Role
 from unveil.harness.rows import Figure, Judge, Results, Row
+from unveil.harness.words.names import ACCEPTS_PRIVATE, HEADLINE, Direction, Quantity, Role
 from unveil.leaderboard.estimates import Estimate, estimate, pool, scored
 from unveil.leaderboard.wording import number
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from unveil.harness.names import (
+from unveil.harness.rows import Figure, Row
+from unveil.harness.words.names import (
     CLASSIFICATION,
     DEPTH,
     DIFFERENCE,
@@ -20,7 +21,6 @@ from unveil.harness.names import (
     LAYER_SHARE,
     Quantity,
 )
-from unveil.harness.rows import Figure, Row
 from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.figures import Cell, Column, Setup, cell
 from unveil.leaderboard.scatter import Axis

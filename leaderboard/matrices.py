@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from unveil.harness.names import Role
+from unveil.harness.words.names import Role
 from unveil.leaderboard import counts
 from unveil.leaderboard.estimates import Estimate, pool
 from unveil.leaderboard.figures import Cell, Column, Setup, cell

@@ -17,9 +17,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from unveil.harness.errors import StoreError
-from unveil.harness.names import Direction
 from unveil.harness.rows import Picture, Results
+from unveil.harness.words.errors import StoreError
+from unveil.harness.words.names import Direction
 from unveil.leaderboard import fisher, spending, strips, wording
 from unveil.leaderboard.agreement import panel
 from unveil.leaderboard.agreement import title as opinion_title

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from unveil.harness.intervals import SEED
-from unveil.harness.names import Direction
+from unveil.harness.words.names import Direction
 from unveil.leaderboard.estimates import Estimate, better, difference
 from unveil.leaderboard.seeds import crossed
 

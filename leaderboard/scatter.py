@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from unveil.harness.names import Direction
+from unveil.harness.words.names import Direction
 from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.figures import Column, Setup, utility
 from unveil.leaderboard.matrices import Matrix, floor

@@ -20,8 +20,8 @@ from statistics import fmean
 
 import numpy as np
 
-from unveil.harness.names import Direction
 from unveil.harness.rows import Row
+from unveil.harness.words.names import Direction
 from unveil.leaderboard import polyline
 from unveil.leaderboard.estimates import Estimate, estimate, over_people, pool, scored
 from unveil.leaderboard.figures import BASELINE, Column, Setup

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from unveil.harness.names import MACRO, TOP_1, Quantity
+from unveil.harness.words.names import MACRO, TOP_1, Quantity
 from unveil.leaderboard.estimates import Estimate, difference
 from unveil.leaderboard.figures import BASELINE, Column, Setup, utility
 from unveil.leaderboard.wording import bare, full, number, span

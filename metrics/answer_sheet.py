@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unveil.harness.data.splits import to_uint8
-from unveil.harness.errors import JudgeError, UnansweredError
-from unveil.harness.run import Run
 from unveil.harness.types import Comparer
+from unveil.harness.words.errors import JudgeError, UnansweredError
+from unveil.harness.words.run import Run
 
 SHEET, INSTRUCTIONS = "answers.csv", "README.txt"
 ANSWERS = {"yes": 1.0, "y": 1.0, "1": 1.0, "no": 0.0, "n": 0.0, "0": 0.0}

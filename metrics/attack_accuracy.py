@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unveil.harness.names import TOP_1, TOP_5
 from unveil.harness.types import Direction, Evidence, Measurement, Metric, Quantity
+from unveil.harness.words.names import TOP_1, TOP_5
 from unveil.metrics.judging import evaluator, hits, logits, per_person, reconstructions
 
 FIRST, CLOSED = Quantity(quantity=TOP_1), Quantity(quantity=TOP_1, closed=True)

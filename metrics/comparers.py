@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import JudgeError
-from unveil.harness.run import Run
 from unveil.harness.types import Comparer, Images
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import JudgeError
+from unveil.harness.words.run import Run
 from unveil.metrics.embedders import embed
 from unveil.metrics.gallery import Gallery, Match, enrol
 from unveil.metrics.judging import as_pictures

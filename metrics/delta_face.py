@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unveil.harness.classifier import Classifier
-from unveil.harness.memo import Memo
-from unveil.harness.needs import NEEDED
-from unveil.harness.spec import LocalPath, LocalSpec, Spec
 from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric, Need
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.memo import Memo
+from unveil.harness.words.needs import NEEDED
+from unveil.harness.words.spec import LocalPath, LocalSpec, Spec
 from unveil.metrics.embedders import embed, needed, title
 from unveil.metrics.judging import per_person, reconstructions
 from unveil.metrics.neighbours import nearest_of_same

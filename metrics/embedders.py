@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import JudgeError
-from unveil.harness.run import Run
-from unveil.harness.spec import Spec
 from unveil.harness.types import GivenModel
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import JudgeError
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec
 from unveil.metrics.gallery import unit
 from unveil.metrics.judging import as_pictures, features
 

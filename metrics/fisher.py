@@ -16,8 +16,8 @@ from scipy.special import ndtri, stdtrit
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from unveil.harness.names import CLASSIFICATION, DEPTH, DIFFERENCE, FIRST_HALF, INVERSION, LAYER_SHARE
 from unveil.harness.types import Classifier, Direction, Evidence, Images, Measurement, Metric, Quantity, Run
+from unveil.harness.words.names import CLASSIFICATION, DEPTH, DIFFERENCE, FIRST_HALF, INVERSION, LAYER_SHARE
 from unveil.metrics.judging import reconstructions
 
 Loss = Callable[[Tensor, Tensor], Tensor]

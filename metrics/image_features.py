@@ -13,10 +13,10 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.harness import assets
-from unveil.harness.memo import Memo
 from unveil.harness.models.timm import Timm
-from unveil.harness.run import Run
 from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
+from unveil.harness.words.memo import Memo
+from unveil.harness.words.run import Run
 from unveil.metrics.inception import load_inception
 from unveil.metrics.judging import apply, as_pictures, reconstructions
 from unveil.metrics.shared_features import digest

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unveil.harness import torchvision_ops
-from unveil.harness.errors import WeightsError
+from unveil.harness.words.errors import WeightsError
 
 SIZE = 299  # side length in pixels
 STEM = ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1", "Conv2d_3b_1x1", "Conv2d_4a_3x3", "maxpool2")

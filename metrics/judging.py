@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import JudgeError, UnveilError
-from unveil.harness.run import Run
 from unveil.harness.types import Evidence, Images
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import JudgeError, UnveilError
+from unveil.harness.words.run import Run
 
 BATCH = 128  # fixed, so that a number never depends on the machine
 

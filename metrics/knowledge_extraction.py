@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from unveil.harness.classifier import Classifier
-from unveil.harness.needs import NEEDED
-from unveil.harness.recipe import Recipe
-from unveil.harness.run import Run
-from unveil.harness.spec import LocalSpec, Spec
 from unveil.harness.training import fit, predict
 from unveil.harness.types import Data, Defense, Direction, Evidence, GivenModel, Images, Measurement, Metric, Need
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.needs import NEEDED
+from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import LocalSpec, Spec
 from unveil.metrics.judging import as_pictures, reconstructions
 from unveil.metrics.questions import by_content
 

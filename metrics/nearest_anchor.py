@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from unveil.harness.names import TOP_1
 from unveil.harness.types import Data, Direction, Evidence, Images, Measurement, Metric
+from unveil.harness.words.names import TOP_1
 from unveil.metrics.judging import as_pictures, hits, per_person, reconstructions
 
 NO_TRUTH = "the data set does not know what its people look like (data.anchors); `people` does"

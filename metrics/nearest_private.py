@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unveil.harness import assets
-from unveil.harness.run import Run
 from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
+from unveil.harness.words.run import Run
 from unveil.metrics.judging import apply, as_pictures, per_person, reconstructions
 from unveil.metrics.neighbours import nearest
 from unveil.metrics.perceptual import LPIPS, SMALLEST

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unveil.harness.run import Run
 from unveil.harness.types import Comparer
+from unveil.harness.words.run import Run
 from unveil.metrics import roc
 from unveil.metrics.comparers import People
 from unveil.metrics.gallery import pairs

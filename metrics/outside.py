@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.harness.intervals import wilson
-from unveil.harness.names import GENUINE as GENUINE_ACCEPTED
-from unveil.harness.names import VERIFIED
-from unveil.harness.run import Run
 from unveil.harness.types import Comparer, Data, Direction, Images, Measurement, Quantity
+from unveil.harness.words.names import GENUINE as GENUINE_ACCEPTED
+from unveil.harness.words.names import VERIFIED
+from unveil.harness.words.run import Run
 from unveil.metrics import comparers
 from unveil.metrics.comparers import enrolled
 from unveil.metrics.judging import per_person

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from unveil.harness import torchvision_ops
-from unveil.harness.errors import WeightsError
+from unveil.harness.words.errors import WeightsError
 
 TAPS = (1, 4, 7, 9, 11)  # AlexNet's five ReLUs
 SMALLEST = 31  # pixels a side; of fewer the third layer leaves nothing

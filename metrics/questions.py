@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unveil.harness.run import Run
 from unveil.harness.stages.people import join, who
 from unveil.harness.types import Data, Images
+from unveil.harness.words.run import Run
 from unveil.metrics.comparers import People
 from unveil.metrics.judging import as_pictures
 

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from unveil.harness.classifier import Classifier
-from unveil.harness.memo import Memo
-from unveil.harness.run import Run
 from unveil.harness.types import Data, Images
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.memo import Memo
+from unveil.harness.words.run import Run
 from unveil.metrics.judging import as_pictures, features
 
 Split = Literal["train", "validation", "test"]

@@ -11,12 +11,6 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from unveil.harness.errors import UnansweredError
-from unveil.harness.memo import Memo
-from unveil.harness.names import AREA, GENUINE, OTHERS, THRESHOLD, VERIFIED, percent
-from unveil.harness.needs import NEEDED
-from unveil.harness.run import Run
-from unveil.harness.spec import LocalPath, LocalSpec, Spec
 from unveil.harness.stages.people import join, who
 from unveil.harness.types import (
     Comparer,
@@ -30,6 +24,12 @@ from unveil.harness.types import (
     Need,
     Quantity,
 )
+from unveil.harness.words.errors import UnansweredError
+from unveil.harness.words.memo import Memo
+from unveil.harness.words.names import AREA, GENUINE, OTHERS, THRESHOLD, VERIFIED, percent
+from unveil.harness.words.needs import NEEDED
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import LocalPath, LocalSpec, Spec
 from unveil.metrics import embedders, outside, roc
 from unveil.metrics.comparers import Embeddings, People, enrolled
 from unveil.metrics.gallery import Match

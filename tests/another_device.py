@@ -32,7 +32,6 @@ elsewhere = beside("elsewhere.py")  # before anything computes a gradient
 import torch  # noqa: E402
 
 from unveil.defenses import private_learner  # noqa: E402
-from unveil.harness import view  # noqa: E402
 from unveil.harness.assemble import results  # noqa: E402
 from unveil.harness.execute import Surroundings  # noqa: E402
 from unveil.harness.graph import expand  # noqa: E402
@@ -42,6 +41,7 @@ from unveil.harness.rows import Row  # noqa: E402
 from unveil.harness.schedule import run_nodes  # noqa: E402
 from unveil.harness.store import Store  # noqa: E402
 from unveil.harness.types import Run, View  # noqa: E402
+from unveil.harness.words import view  # noqa: E402
 
 LABELS = torch.tensor([0, 2])
 PLAN = """

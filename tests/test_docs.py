@@ -14,7 +14,7 @@ from unveil.harness.cli.app import app
 from unveil.harness.conformance import check
 from unveil.harness.graph import expand
 from unveil.harness.plan import AttackPart, DefensePart, EvaluatorPart, Plan, PlanFile, TargetPart, parse
-from unveil.harness.recipe import Recipe
+from unveil.harness.words.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

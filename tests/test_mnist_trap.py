@@ -8,7 +8,6 @@ import pytest
 
 from unveil.harness.assemble import results as assemble
 from unveil.harness.assets import path
-from unveil.harness.errors import AssetError
 from unveil.harness.execute import Surroundings
 from unveil.harness.graph import expand
 from unveil.harness.plan import read
@@ -16,6 +15,7 @@ from unveil.harness.pools import InlinePool
 from unveil.harness.rows import Results
 from unveil.harness.schedule import run_nodes
 from unveil.harness.store import Store
+from unveil.harness.words.errors import AssetError
 from unveil.leaderboard.figures import setups
 from unveil.leaderboard.verdict import verdict
 

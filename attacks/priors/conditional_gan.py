@@ -16,9 +16,9 @@ from unveil.attacks import augment
 from unveil.attacks.losses import max_margin
 from unveil.attacks.priors import gan
 from unveil.attacks.priors.conditional_networks import DPLG, GPLG, LATENT
-from unveil.harness.errors import UnveilError
 from unveil.harness.global_rng import seeded
 from unveil.harness.types import Access, ConditionalGenerator, Generator, Images, Run, Spent, View, draw_normal
+from unveil.harness.words.errors import UnveilError
 
 CHUNK = 256  # public pictures that the target is asked about at once
 VIEW = augment.published(coloured=0.5)

@@ -14,9 +14,9 @@ from torch import Tensor
 from unveil.attacks.losses import k_plus_one
 from unveil.attacks.priors import gan
 from unveil.attacks.priors.networks import DMB
-from unveil.harness.errors import UnveilError
 from unveil.harness.global_rng import seeded
 from unveil.harness.types import Access, Generator, Images, Origin, Run, View
+from unveil.harness.words.errors import UnveilError
 
 
 class KPlusOneGAN(gan.GAN):

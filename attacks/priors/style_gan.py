@@ -19,8 +19,8 @@ from unveil.attacks.priors.style_critic import StyleCritic
 from unveil.attacks.priors.style_layers import Layout
 from unveil.attacks.priors.style_networks import StyleGAN2, StyleGenerator
 from unveil.harness.global_rng import seeded
-from unveil.harness.run import draw_normal
 from unveil.harness.types import Access, Generator, Images, Run, View
+from unveil.harness.words.run import draw_normal
 
 
 @dataclass(frozen=True)

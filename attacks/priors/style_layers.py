@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unveil.attacks.priors import fir
-from unveil.harness.errors import UnveilError
+from unveil.harness.words.errors import UnveilError
 
 
 @dataclass(frozen=True)

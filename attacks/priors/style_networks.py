@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from unveil.attacks.priors import fir
 from unveil.attacks.priors.style_critic import StyleCritic
 from unveil.attacks.priors.style_layers import Affine, Layout, SynthesisLayer, ToRGB
-from unveil.harness.errors import UnveilError
 from unveil.harness.types import Generator
+from unveil.harness.words.errors import UnveilError
 
 W_AVG_BETA = 0.995  # how slowly the mean of w follows training
 

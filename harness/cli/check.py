@@ -11,7 +11,7 @@ import typer
 
 from unveil.harness import plugins as found
 from unveil.harness.cli.terminal import errors, output, print_json, table
-from unveil.harness.errors import PluginError
+from unveil.harness.words.errors import PluginError
 
 if TYPE_CHECKING:
     from unveil.harness.conformance import Report

@@ -11,12 +11,12 @@ from rich.text import Text
 
 from unveil.harness.cli.runs import JsonOption, PlanArgument, StoreOption, compute_all
 from unveil.harness.cli.terminal import errors, output, print_json, table
-from unveil.harness.errors import PlanError, StoreError
+from unveil.harness.words.errors import PlanError, StoreError
 
 if TYPE_CHECKING:
-    from unveil.harness.account import Account
     from unveil.harness.graph import Node
     from unveil.harness.store import Store
+    from unveil.harness.words.account import Account
 
 LINES = 40  # people whose counts are printed
 

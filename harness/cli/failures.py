@@ -16,7 +16,7 @@ import typer
 from pydantic import ValidationError
 
 from unveil.harness.cli.terminal import errors
-from unveil.harness.errors import UnveilError
+from unveil.harness.words.errors import UnveilError
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import typer
 from unveil.harness.cli.runs import JsonOption, PlanArgument, StoreOption, compute_results
 from unveil.harness.cli.surroundings import CompileOption, DeviceOption, Precision, PrecisionOption, surroundings
 from unveil.harness.cli.terminal import one_line, output, print_json, table
-from unveil.harness.errors import PlanError
+from unveil.harness.words.errors import PlanError
 
 if TYPE_CHECKING:
     from unveil.harness.plan import PlanFile

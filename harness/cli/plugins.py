@@ -10,7 +10,7 @@ import typer
 
 from unveil.harness import plugins as found
 from unveil.harness.cli.terminal import output, print_json, table
-from unveil.harness.errors import PluginError
+from unveil.harness.words.errors import PluginError
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

@@ -13,7 +13,7 @@ import typer
 from unveil.harness.cli.surroundings import CompileOption, DeviceOption, Precision, PrecisionOption, surroundings
 from unveil.harness.cli.tables import show
 from unveil.harness.cli.terminal import Screen, errors, lasting, one_line, output, print_json, table
-from unveil.harness.errors import DamageError, PlanError, TrackingError
+from unveil.harness.words.errors import DamageError, PlanError, TrackingError
 
 if TYPE_CHECKING:
     from unveil.harness.execute import Outcome, Surroundings
@@ -251,7 +251,7 @@ def board(
 
 
 def _write(out: Path, page: str) -> None:
-    from unveil.harness import disk  # noqa: PLC0415 (not needed for --help)
+    from unveil.harness.words import disk  # noqa: PLC0415 (not needed for --help)
 
     with disk.told(f"the page {str(out)!r}"):
         if out.exists() and not out.is_file():  # a pipe, or a folder, which is refused

@@ -9,7 +9,7 @@ import select
 import sys
 from typing import IO
 
-from unveil.harness.errors import OutputError
+from unveil.harness.words.errors import OutputError
 
 LAX = ("replace", "ignore", "backslashreplace", "xmlcharrefreplace", "namereplace")  # handlers that somebody chose
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unveil.harness.errors import PlanError
+from unveil.harness.words.errors import PlanError
 
 if TYPE_CHECKING:
     from unveil.harness.execute import Surroundings

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from unveil.harness.cli.runs import JsonOption, StoreOption, compute_all
 from unveil.harness.cli.surroundings import DeviceOption, Precision, PrecisionOption, surroundings
 from unveil.harness.cli.terminal import errors, output, print_json, table
-from unveil.harness.errors import PlanError
 from unveil.harness.plugins import KINDS, registered, suggest
+from unveil.harness.words.errors import PlanError
 
 if TYPE_CHECKING:
     from unveil.harness.graph import Node

@@ -13,12 +13,12 @@ from unveil.harness import plugins
 from unveil.harness.conformance import supply, tiny, watch
 from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.watch import Tensors, Trial
-from unveil.harness.errors import AccessError
-from unveil.harness.names import Access, Role
-from unveil.harness.run import Run
 from unveil.harness.stages.attack import checked
 from unveil.harness.types import Attack, Ceiling, Images, Ingredients
-from unveil.harness.view import View
+from unveil.harness.words.errors import AccessError
+from unveil.harness.words.names import Access, Role
+from unveil.harness.words.run import Run
+from unveil.harness.words.view import View
 
 if TYPE_CHECKING:
     from unveil.harness.conformance.basics import Subject

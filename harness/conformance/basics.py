@@ -13,7 +13,7 @@ from typing import Any
 from unveil.harness import plugins
 from unveil.harness.canonical import canonical
 from unveil.harness.conformance.report import BreachError
-from unveil.harness.spec import Spec
+from unveil.harness.words.spec import Spec
 
 LONGEST = 120  # characters of a one-line description
 

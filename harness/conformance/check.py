@@ -15,8 +15,8 @@ from unveil.harness.conformance import attacks, basics, datasets, defenses, metr
 from unveil.harness.conformance.basics import Subject
 from unveil.harness.conformance.report import Check, Finding, Report, try_all, try_one
 from unveil.harness.conformance.shrink import changes, shrunk
-from unveil.harness.errors import PluginError
-from unveil.harness.spec import Spec
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.spec import Spec
 
 TRIALS: Mapping[str, tuple[tuple[Check[Any], ...], Callable[[Subject], Any]]] = {
     "datasets": (datasets.CHECKS, lambda subject: datasets.trial(subject.plugin)),

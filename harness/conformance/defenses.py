@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import tiny, watch
 from unveil.harness.conformance.loading import LOADERS, answers_by_loader
 from unveil.harness.conformance.report import BreachError, Check, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial, require_finite, require_pixels
-from unveil.harness.run import Run
 from unveil.harness.training import fit
 from unveil.harness.types import Defense, Images, Step, Terms
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.run import Run
 
 if TYPE_CHECKING:
     from unveil.harness.conformance.basics import Subject

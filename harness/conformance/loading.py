@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from unveil.harness import plugins
-from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import tiny
 from unveil.harness.conformance.watch import scrambled
 from unveil.harness.graph import Node, Use
-from unveil.harness.images import Images
-from unveil.harness.run import Run
-from unveil.harness.spec import Spec
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.fitting import kept
 from unveil.harness.store import Store
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.images import Images
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec
 
 if TYPE_CHECKING:
     from unveil.harness.conformance.basics import Subject

@@ -16,8 +16,8 @@ from unveil.harness.conformance import supply, tiny, watch
 from unveil.harness.conformance.report import BreachError, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial
 from unveil.harness.intervals import to_figure
-from unveil.harness.run import Run
 from unveil.harness.types import Direction, Evidence, Given, Images, Measurement, Metric
+from unveil.harness.words.run import Run
 
 if TYPE_CHECKING:
     from unveil.harness.conformance.basics import Subject

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import watch
 from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.watch import Tensors, Trial, require_finite
-from unveil.harness.errors import UnveilError
-from unveil.harness.run import Run
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.run import Run
 
 SIDES = (32, 64, 224)  # tried in turn: not every architecture takes small pictures
 CLASSES = 5

@@ -14,13 +14,13 @@ from unveil.harness import lineage
 from unveil.harness.conformance import supply, tiny, watch
 from unveil.harness.conformance.report import BreachError, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial, require_finite, require_pixels
-from unveil.harness.errors import PluginError
-from unveil.harness.names import Access
-from unveil.harness.needs import access_of
-from unveil.harness.run import Run
 from unveil.harness.stages.prior import fitted
 from unveil.harness.types import Generator, Given, Prior, PriorWithNeeds
-from unveil.harness.view import View
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.names import Access
+from unveil.harness.words.needs import access_of
+from unveil.harness.words.run import Run
+from unveil.harness.words.view import View
 
 COUNT = 4
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from unveil.harness.errors import AssetError, UnveilError
+from unveil.harness.words.errors import AssetError, UnveilError
 
 S = TypeVar("S")
 

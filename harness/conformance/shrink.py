@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from unveil.harness import plugins
-from unveil.harness.errors import PluginError
-from unveil.harness.spec import Spec
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.spec import Spec
 
 SMALL: Mapping[str, int] = {
     "steps": 3, "iterations": 3, "epochs": 2, "rounds": 2, "generations": 2, "every": 1,

@@ -9,13 +9,15 @@ from typing import Any
 import torch
 
 from unveil.harness import plugins
-from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import tiny
 from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.shrink import shrunk
 from unveil.harness.conformance.watch import Tensors
-from unveil.harness.errors import PluginError
-from unveil.harness.needs import (
+from unveil.harness.stages.model import require_weights
+from unveil.harness.types import Attempt, Generator, Given, Ingredients
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.needs import (
     PRIOR,
     GivenComparer,
     GivenModel,
@@ -25,9 +27,7 @@ from unveil.harness.needs import (
     WrappedAttack,
     needs_of,
 )
-from unveil.harness.run import Run
-from unveil.harness.stages.model import require_weights
-from unveil.harness.types import Attempt, Generator, Given, Ingredients
+from unveil.harness.words.run import Run
 
 
 def wanted(plugin: Any) -> dict[str, Need]:

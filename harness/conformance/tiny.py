@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unveil.harness.classifier import Classifier
 from unveil.harness.data.splits import Pictures, Shares, assemble, to_uint8
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.recipe import Recipe
-from unveil.harness.run import Run
 from unveil.harness.stages.people import join
 from unveil.harness.training import fit
 from unveil.harness.types import Data, Images
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.run import Run
 
 SHAPE = (3, 32, 32)
 CLASSES = 4

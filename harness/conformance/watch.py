@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from unveil.harness.conformance.report import BreachError, NotApplicableError
-from unveil.harness.run import Run
+from unveil.harness.words.run import Run
 
 Tensors = Mapping[str, Tensor]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unveil.harness.account import listed
 from unveil.harness.data.copies import fingerprints
 from unveil.harness.data.names import alike, could_be_shards, is_name, plain
-from unveil.harness.errors import DataError
+from unveil.harness.words.account import listed
+from unveil.harness.words.errors import DataError
 
 if TYPE_CHECKING:
     from unveil.harness.data.splits import Pictures

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from unveil.harness.account import Remark, Side, listed, remark
-from unveil.harness.errors import DataError
+from unveil.harness.words.account import Remark, Side, listed, remark
+from unveil.harness.words.errors import DataError
 
 if TYPE_CHECKING:
     from unveil.harness.data.splits import Pictures

@@ -13,7 +13,6 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from unveil.harness.account import Remark, Side, listed, remark
 from unveil.harness.assets import digest, sha256
 from unveil.harness.data.images import decode
 from unveil.harness.data.labels import Columns, from_csv
@@ -21,10 +20,11 @@ from unveil.harness.data.listing import Entry, Listing, absolute, from_folders, 
 from unveil.harness.data.names import shown
 from unveil.harness.data.splits import Pictures, Shares, assemble, label
 from unveil.harness.data.walk import key
-from unveil.harness.errors import DataError
-from unveil.harness.run import Run
-from unveil.harness.spec import LocalPath
 from unveil.harness.types import Data
+from unveil.harness.words.account import Remark, Side, listed, remark
+from unveil.harness.words.errors import DataError
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import LocalPath
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from unveil.harness.account import LISTED
 from unveil.harness.data.names import shown
-from unveil.harness.errors import DataError
-from unveil.harness.run import Run
+from unveil.harness.words.account import LISTED
+from unveil.harness.words.errors import DataError
+from unveil.harness.words.run import Run
 
 Channels = Literal[1, 3]
 FLAT = 4  # levels of 256 that a picture of one colour may differ by, for a codec's sake

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unveil.harness.account import Remark, Side, listed, remark
 from unveil.harness.data import table
 from unveil.harness.data.listing import Entry, Listing, absolute, folder
 from unveil.harness.data.names import plain, shown
 from unveil.harness.data.splits import ROLES
 from unveil.harness.data.table import Row, Table
 from unveil.harness.data.walk import key, walk
-from unveil.harness.errors import DataError
+from unveil.harness.words.account import Remark, Side, listed, remark
+from unveil.harness.words.errors import DataError
 
 # What people call these columns; the first that a CSV has is taken where a plan names none.
 PERSON_COLUMNS = ("identity", "source_identity", "person", "name", "label", "class")

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unveil.harness.account import Remark, Side, listed, remark
 from unveil.harness.data.names import SPLITS, could_be_shards, is_generic, plain, shown
 from unveil.harness.data.walk import SUFFIXES, Key, key, walk
-from unveil.harness.errors import DataError
+from unveil.harness.words.account import Remark, Side, listed, remark
+from unveil.harness.words.errors import DataError
 
 
 @dataclass(frozen=True)

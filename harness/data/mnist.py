@@ -16,8 +16,8 @@ from pydantic import Field
 from unveil.harness import assets
 from unveil.harness.data.images import square
 from unveil.harness.data.splits import Pictures, Shares, assemble, label
-from unveil.harness.run import Run
 from unveil.harness.types import Data
+from unveil.harness.words.run import Run
 
 APART = "the public digits are other digits"
 

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from unveil.harness import assets
 from unveil.harness.data.splits import Pictures, Shares, assemble, to_float, to_uint8
 from unveil.harness.models.dcgan import DCGAN, load_digiface
-from unveil.harness.run import Bar, Run, draw_normal
 from unveil.harness.types import Data
+from unveil.harness.words.run import Bar, Run, draw_normal
 
 CHUNK = 64
 APART = "the public people are other anchors in the generator's latent space"

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unveil.harness.account import Remark, listed
 from unveil.harness.data.apart import require_disjoint
 from unveil.harness.data.copies import without_copies
-from unveil.harness.errors import DataError
-from unveil.harness.run import Run
 from unveil.harness.types import Data, Images
+from unveil.harness.words.account import Remark, listed
+from unveil.harness.words.errors import DataError
+from unveil.harness.words.run import Run
 
 ROLES = ("train", "validation", "test")
 PARTS = (*ROLES, "public")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from unveil.harness.data.names import plain, shown
 from unveil.harness.data.walk import SUFFIXES
-from unveil.harness.errors import DataError
+from unveil.harness.words.errors import DataError
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from PIL import features
 
-from unveil.harness.account import Remark, Side, remark
 from unveil.harness.data.names import shown
-from unveil.harness.errors import DataError
+from unveil.harness.words.account import Remark, Side, remark
+from unveil.harness.words.errors import DataError
 
 SUFFIXES = frozenset(
     {

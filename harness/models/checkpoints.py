@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from unveil.harness.errors import WeightsError
+from unveil.harness.words.errors import WeightsError
 
 EXPECTED = "a .safetensors file, or a .pt or .pth file with a state dict and no pickled code"
 LONGEST_HEADER = 100_000_000  # bytes of a safetensors header, by its specification

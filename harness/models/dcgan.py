@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unveil.harness import assets
-from unveil.harness.errors import WeightsError
+from unveil.harness.words.errors import WeightsError
 
 
 class DCGAN(nn.Module):

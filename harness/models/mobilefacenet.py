@@ -10,13 +10,13 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from unveil.harness.classifier import Classifier
 from unveil.harness.global_rng import seeded
 from unveil.harness.models import weights as files
 from unveil.harness.models.checkpoints import read
-from unveil.harness.run import Run
-from unveil.harness.spec import LocalPath
 from unveil.harness.types import Model
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import LocalPath
 
 SIDE = 112  # of an aligned face
 EMBEDDING = 128

@@ -9,10 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unveil.harness.classifier import Classifier
 from unveil.harness.global_rng import seeded
-from unveil.harness.run import Run
 from unveil.harness.types import Model
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.run import Run
 
 STRIDED_FROM = 48  # sides from which the first convolution halves the picture
 SLOPE = 0.1  # of the leaky rectifiers

@@ -15,15 +15,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unveil.harness import assets, torchvision_ops
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import PluginError, WeightsError
 from unveil.harness.global_rng import seeded
 from unveil.harness.models import weights as files
 from unveil.harness.models.chains import split
 from unveil.harness.models.checkpoints import Checkpoint, read
-from unveil.harness.run import Run
-from unveil.harness.spec import LocalPath
 from unveil.harness.types import Model
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import PluginError, WeightsError
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import LocalPath
 
 ASSETS = {f"tf_efficientnet_lite{i}": f"efficientnet-lite{i}" for i in range(3)}
 

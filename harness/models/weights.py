@@ -9,10 +9,10 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from unveil.harness.errors import WeightsError
-from unveil.harness.finite import listed, not_finite
 from unveil.harness.models.checkpoints import EXPECTED, Checkpoint
 from unveil.harness.models.wrappers import in_order, select
+from unveil.harness.words.errors import WeightsError
+from unveil.harness.words.finite import listed, not_finite
 
 log = logging.getLogger(__name__)
 SHOWN = 5  # names listed in an error

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unveil.harness.errors import WeightsError
-from unveil.harness.finite import listed
 from unveil.harness.models.checkpoints import Checkpoint
+from unveil.harness.words.errors import WeightsError
+from unveil.harness.words.finite import listed
 
 # What torch.compile, Opacus, DataParallel, FSDP and activation checkpointing put into names, anywhere in them
 WRAPPERS = frozenset({"_orig_mod", "_module", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from unveil.harness.errors import UnveilError
 from unveil.harness.graph import Node
 from unveil.harness.isolation import Held, held_apart
-from unveil.harness.memo import forget_all
-from unveil.harness.names import Role
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.given import KEPT, by_wrapped, ingredients, spent
 from unveil.harness.store import Artefact
 from unveil.harness.types import Access, Attack, Budget, Ceiling, Images, Run, Spent, View
+from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.memo import forget_all
+from unveil.harness.words.names import Role
 
 LIMITED = ("queries", "gradients")
 

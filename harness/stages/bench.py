@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from unveil.harness.data.splits import from_tensors
-from unveil.harness.errors import WeightsError
 from unveil.harness.graph import Node
-from unveil.harness.memo import Memo
 from unveil.harness.rejection import Reject
 from unveil.harness.store import Artefact, Store
 from unveil.harness.types import Classifier, Data, Defense, Generator, Model, Run
+from unveil.harness.words.errors import WeightsError
+from unveil.harness.words.memo import Memo
 
 T = TypeVar("T")
 KEPT = 6  # things in memory at once: data, target, prior, students and a little more

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from unveil.harness.account import Account, Part
 from unveil.harness.data.splits import PARTS, ROLES, to_meta, to_tensors
 from unveil.harness.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact
 from unveil.harness.types import Data, Images, Run
+from unveil.harness.words.account import Account, Part
 
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:  # noqa: ARG001 (one signature for all stages)

@@ -9,10 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from unveil.harness.calibration import BINS, calibration_error
-from unveil.harness.errors import DataError
 from unveil.harness.graph import Node
 from unveil.harness.intervals import to_figure
-from unveil.harness.names import ACCEPTS_PRIVATE, CALIBRATION, TAKES_STRANGERS, TOP_1, TRUST, Quantity
 from unveil.harness.rejection import Reject, calibrate
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.fitting import kept, train
@@ -20,6 +18,8 @@ from unveil.harness.stages.people import hold_out, join, known_people, strangers
 from unveil.harness.store import Artefact
 from unveil.harness.training import predict
 from unveil.harness.types import Classifier, Data, Direction, Images, Measurement, Run
+from unveil.harness.words.errors import DataError
+from unveil.harness.words.names import ACCEPTS_PRIVATE, CALIBRATION, TAKES_STRANGERS, TOP_1, TRUST, Quantity
 
 APART = 0.2  # share of public people whom no judge sees in training: half set its threshold, half measure its floor
 VALIDATION = 0.15

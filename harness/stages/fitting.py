@@ -8,10 +8,10 @@ from typing import Any
 
 from unveil.harness import plugins
 from unveil.harness.graph import Node
-from unveil.harness.recipe import Recipe
 from unveil.harness.store import Artefact
 from unveil.harness.training import fit
 from unveil.harness.types import Classifier, Defense, Images, Run
+from unveil.harness.words.recipe import Recipe
 
 
 def train(

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from unveil.harness.graph import Node
-from unveil.harness.needs import PRIOR
 from unveil.harness.store import Artefact, Store
 from unveil.harness.types import Attempt, Classifier, Comparer, Generator, Given, Images, Ingredients, Run, Spent
+from unveil.harness.words.needs import PRIOR
 
 if TYPE_CHECKING:
     from unveil.harness.stages.bench import Bench

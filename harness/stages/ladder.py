@@ -8,13 +8,13 @@ from typing import Any
 
 from unveil.harness import plugins
 from unveil.harness.canonical import digest
-from unveil.harness.errors import DataError, PluginError, TrainingError
 from unveil.harness.graph import Node
-from unveil.harness.recipe import Recipe
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact
 from unveil.harness.training import fit, predict
 from unveil.harness.types import Classifier, Data, Defense, Images, Run
+from unveil.harness.words.errors import DataError, PluginError, TrainingError
+from unveil.harness.words.recipe import Recipe
 
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:

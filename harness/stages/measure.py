@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from unveil.harness.errors import JudgeError, UnveilError
 from unveil.harness.graph import Node
 from unveil.harness.intervals import to_figure
-from unveil.harness.names import TOP_1, Opinion, Quantity
 from unveil.harness.panel import Verdict
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.given import given, path, reconstructions
 from unveil.harness.store import Artefact
 from unveil.harness.types import Classifier, Evidence, Guided, Images, Measurement, Metric, Run
+from unveil.harness.words.errors import JudgeError, UnveilError
+from unveil.harness.words.names import TOP_1, Opinion, Quantity
 
 OWN_ANSWER = Quantity(quantity=TOP_1)  # of an evaluator; what it would say of private people alone is another
 

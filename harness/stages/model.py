@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unveil.harness.errors import AssetError, WeightsError
 from unveil.harness.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact
 from unveil.harness.types import Model, Run
+from unveil.harness.words.errors import AssetError, WeightsError
 
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:

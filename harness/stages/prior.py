@@ -10,11 +10,8 @@ import torch
 from torch import Tensor
 
 from unveil.harness import lineage
-from unveil.harness.errors import TrainingError
-from unveil.harness.finite import require_finite
 from unveil.harness.graph import Node
 from unveil.harness.grid import grid
-from unveil.harness.needs import access_of, needs_of
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.given import given
 from unveil.harness.store import Artefact
@@ -31,6 +28,9 @@ from unveil.harness.types import (
     Spent,
     View,
 )
+from unveil.harness.words.errors import TrainingError
+from unveil.harness.words.finite import require_finite
+from unveil.harness.words.needs import access_of, needs_of
 
 SIDE = 6  # samples a side of the grid ...
 WIDEST = 1536  # ... but no more than fit into so many pixels

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unveil.harness.errors import TrainingError
 from unveil.harness.graph import Node
 from unveil.harness.rungs import accuracy
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact
 from unveil.harness.types import Run
+from unveil.harness.words.errors import TrainingError
 
 ROUNDING = 1e-12  # of a difference of two shares
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from unveil.harness.errors import DataError
 from unveil.harness.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.fitting import kept, train
 from unveil.harness.stages.people import hold_out, known_people
 from unveil.harness.store import Artefact
 from unveil.harness.types import Run
+from unveil.harness.words.errors import DataError
 
 FEWEST = 5  # pictures of a public person that make a class
 

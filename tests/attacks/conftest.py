@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unveil.harness.classifier import Classifier
 from unveil.harness.global_rng import seeded
-from unveil.harness.run import Run
 from unveil.harness.types import Access, ConditionalGenerator, Generator, Images, Ingredients, View
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.run import Run
 
 SHAPE = (1, 2, 3)
 

@@ -26,8 +26,8 @@ from unveil.attacks.mirror_white_box import MirrorWhiteBox
 from unveil.attacks.plgmi import PLGMI
 from unveil.attacks.ppa import PPA
 from unveil.harness import plugins
-from unveil.harness.run import Run
 from unveil.harness.types import Images, Spec
+from unveil.harness.words.run import Run
 
 LABELS = torch.tensor([0, 2])
 VARIANTS = ("baseline", "logit", "aug", "both")

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from unveil.attacks.brep_mi import BREPMI
-from unveil.harness.classifier import Classifier
-from unveil.harness.run import Run
 from unveil.harness.types import Access, Budget, Images, Ingredients, View
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.run import Run
 
 SHAPE = (1, 2, 3)
 LABELS = torch.tensor([0, 2])

@@ -7,9 +7,9 @@ import torch
 
 from unveil.attacks.gmi import GMI
 from unveil.attacks.kedmi import KEDMI
-from unveil.harness.classifier import Classifier
-from unveil.harness.run import Run
 from unveil.harness.types import Access, Attack, Budget, Ingredients, Spent, View
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.run import Run
 
 LABELS = torch.tensor([0, 2])
 SHAPE = (1, 2, 3)

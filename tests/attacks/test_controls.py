@@ -12,11 +12,11 @@ from unveil.attacks.pixel_adversarial import PixelAdversarial
 from unveil.attacks.public_lookalikes import PublicLookalikes
 from unveil.attacks.random_latents import RandomLatents
 from unveil.harness import plugins
-from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import tiny
-from unveil.harness.errors import PluginError
-from unveil.harness.run import Run
 from unveil.harness.types import Access, Budget, Ceiling, Control, Images, Ingredients, View
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.run import Run
 
 SHAPE = (1, 2, 3)
 LABELS = torch.tensor([0, 2])

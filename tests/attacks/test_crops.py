@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from unveil.attacks.crops import NUMBERS, RandomCrop
 from unveil.attacks.numbers import uniform
 from unveil.attacks.selection import VIEWS
-from unveil.harness.run import Run
+from unveil.harness.words.run import Run
 
 
 def numbers(count: int, size: int = NUMBERS) -> torch.Tensor:

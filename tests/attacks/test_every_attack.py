@@ -28,10 +28,7 @@ from unveil.attacks.public_lookalikes import PublicLookalikes
 from unveil.attacks.random_latents import RandomLatents
 from unveil.attacks.search import PASSES, prior_of
 from unveil.harness import plugins
-from unveil.harness.classifier import Classifier
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.needs import needs_of
-from unveil.harness.run import Run
 from unveil.harness.types import (
     Access,
     Attack,
@@ -43,6 +40,9 @@ from unveil.harness.types import (
     Surrogate,
     View,
 )
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.needs import needs_of
+from unveil.harness.words.run import Run
 
 LABELS = torch.tensor([0, 2])
 STUDENTS = (Spec("plain_cnn", {"width": 4}), Spec("small_resnet", {"width": 4}))

@@ -6,10 +6,10 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from unveil.attacks.gmi import GMI
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import UnveilError
-from unveil.harness.run import Run
 from unveil.harness.types import Access, Images, Ingredients, View
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.run import Run
 
 LABELS = torch.tensor([0, 2])
 SHAPE = (1, 2, 3)

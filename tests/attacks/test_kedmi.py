@@ -6,9 +6,9 @@ import torch
 from unveil.attacks.adam import adam
 from unveil.attacks.kedmi import KEDMI
 from unveil.attacks.numbers import normal
-from unveil.harness.classifier import Classifier
-from unveil.harness.run import Run
 from unveil.harness.types import Access, Ingredients, View
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.run import Run
 
 LABELS = torch.tensor([0, 2])
 SHAPE = (1, 2, 3)

@@ -15,10 +15,10 @@ from unveil.attacks.gmi import GMI
 from unveil.attacks.kedmi import KEDMI
 from unveil.attacks.lomma import LOMMA, mean_feature
 from unveil.harness import plugins
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import AccessError, PluginError, UnveilError
-from unveil.harness.run import Run
 from unveil.harness.types import Access, Budget, Images, Ingredients, Spec, Surrogate, View, draw_normal
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import AccessError, PluginError, UnveilError
+from unveil.harness.words.run import Run
 
 LABELS = torch.tensor([0, 2])
 SHAPE = (1, 2, 3)

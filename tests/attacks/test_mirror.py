@@ -12,10 +12,10 @@ from unveil.attacks.mirror_white_box import MirrorWhiteBox, ramp
 from unveil.attacks.pspace import Box, presampled
 from unveil.attacks.search import prior_of
 from unveil.attacks.wspace import WSpace
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import AccessError, PluginError
-from unveil.harness.run import Run
 from unveil.harness.types import Access, Budget, Images, Ingredients, View
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import AccessError, PluginError
+from unveil.harness.words.run import Run
 
 LABELS = torch.tensor([0, 2])
 SHAPE = (1, 4, 4)

@@ -9,7 +9,6 @@ import pytest
 from unveil.harness import plugins
 from unveil.harness.assemble import results
 from unveil.harness.assets import path
-from unveil.harness.errors import AssetError
 from unveil.harness.execute import Surroundings
 from unveil.harness.graph import expand
 from unveil.harness.plan import read
@@ -17,6 +16,7 @@ from unveil.harness.pools import InlinePool
 from unveil.harness.rows import Figure, Row
 from unveil.harness.schedule import run_nodes
 from unveil.harness.store import Store
+from unveil.harness.words.errors import AssetError
 
 # The prior of all attacks but plgmi is one node: a kept generator and a critic of a few steps. PLG-MI needs one that
 # takes a class, and training its own takes longer than everything else here: it gets the same pictures, told a class.

@@ -12,10 +12,10 @@ from unveil.attacks.plgmi import AUGMENTATION, PLGMI
 from unveil.attacks.random_latents import RandomLatents
 from unveil.attacks.search import seen_by
 from unveil.harness import torchvision_ops
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import UnveilError
-from unveil.harness.run import Run
 from unveil.harness.types import Access, Budget, ConditionalGenerator, Images, Ingredients, View, draw_normal
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.run import Run
 
 torchvision_ops.ensure()
 from torchvision.transforms import InterpolationMode  # noqa: E402

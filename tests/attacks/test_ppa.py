@@ -10,10 +10,10 @@ from unveil.attacks.ppa import PPA
 from unveil.attacks.search import prior_of
 from unveil.attacks.selection import best, best_of_each, robustness
 from unveil.attacks.wspace import WSpace, first_styles, scored
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import PluginError, UnveilError
-from unveil.harness.run import Run
 from unveil.harness.types import Access, Budget, Images, Ingredients, View
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import PluginError, UnveilError
+from unveil.harness.words.run import Run
 
 LABELS = torch.tensor([0, 2])
 SHAPE = (1, 4, 4)  # on so few pixels, a crop of nine tenths is the whole picture: crops have tests of their own

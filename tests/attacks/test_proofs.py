@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from unveil.harness import plugins
-from unveil.harness.run import Run
 from unveil.harness.types import Budget, Images
+from unveil.harness.words.run import Run
 
 LABELS = torch.tensor([0, 2])
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import torch
 
 from unveil.attacks.random_latents import RandomLatents
-from unveil.harness.classifier import Classifier
-from unveil.harness.run import Run
 from unveil.harness.types import Access, Ingredients, View
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.run import Run
 
 
 def test_asks_nothing_and_belongs_to_the_identity(target: Classifier, ingredients: Ingredients, run: Run) -> None:

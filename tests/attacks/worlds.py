@@ -19,7 +19,6 @@ from unveil.attacks.plgmi import PLGMI
 from unveil.attacks.ppa import PPA
 from unveil.attacks.public_lookalikes import PublicLookalikes
 from unveil.attacks.random_latents import RandomLatents
-from unveil.harness.classifier import Classifier
 from unveil.harness.types import (
     Attack,
     Budget,
@@ -31,6 +30,7 @@ from unveil.harness.types import (
     Spec,
     View,
 )
+from unveil.harness.words.classifier import Classifier
 
 CLASSES = 3
 PUBLIC = 60

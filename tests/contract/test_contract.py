@@ -14,7 +14,7 @@ from unveil.attacks.priors.style_networks import StyleGAN2
 from unveil.harness import plugins
 from unveil.harness.conformance import check
 from unveil.harness.global_rng import seeded
-from unveil.harness.run import Run
+from unveil.harness.words.run import Run
 
 # Settings for what has none by default, or shows what it does only with them.
 SETTINGS = {

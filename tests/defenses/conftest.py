@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from unveil.harness.run import Bar, Progress, Silent
+from unveil.harness.words.run import Bar, Progress, Silent
 
 
 class Interrupted(Silent):

@@ -10,13 +10,13 @@ from torch import nn
 from unveil.defenses.bido import BiDO
 from unveil.defenses.kernels import coco, gaussian, hsic, linear
 from unveil.defenses.tl_dmi import TLDMI
-from unveil.harness.errors import PluginError
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.models.timm import Timm
-from unveil.harness.recipe import Recipe
-from unveil.harness.run import Run
 from unveil.harness.training import fit
 from unveil.harness.types import Classifier, Images, Step, Terms
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.run import Run
 
 RUN = Run("bido")
 IMAGES = Images(torch.rand(24, 3, 16, 16, generator=torch.Generator().manual_seed(0)), torch.arange(24) % 3)

@@ -21,14 +21,14 @@ from unveil.defenses.private_learner import PerSample, PrivateLearner
 from unveil.defenses.rolss import RoLSS
 from unveil.defenses.tl_dmi import TLDMI
 from unveil.harness import plugins
-from unveil.harness.errors import PluginError
-from unveil.harness.learner import Learner
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.models.timm import Timm
-from unveil.harness.recipe import Recipe
-from unveil.harness.run import Progress, Run
 from unveil.harness.training import History, fit
 from unveil.harness.types import Classifier, Defense, Images, Model
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.learner import Learner
+from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.run import Progress, Run
 
 RUN = Run("dp_sgd")
 MIDDLE = 3.9  # a norm that some pictures' gradients are above

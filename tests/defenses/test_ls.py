@@ -9,14 +9,14 @@ from torch import Tensor
 
 from unveil.defenses.ls import LS, smoothed
 from unveil.harness import plugins
-from unveil.harness.classifier import Forward
-from unveil.harness.errors import PluginError, TrainingError, UnveilError
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.recipe import Recipe
-from unveil.harness.run import Run
-from unveil.harness.spec import Spec
 from unveil.harness.training import fit
 from unveil.harness.types import Images, Step, Terms
+from unveil.harness.words.classifier import Forward
+from unveil.harness.words.errors import PluginError, TrainingError, UnveilError
+from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec
 
 RUN = Run("ls")
 GENERATOR = torch.Generator().manual_seed(0)

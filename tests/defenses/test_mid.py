@@ -14,13 +14,13 @@ from torch import nn
 
 from unveil.defenses.mid import MID, Bottleneck, divergence, normal
 from unveil.harness import plugins
-from unveil.harness.errors import PluginError, UnveilError
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.recipe import Recipe
-from unveil.harness.run import Progress, Run
-from unveil.harness.spec import Spec
 from unveil.harness.training import fit
 from unveil.harness.types import Access, Classifier, Images, Step, View
+from unveil.harness.words.errors import PluginError, UnveilError
+from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.run import Progress, Run
+from unveil.harness.words.spec import Spec
 
 RUN = Run("mid")
 GENERATOR = torch.Generator().manual_seed(0)

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from unveil.defenses.bido import BiDO
 from unveil.defenses.rolss import Removed, RoLSS, Scaled
 from unveil.defenses.tl_dmi import TLDMI
-from unveil.harness.errors import PluginError
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.models.timm import Timm
-from unveil.harness.recipe import Recipe
-from unveil.harness.run import Progress, Run
 from unveil.harness.training import History, fit
 from unveil.harness.types import Classifier, Defense, Images, Model
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.run import Progress, Run
 
 RUN = Run("rolss")
 IMAGES = Images(torch.rand(24, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(24) % 3)

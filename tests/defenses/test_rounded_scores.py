@@ -9,11 +9,11 @@ from torch import nn
 
 from unveil.defenses.rounded_scores import LEAST, Rounded, RoundedScores
 from unveil.harness import plugins
-from unveil.harness.errors import PluginError, UnveilError
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.run import Run
-from unveil.harness.spec import Spec
 from unveil.harness.types import Access, Classifier, View
+from unveil.harness.words.errors import PluginError, UnveilError
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec
 
 RUN = Run("rounded")
 GENERATOR = torch.Generator().manual_seed(0)

@@ -11,10 +11,10 @@ from unveil.defenses.rounded_scores import RoundedScores
 from unveil.defenses.tl_dmi import TLDMI
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.models.timm import Timm
-from unveil.harness.recipe import Recipe
-from unveil.harness.run import Run
 from unveil.harness.training import fit
 from unveil.harness.types import Classifier, Defense, Images, Model
+from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.run import Run
 
 IMAGES = Images(torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 4)
 RECIPE = Recipe(epochs=2, batch=4, select="last", schedule="constant", warmup=0.0, views=1)

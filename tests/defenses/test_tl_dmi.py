@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from unveil.defenses.tl_dmi import TLDMI
-from unveil.harness.errors import PluginError
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.recipe import Recipe
-from unveil.harness.run import Run
 from unveil.harness.training import fit
 from unveil.harness.types import Classifier, Images
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.run import Run
 
 RUN = Run("tl-dmi")
 GENERATOR = torch.Generator().manual_seed(0)

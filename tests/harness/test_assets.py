@@ -11,7 +11,7 @@ import pytest
 
 from unveil.harness import assets
 from unveil.harness.assets import Asset
-from unveil.harness.errors import AssetError
+from unveil.harness.words.errors import AssetError
 
 MEMBERS = {"tiny_pkg/one.bin": b"weights", "tiny_pkg/many/s1/1.pgm": b"a", "tiny_pkg/many/s2/1.pgm": b"b"}
 

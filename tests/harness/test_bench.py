@@ -8,14 +8,14 @@ from torch import nn
 
 from unveil.harness.graph import Node, Use
 from unveil.harness.isolation import Held, held_apart
-from unveil.harness.memo import forget_all
-from unveil.harness.run import Run
-from unveil.harness.spec import Spec
 from unveil.harness.stages import bench as module
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.fitting import kept
 from unveil.harness.store import Artefact, Store
-from unveil.harness.view import Access, Budget, View
+from unveil.harness.words.memo import forget_all
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec
+from unveil.harness.words.view import Access, Budget, View
 
 
 def node(kind, name):

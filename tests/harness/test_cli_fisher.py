@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from unveil.harness.cli.app import app
 from unveil.harness.cli.fisher import only_fisher
-from unveil.harness.errors import PlanError
 from unveil.harness.plan import read
+from unveil.harness.words.errors import PlanError
 
 GUIDED = """
     def reconstruct(self, view, ingredients, labels, run):

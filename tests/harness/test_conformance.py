@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from unveil.harness.cli.app import app
 from unveil.harness.conformance import check, kind_of
 from unveil.harness.conformance.shrink import shrunk
-from unveil.harness.errors import PluginError
-from unveil.harness.spec import Spec
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.spec import Spec
 
 HERE = Path(__file__).parent
 

@@ -10,15 +10,15 @@ import torch
 
 from unveil.harness import execute
 from unveil.harness.assemble import results
-from unveil.harness.errors import StoreError
 from unveil.harness.estimate import estimate
 from unveil.harness.execute import Surroundings
 from unveil.harness.graph import expand
 from unveil.harness.plan import read
 from unveil.harness.pools import InlinePool
-from unveil.harness.run import Run
 from unveil.harness.schedule import run_nodes
 from unveil.harness.store import Store
+from unveil.harness.words.errors import StoreError
+from unveil.harness.words.run import Run
 
 
 class Finished:

@@ -8,11 +8,11 @@ import torch
 
 from unveil.harness import torchvision_ops
 from unveil.harness.assemble import _architecture
-from unveil.harness.errors import WeightsError
 from unveil.harness.graph import Use, expand
 from unveil.harness.plan import read
 from unveil.harness.rows import Results
-from unveil.harness.spec import Spec
+from unveil.harness.words.errors import WeightsError
+from unveil.harness.words.spec import Spec
 
 torchvision_ops.ensure()
 import timm  # noqa: E402

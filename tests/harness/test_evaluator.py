@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.harness.classifier import Classifier
 from unveil.harness.intervals import to_figure
 from unveil.harness.rejection import Reject
 from unveil.harness.stages.evaluator import clean, trust
 from unveil.harness.types import Data, Images, Run
+from unveil.harness.words.classifier import Classifier
 
 
 class Reads(nn.Module):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from unveil.harness import plugins
 from unveil.harness.graph import Use, expand
 from unveil.harness.plan import PlanFile, parse
-from unveil.harness.spec import Spec
+from unveil.harness.words.spec import Spec
 
 PLAN = """
 title = "t"

@@ -3,7 +3,7 @@
 from unveil.harness.canonical import canonical, digest
 from unveil.harness.graph import expand
 from unveil.harness.plan import PlanFile, parse
-from unveil.harness.run import Run
+from unveil.harness.words.run import Run
 
 PLAN = """
 title = "t"

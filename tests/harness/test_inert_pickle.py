@@ -18,9 +18,9 @@ import pytest
 import torch
 
 from unveil.harness import stylegan2_pickle
-from unveil.harness.errors import WeightsError
 from unveil.harness.inert_pickle import Name, Reader
 from unveil.harness.stylegan2_pickle import convert, legacy_storage, load
+from unveil.harness.words.errors import WeightsError
 
 
 class Calls:

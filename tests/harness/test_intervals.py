@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from unveil.harness.errors import UnveilError
 from unveil.harness.intervals import interval, to_figure, wilson
-from unveil.harness.names import Quantity
+from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.names import Quantity
 
 
 def measurement(**changes):

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from unveil.harness.errors import AccessError, BudgetSpentError, UnveilError
 from unveil.harness.graph import Node, Use, expand
 from unveil.harness.isolation import Held, held_apart
 from unveil.harness.plan import read
-from unveil.harness.run import Run
-from unveil.harness.spec import Spec
 from unveil.harness.store import Artefact, Store
-from unveil.harness.view import Access, Budget, Spent, View
+from unveil.harness.words.errors import AccessError, BudgetSpentError, UnveilError
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec
+from unveil.harness.words.view import Access, Budget, Spent, View
 
 SPY = '''
 """Guesses by scores, and looks around while at it."""
@@ -33,11 +33,11 @@ import torch
 from torch.nn.modules.module import register_module_forward_hook
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from unveil.harness.classifier import Classifier
-from unveil.harness import memo
-from unveil.harness.errors import AccessError
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words import memo
+from unveil.harness.words.errors import AccessError
 from unveil.harness.types import Access, Data, Images, draw_normal
-from unveil.harness.view import Meter
+from unveil.harness.words.view import Meter
 
 SECRETS = Classifier | Data | Meter | torch.nn.Parameter
 
@@ -151,7 +151,7 @@ class Spy:
 NOSY = """
 from dataclasses import dataclass
 from typing import ClassVar
-from unveil.harness.memo import Memo
+from unveil.harness.words.memo import Memo
 from unveil.harness.types import Direction, Measurement, Metric
 
 _seen = Memo(2)

@@ -15,17 +15,17 @@ from unveil.attacks.priors.wgan_gp import WGANGP
 from unveil.harness import lineage, tracking
 from unveil.harness.assemble import results
 from unveil.harness.conformance import tiny
-from unveil.harness.errors import DataError, PluginError, WeightsError
 from unveil.harness.execute import Surroundings
 from unveil.harness.graph import expand
 from unveil.harness.grid import grid
 from unveil.harness.plan import read
 from unveil.harness.pools import InlinePool
-from unveil.harness.run import Run
 from unveil.harness.schedule import run_nodes
 from unveil.harness.stages import prior as stage
 from unveil.harness.store import Store
 from unveil.harness.types import ConditionalGenerator, Generator, Images, Origin
+from unveil.harness.words.errors import DataError, PluginError, WeightsError
+from unveil.harness.words.run import Run
 
 PRIOR = '''
 """A prior of one number a latent, as a third party may write it."""

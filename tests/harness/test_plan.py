@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from unveil.harness.errors import PlanError, UnveilError
 from unveil.harness.graph import expand
 from unveil.harness.plan import parse, read
+from unveil.harness.words.errors import PlanError, UnveilError
 
 PLAN = """title = "Tiny"
 pictures = 2

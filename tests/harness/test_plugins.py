@@ -9,9 +9,9 @@ import pytest
 from pydantic import Field
 
 from unveil.harness import plugins
-from unveil.harness.errors import PluginError
-from unveil.harness.spec import LocalPath, Spec
 from unveil.harness.types import Defense
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.spec import LocalPath, Spec
 
 
 @dataclass(frozen=True)

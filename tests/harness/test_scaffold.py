@@ -9,12 +9,12 @@ from typer.testing import CliRunner
 
 from unveil.harness.cli.app import app
 from unveil.harness.conformance import check
-from unveil.harness.errors import PluginError
 from unveil.harness.graph import expand
 from unveil.harness.plan import PlanFile, parse
 from unveil.harness.plugins import KINDS, dump, make
 from unveil.harness.scaffold import scaffold
-from unveil.harness.spec import Spec
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.spec import Spec
 
 
 @pytest.mark.parametrize("kind", KINDS)

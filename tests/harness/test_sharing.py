@@ -10,12 +10,12 @@ import time
 import pytest
 
 from unveil.harness.cli.runs import board, compute_all
-from unveil.harness.errors import PlanError, StoreError
 from unveil.harness.execute import Surroundings
 from unveil.harness.lease import Lease
 from unveil.harness.reports import Reports
 from unveil.harness.rows import Results
 from unveil.harness.store import Store
+from unveil.harness.words.errors import PlanError, StoreError
 
 HOLDER = """
 import sys, time

@@ -8,8 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import DataError, JudgeError, TrainingError, UnveilError, WeightsError
 from unveil.harness.panel import read
 from unveil.harness.rejection import Reject, calibrate
 from unveil.harness.stages.attack import checked, victims
@@ -19,6 +17,8 @@ from unveil.harness.stages.measure import compute, never_the_target, unscored_if
 from unveil.harness.stages.people import hold_out, known_people, strangers
 from unveil.harness.stages.prior import require_sound, samples
 from unveil.harness.types import Data, Direction, Generator, Images, Measurement, Quantity, Run
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import DataError, JudgeError, TrainingError, UnveilError, WeightsError
 
 
 def images(labels):

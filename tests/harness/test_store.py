@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from unveil.harness.errors import DamageError, StoreError, UnveilError
 from unveil.harness.store import Artefact, Store
+from unveil.harness.words.errors import DamageError, StoreError, UnveilError
 
 KEY = "ab" * 32
 

@@ -8,26 +8,26 @@ import pytest
 
 from unveil.harness import plugins
 from unveil.harness.assemble import results
-from unveil.harness.errors import PlanError, PluginError
 from unveil.harness.estimate import estimate
 from unveil.harness.execute import Surroundings
 from unveil.harness.graph import expand, targets
 from unveil.harness.plan import parse, read
 from unveil.harness.pools import InlinePool
-from unveil.harness.run import Run
 from unveil.harness.rungs import rungs
 from unveil.harness.schedule import run_nodes
-from unveil.harness.spec import Spec
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.strength import pick
 from unveil.harness.store import Store
+from unveil.harness.words.errors import PlanError, PluginError
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec
 
 DIAL = '''
 """A defense whose effect is known."""
 import dataclasses, math, os
 from dataclasses import dataclass
 from pathlib import Path
-from unveil.harness.errors import TrainingError
+from unveil.harness.words.errors import TrainingError
 from unveil.harness.types import Defense
 
 

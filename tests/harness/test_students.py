@@ -5,18 +5,18 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.harness.classifier import Classifier
 from unveil.harness.distillation import answers, distil, kl
-from unveil.harness.errors import DataError, TrainingError
 from unveil.harness.execute import Surroundings, compute
 from unveil.harness.global_rng import seeded
 from unveil.harness.graph import expand
 from unveil.harness.models.plain_cnn import PlainCNN
 from unveil.harness.plan import PlanFile, parse, read
-from unveil.harness.run import Run
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Store
 from unveil.harness.types import Access, Distillation, Images, View
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import DataError, TrainingError
+from unveil.harness.words.run import Run
 
 SHAPE = (1, 16, 16)
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from unveil.harness.cli.surroundings import Precision, surroundings
-from unveil.harness.errors import PlanError
 from unveil.harness.execute import Surroundings
 from unveil.harness.graph import expand
 from unveil.harness.plan import read
 from unveil.harness.pools import InlinePool
-from unveil.harness.run import Run
 from unveil.harness.schedule import run_nodes
 from unveil.harness.store import Artefact, Store
+from unveil.harness.words.errors import PlanError
+from unveil.harness.words.run import Run
 
 
 @pytest.mark.parametrize(("wanted", "mixed"), [("auto", False), ("full", False), ("mixed", True)])

@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from unveil.harness import tracking
-from unveil.harness.errors import TrackingError
 from unveil.harness.rows import Figure, Picture, Results, Row
 from unveil.harness.store import Artefact, Store
+from unveil.harness.words.errors import TrackingError
 
 # MLflow and what it imports warn about themselves
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from unveil.defenses.none import NoDefense
 from unveil.defenses.tl_dmi import TLDMI
-from unveil.harness.errors import DataError, PlanError, TrainingError
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.prefix import Source
-from unveil.harness.recipe import Changes, Recipe
-from unveil.harness.run import Bar, Run, Silent
 from unveil.harness.training import History, accuracy, fit, predict
 from unveil.harness.types import Classifier, Defense, Images, Step, Terms
+from unveil.harness.words.errors import DataError, PlanError, TrainingError
+from unveil.harness.words.recipe import Changes, Recipe
+from unveil.harness.words.run import Bar, Run, Silent
 
 CLASSES, SIDE = 4, 16
 MODEL = SmallResNet(width=4)

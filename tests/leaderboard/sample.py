@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from unveil.harness.intervals import interval
-from unveil.harness.names import (
+from unveil.harness.rows import Figure, Judge, Picture, Results, Row
+from unveil.harness.words.names import (
     AREA,
     CLASSIFICATION,
     CONFIRMED,
@@ -28,7 +29,6 @@ from unveil.harness.names import (
     Opinion,
     Quantity,
 )
-from unveil.harness.rows import Figure, Judge, Picture, Results, Row
 
 PEOPLE = 40
 DEFENSES = ("none", "tl_dmi", "bido", "tl_dmi+bido")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from unveil.harness.names import Direction, Quantity
+from unveil.harness.words.names import Direction, Quantity
 from unveil.leaderboard.comparing import Comparison, comparisons, smallest
 from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.figures import Column

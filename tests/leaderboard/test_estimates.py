@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from unveil.harness.names import Direction
 from unveil.harness.rows import Figure
+from unveil.harness.words.names import Direction
 from unveil.leaderboard import estimates as est
 from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.paired import ranks

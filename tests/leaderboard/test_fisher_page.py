@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from unveil.harness.names import CLASSIFICATION, DIFFERENCE, FIRST_HALF, INVERSION, LAYER_SHARE, Direction
 from unveil.harness.rows import Figure, Results, Row
+from unveil.harness.words.names import CLASSIFICATION, DIFFERENCE, FIRST_HALF, INVERSION, LAYER_SHARE, Direction
 from unveil.leaderboard import fisher, page
 from unveil.leaderboard.figures import setups
 

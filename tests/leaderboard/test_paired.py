@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from unveil.harness.names import Direction
+from unveil.harness.words.names import Direction
 from unveil.leaderboard.estimates import Estimate, difference, pool
 from unveil.leaderboard.paired import clear, detectable, p_value, ranks
 from unveil.leaderboard.seeds import crossed

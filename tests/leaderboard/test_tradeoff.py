@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from unveil.harness.names import Strength
 from unveil.harness.rows import Figure, Results, Row
+from unveil.harness.words.names import Strength
 from unveil.leaderboard import page, polyline
 from unveil.leaderboard.curves import curves
 from unveil.leaderboard.figures import setups

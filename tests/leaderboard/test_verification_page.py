@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from unveil.harness.intervals import interval
-from unveil.harness.names import GENUINE, OTHERS, THRESHOLD, VERIFIED, Quantity
 from unveil.harness.rows import Figure, Results, Row
+from unveil.harness.words.names import GENUINE, OTHERS, THRESHOLD, VERIFIED, Quantity
 from unveil.leaderboard import page
 from unveil.leaderboard.figures import setups
 from unveil.leaderboard.roc import roc

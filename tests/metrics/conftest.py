@@ -7,16 +7,16 @@ import torch
 from torch import nn
 
 from unveil.harness import plugins
-from unveil.harness.classifier import Classifier
-from unveil.harness.run import Run
-from unveil.harness.spec import Spec
 from unveil.harness.stages.model import require_weights
 from unveil.harness.types import Data, Evidence, Given, GivenComparer, Images
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec
 
 TOY = '''
 from dataclasses import dataclass
 from torch import nn
-from unveil.harness.classifier import Classifier
+from unveil.harness.words.classifier import Classifier
 
 class Reads(nn.Module):
     def forward(self, x):

@@ -7,15 +7,15 @@ from scipy.spatial.distance import cdist
 from torch import nn
 
 from unveil.harness import plugins
-from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import check
-from unveil.harness.errors import AssetError, WeightsError
 from unveil.harness.intervals import to_figure
-from unveil.harness.memo import Memo
 from unveil.harness.models.facenet import FaceNet
-from unveil.harness.run import Run
-from unveil.harness.spec import Spec
 from unveil.harness.types import Direction, Images
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import AssetError, WeightsError
+from unveil.harness.words.memo import Memo
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec
 from unveil.metrics import delta_face
 from unveil.metrics.delta_face import DeltaFace
 

@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from unveil.harness import assets
-from unveil.harness.errors import AssetError, WeightsError
 from unveil.harness.intervals import to_figure
-from unveil.harness.memo import Memo
-from unveil.harness.run import Run
 from unveil.harness.types import Images
+from unveil.harness.words.errors import AssetError, WeightsError
+from unveil.harness.words.memo import Memo
+from unveil.harness.words.run import Run
 from unveil.metrics import image_features
 from unveil.metrics.fid import FID
 from unveil.metrics.frechet import frechet_distance

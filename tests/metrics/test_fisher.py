@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import tiny
 from unveil.harness.models.timm import Timm
-from unveil.harness.run import Run
 from unveil.harness.types import Evidence, Images
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.run import Run
 from unveil.metrics import fisher
 from unveil.metrics.fisher import Fisher, Task, cross_entropy, fisher_information, jackknife, layers_of
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.harness.errors import JudgeError
 from unveil.harness.intervals import to_figure
 from unveil.harness.types import Direction
+from unveil.harness.words.errors import JudgeError
 from unveil.metrics.diversity import Diversity
 from unveil.metrics.memorisation_gap import MemorisationGap, nearest_of
 

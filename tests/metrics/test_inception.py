@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from unveil.harness import torchvision_ops
-from unveil.harness.errors import WeightsError
+from unveil.harness.words.errors import WeightsError
 from unveil.metrics.inception import FIDInception, load_inception
 
 torchvision_ops.ensure()

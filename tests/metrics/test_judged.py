@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from unveil.harness.calibration import calibration_error
-from unveil.harness.errors import JudgeError, UnveilError
 from unveil.harness.intervals import to_figure
 from unveil.harness.types import Direction, Images
+from unveil.harness.words.errors import JudgeError, UnveilError
 from unveil.metrics.attack_accuracy import AttackAccuracy
 from unveil.metrics.judging import as_pictures, hits
 from unveil.metrics.knn_distance import KNNDistance

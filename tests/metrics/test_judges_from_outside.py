@@ -14,14 +14,14 @@ from PIL import Image
 from torch import nn
 
 from unveil.harness import plugins
-from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import check
-from unveil.harness.errors import JudgeError, PluginError
 from unveil.harness.intervals import to_figure
 from unveil.harness.rows import Row
-from unveil.harness.run import Run
-from unveil.harness.spec import Spec
 from unveil.harness.types import Data, Evidence, Images
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import JudgeError, PluginError
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec
 from unveil.metrics.comparers import Embeddings, enrolled
 from unveil.metrics.questions import GENUINE, IMPOSTOR, RECONSTRUCTION, draw
 from unveil.metrics.verification import Verification

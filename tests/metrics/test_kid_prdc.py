@@ -7,8 +7,8 @@ import torch
 
 from unveil.harness import torchvision_ops
 from unveil.harness.intervals import to_figure
-from unveil.harness.memo import Memo
 from unveil.harness.types import Direction, Images
+from unveil.harness.words.memo import Memo
 from unveil.metrics import image_features
 from unveil.metrics.kid import KID, kernel, kernel_distance
 from unveil.metrics.prdc import PRDC, compare

@@ -8,10 +8,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from unveil.harness.data.people import People
-from unveil.harness.errors import AssetError
 from unveil.harness.intervals import to_figure
-from unveil.harness.run import Run
 from unveil.harness.types import Direction, Images
+from unveil.harness.words.errors import AssetError
+from unveil.harness.words.run import Run
 from unveil.metrics.nearest_anchor import NearestAnchor, blurred
 
 

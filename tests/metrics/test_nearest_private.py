@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from unveil.harness import torchvision_ops
-from unveil.harness.errors import WeightsError
 from unveil.harness.intervals import to_figure
 from unveil.harness.types import Direction, Images
+from unveil.harness.words.errors import WeightsError
 from unveil.metrics import nearest_private
 from unveil.metrics.judging import as_pictures
 from unveil.metrics.nearest_private import PSNR_MOST, NearestPrivate, psnr, ssim

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.run import Run
 from unveil.harness.types import Images
+from unveil.harness.words.run import Run
 from unveil.metrics import judging, shared_features
 from unveil.metrics.diversity import Diversity
 from unveil.metrics.knn_distance import KNNDistance

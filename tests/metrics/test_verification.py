@@ -5,15 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.harness.classifier import Classifier
 from unveil.harness.conformance import check
 from unveil.harness.data.splits import to_float, to_uint8
-from unveil.harness.errors import AssetError, PluginError, WeightsError
 from unveil.harness.intervals import to_figure
-from unveil.harness.memo import Memo
-from unveil.harness.run import Run
-from unveil.harness.spec import Spec
 from unveil.harness.types import Data, Direction, Evidence, Images
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import AssetError, PluginError, WeightsError
+from unveil.harness.words.memo import Memo
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec
 from unveil.metrics import verification
 from unveil.metrics.verification import Verification
 

@@ -20,10 +20,10 @@ from unveil.attacks.priors.conditional_gan import (
     select,
 )
 from unveil.attacks.priors.conditional_networks import DPLG, GPLG, ConditionalBatchNorm, Down, Up
-from unveil.harness.errors import UnveilError
 from unveil.harness.global_rng import seeded
-from unveil.harness.run import Run
 from unveil.harness.types import Images, View
+from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.run import Run
 
 SHAPE = (1, 16, 16)
 PRIOR = ConditionalGAN(top=4, width=4, steps=8, batch=6, critic_steps=2)

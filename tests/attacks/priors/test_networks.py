@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from unveil.attacks.priors.networks import DMB, DWGAN, GZ100, MinibatchDiscrimination
-from unveil.harness.errors import UnveilError
 from unveil.harness.global_rng import seeded
-from unveil.harness.run import Run
+from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.run import Run
 
 FACE = (3, 64, 64)
 

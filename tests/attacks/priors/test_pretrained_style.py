@@ -21,12 +21,12 @@ from unveil.attacks.priors.style_layers import Layout
 from unveil.attacks.priors.style_networks import Frame, StyleGAN2, StyleGenerator
 from unveil.harness import assets, plugins
 from unveil.harness.cli.app import app
-from unveil.harness.errors import PluginError, WeightsError
 from unveil.harness.global_rng import seeded
-from unveil.harness.run import Run
-from unveil.harness.spec import Spec
 from unveil.harness.stylegan2_pickle import convert
 from unveil.harness.types import Images
+from unveil.harness.words.errors import PluginError, WeightsError
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec
 
 LAYOUT = Layout(32, z_dim=6, w_dim=5, mapping_layers=2, channel_base=128, channel_max=8, clamp=256)
 TOLD = "drawn by a random number generator"

@@ -12,10 +12,10 @@ from torch import nn
 from unveil.attacks.priors import gan
 from unveil.attacks.priors.inversion_gan import InversionGAN, discriminator_loss, generator_loss
 from unveil.attacks.priors.wgan_gp import WGANGP, gradient_penalty
-from unveil.harness.errors import AssetError, TrainingError, UnveilError
 from unveil.harness.global_rng import seeded
-from unveil.harness.run import Run
 from unveil.harness.types import Images, Prior, View
+from unveil.harness.words.errors import AssetError, TrainingError, UnveilError
+from unveil.harness.words.run import Run
 
 SHAPE = (1, 16, 16)
 WGAN = WGANGP(width=4, steps=10, batch=4, critic_steps=2)

@@ -10,8 +10,8 @@ from unveil.attacks.priors import gan
 from unveil.attacks.priors.augment import augment, place, recolour
 from unveil.attacks.priors.style_gan import StyleGAN, averaging, begin, follow, mixed_rows, r1
 from unveil.attacks.priors.style_networks import StyleGenerator
-from unveil.harness.run import Run
 from unveil.harness.types import Images
+from unveil.harness.words.run import Run
 
 SHAPE = (3, 16, 16)
 TINY = StyleGAN(width=2, width_max=8, latent=4, mapping_layers=2, steps=10, batch=4, r1_every=3, augment=0.5, flip=True)

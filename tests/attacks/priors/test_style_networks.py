@@ -10,9 +10,9 @@ from unveil.attacks.priors import fir
 from unveil.attacks.priors.style_critic import EqualConv, StyleCritic, spread
 from unveil.attacks.priors.style_layers import Affine, Layout, SynthesisLayer
 from unveil.attacks.priors.style_networks import Frame, StyleGAN2, StyleGenerator
-from unveil.harness.errors import UnveilError
 from unveil.harness.global_rng import seeded
-from unveil.harness.run import Run
+from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.run import Run
 
 TINY = Layout(16, z_dim=5, w_dim=6, mapping_layers=2, channel_base=64, channel_max=8)
 FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64

@@ -11,8 +11,8 @@ from PIL import Image
 
 from unveil.harness.data import walk as walking
 from unveil.harness.data.folder import Folder
-from unveil.harness.errors import DataError
-from unveil.harness.run import Run
+from unveil.harness.words.errors import DataError
+from unveil.harness.words.run import Run
 
 PEOPLE = {"private": ("ann", "bob", "cyd"), "public": ("eve", "fay")}
 

@@ -7,9 +7,9 @@ from unveil.harness import assets
 from unveil.harness.data.mnist import MNIST
 from unveil.harness.data.orl import ORL
 from unveil.harness.data.people import People
-from unveil.harness.errors import AssetError, DataError
 from unveil.harness.models.dcgan import DCGAN, load_digiface
-from unveil.harness.run import Run
+from unveil.harness.words.errors import AssetError, DataError
+from unveil.harness.words.run import Run
 
 RUN = Run("test")
 SMALL = {"private": 4, "pictures": 6, "public": 3, "public_pictures": 2}

@@ -12,8 +12,8 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from unveil.harness.data.folder import Folder
-from unveil.harness.errors import DataError
-from unveil.harness.run import Run
+from unveil.harness.words.errors import DataError
+from unveil.harness.words.run import Run
 
 RUN = Run("test")
 

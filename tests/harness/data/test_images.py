@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from unveil.harness.data.images import decode
-from unveil.harness.errors import DataError
-from unveil.harness.run import Run
+from unveil.harness.words.errors import DataError
+from unveil.harness.words.run import Run
 
 
 def read(*files, size=16, channels=3, crop=True):

@@ -18,7 +18,7 @@ from unveil.harness.data.splits import (
     to_tensors,
     to_uint8,
 )
-from unveil.harness.errors import DataError
+from unveil.harness.words.errors import DataError
 
 SHARES = Shares(test=0.2, validation=0.25, seed=3)
 

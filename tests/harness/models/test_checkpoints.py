@@ -13,9 +13,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from unveil.harness.errors import WeightsError
 from unveil.harness.models.checkpoints import read
 from unveil.harness.models.weights import load, load_in_order
+from unveil.harness.words.errors import WeightsError
 
 State = dict[str, Tensor]
 

@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from unveil.harness import assets
-from unveil.harness.errors import AssetError, WeightsError
 from unveil.harness.models import facenet
 from unveil.harness.models.facenet import FaceNet
-from unveil.harness.run import Run
+from unveil.harness.words.errors import AssetError, WeightsError
+from unveil.harness.words.run import Run
 
 SHAPE = (3, 160, 160)
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from unveil.harness.data.folder import Folder
-from unveil.harness.errors import WeightsError
 from unveil.harness.models.mobilefacenet import MobileFaceNet
 from unveil.harness.training import predict
 from unveil.harness.types import Images, Run
+from unveil.harness.words.errors import WeightsError
 
 STUDY = Path(os.environ.get("UNVEIL_STUDY_DATA", Path(__file__).parents[4] / "shared" / "data"))
 

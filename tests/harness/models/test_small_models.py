@@ -5,7 +5,7 @@ import torch
 
 from unveil.harness.models.plain_cnn import PlainCNN
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.run import Run
+from unveil.harness.words.run import Run
 
 RUN = Run("small")
 

@@ -10,12 +10,12 @@ from torch import nn
 
 from unveil.defenses.tl_dmi import TLDMI
 from unveil.harness import assets, torchvision_ops
-from unveil.harness.errors import AssetError, PluginError, WeightsError
 from unveil.harness.models import timm as ours
 from unveil.harness.models.chains import split
 from unveil.harness.models.timm import Timm
-from unveil.harness.run import Run
 from unveil.harness.types import Classifier
+from unveil.harness.words.errors import AssetError, PluginError, WeightsError
+from unveil.harness.words.run import Run
 
 torchvision_ops.ensure()
 import timm  # noqa: E402

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from unveil.harness.errors import TrainingError
+from unveil.harness.words.errors import TrainingError
 
 SHOWN = 3  # tensors named in an error
 

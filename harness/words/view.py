@@ -11,9 +11,9 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import torch
 from torch import Tensor, nn
 
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import AccessError, BudgetSpentError
-from unveil.harness.names import Access
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import AccessError, BudgetSpentError
+from unveil.harness.words.names import Access
 
 NEEDS = {
     "logits": Access.WHITE_BOX,
@@ -172,7 +172,7 @@ class LocalDesk:
         access: What may be asked.
         shape: Shape ``(C, H, W)`` of the images that the target takes.
         budget: The limits.
-        compiler: Makes the passes that gradients go through faster; see `harness.run.Run.compile`.
+        compiler: Makes the passes that gradients go through faster; see `harness.words.run.Run.compile`.
     """
 
     def __init__(

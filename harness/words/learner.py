@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unveil.harness.classifier import Classifier
-from unveil.harness.recipe import Recipe
-from unveil.harness.run import Run
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.run import Run
 
 
 class Learner:

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from unveil.harness.disk import Disk
+from unveil.harness.words.disk import Disk
 
 P = ParamSpec("P")
 T = TypeVar("T")

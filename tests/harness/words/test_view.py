@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from torch.autograd import forward_ad
 
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import AccessError, BudgetSpentError, UnveilError
-from unveil.harness.view import Access, Budget, Meter, Spent, View
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import AccessError, BudgetSpentError, UnveilError
+from unveil.harness.words.view import Access, Budget, Meter, Spent, View
 
 
 class Flat(nn.Module):

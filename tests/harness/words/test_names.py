@@ -8,8 +8,18 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from unveil.harness.names import CONFIRMED, DEPTH, INVERSION, LAYER_SHARE, TOP_1, VERIFIED, Opinion, Quantity, Strength
 from unveil.harness.rows import Figure, Row
+from unveil.harness.words.names import (
+    CONFIRMED,
+    DEPTH,
+    INVERSION,
+    LAYER_SHARE,
+    TOP_1,
+    VERIFIED,
+    Opinion,
+    Quantity,
+    Strength,
+)
 
 CLOSED = Opinion(judge="cnn", answer="closed-set top-1", closed=True)
 NAMES = {
@@ -56,5 +66,5 @@ def test_a_strength_survives_json(value, text):
 
 
 def test_no_torch():
-    code = "import sys, unveil.harness.names, unveil.harness.rows; assert 'torch' not in sys.modules"
+    code = "import sys, unveil.harness.words.names, unveil.harness.rows; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unveil.harness.errors import UnveilError
+from unveil.harness.words.errors import UnveilError
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from unveil.harness.account import Remark
-from unveil.harness.errors import UnveilError
+from unveil.harness.words.account import Remark
+from unveil.harness.words.errors import UnveilError
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,17 @@ from typing import ClassVar
 import pytest
 
 from unveil.harness.conformance import check
-from unveil.harness.errors import AccessError, PluginError
 from unveil.harness.execute import Surroundings
 from unveil.harness.graph import expand
-from unveil.harness.needs import GivenModel, TrainedPrior, access_of, needs_of
 from unveil.harness.plan import PlanFile, parse, read
 from unveil.harness.pools import InlinePool
 from unveil.harness.schedule import run_nodes
-from unveil.harness.spec import Spec
 from unveil.harness.stages.attack import left
 from unveil.harness.store import Store
-from unveil.harness.view import Budget, Spent
+from unveil.harness.words.errors import AccessError, PluginError
+from unveil.harness.words.needs import GivenModel, TrainedPrior, access_of, needs_of
+from unveil.harness.words.spec import Spec
+from unveil.harness.words.view import Budget, Spent
 
 TUNED = '''
 """A prior tuned by an attack, and an attack that runs another again with it: each one small class."""
@@ -300,8 +300,8 @@ EYES = """
 from dataclasses import dataclass
 from pathlib import Path
 from torch import nn
-from unveil.harness.classifier import Classifier
-from unveil.harness.errors import WeightsError
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import WeightsError
 
 
 class Reads(nn.Module):

@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
 
-from unveil.harness.errors import PluginError
-from unveil.harness.spec import Spec
+from unveil.harness.words.errors import PluginError
+from unveil.harness.words.spec import Spec
 
 TAKEN = ("data", "target", "attack", "evaluator", "picture")
 """Roles in a cell that no need can have."""
@@ -21,7 +21,7 @@ NEEDED = "a need of its own"
 """What a plugin's ``content()`` says of a setting that names what it needs: the node of that need says the rest."""
 
 ACCESS = ("labels", "scores", "white-box")
-"""Threat models, the least access first; see `unveil.harness.view.Access`."""
+"""Threat models, the least access first; see `unveil.harness.words.view.Access`."""
 
 
 @dataclass(frozen=True)

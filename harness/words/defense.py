@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from torch import Tensor
 
-from unveil.harness.classifier import Classifier, Forward
-from unveil.harness.images import Images
-from unveil.harness.run import Run
+from unveil.harness.words.classifier import Classifier, Forward
+from unveil.harness.words.images import Images
+from unveil.harness.words.run import Run
 
 if TYPE_CHECKING:
-    from unveil.harness.learner import Learner
+    from unveil.harness.words.learner import Learner
 
 
 class Plugin(Protocol):

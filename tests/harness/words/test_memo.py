@@ -1,6 +1,6 @@
 """What a process remembers, and that it can be made to forget."""
 
-from unveil.harness.memo import Memo, forget_all
+from unveil.harness.words.memo import Memo, forget_all
 
 
 def test_the_one_that_was_not_asked_for_longest_goes_first():

@@ -11,8 +11,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unveil.harness.errors import PlanError
-from unveil.harness.run import Run
+from unveil.harness.words.errors import PlanError
+from unveil.harness.words.run import Run
 
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0)]

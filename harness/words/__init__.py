@@ -1,0 +1,1 @@
+"""The vocabulary: what datasets, models, defenses, priors, attacks, metrics and steps say to each other."""
