@@ -15,7 +15,7 @@ from torch import Tensor
 from unveil.attacks import afford
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.attacks.search import Descends, Identity, prior_of, seen_by
-from unveil.harness import plugins
+from unveil.harness.plan import plugins
 from unveil.harness.types import (
     Access,
     Budget,
@@ -120,7 +120,7 @@ class LOMMA:
         return {**kept, "base": {"use": use, "settings": inner}}
 
     def canonical(self) -> Mapping[str, Any]:
-        """Settings as identities say them; see `harness.plugins.asked`."""
+        """Settings as identities say them; see `harness.plan.file.plugins.asked`."""
         own, use, attack = plugins.dump(self), self.base.use, self.attack()
         if use not in FLAT:
             return {**own, "base": plugins.asked(self.base, attack)}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from unveil.harness.graph import expand
-from unveil.harness.plan import PRESETS, PlanFile, parse
+from unveil.harness.plan.file import PRESETS, PlanFile, parse
+from unveil.harness.plan.graph import expand
 
 CELLS = 90  # of the preset, for each seed
 

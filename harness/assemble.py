@@ -13,8 +13,8 @@ from unveil.harness.words.account import Account
 
 if TYPE_CHECKING:
     from unveil.harness.execute import Outcome
-    from unveil.harness.graph import Cell, Matrix, Node, Use
-    from unveil.harness.plan import PlanFile
+    from unveil.harness.plan.file import PlanFile
+    from unveil.harness.plan.graph import Cell, Matrix, Node, Use
     from unveil.harness.store import Store
 
 

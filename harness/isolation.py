@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unveil.harness.graph import Node
+from unveil.harness.plan.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Store
 from unveil.harness.words import errors

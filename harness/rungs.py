@@ -11,7 +11,7 @@ import numpy as np
 from unveil.harness.intervals import interval
 
 if TYPE_CHECKING:
-    from unveil.harness.graph import Node
+    from unveil.harness.plan.graph import Node
     from unveil.harness.store import Store
 
 

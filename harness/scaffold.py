@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from unveil.harness import plugins
+from unveil.harness.plan import plugins
 from unveil.harness.words.errors import PluginError
 
 NOUNS = {

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import typer
 
-from unveil.harness import plugins
 from unveil.harness.cli.app import app
 from unveil.harness.conformance import check
-from unveil.harness.graph import expand
-from unveil.harness.plan import AttackPart, DefensePart, EvaluatorPart, Plan, PlanFile, TargetPart, parse
+from unveil.harness.plan import plugins
+from unveil.harness.plan.file import AttackPart, DefensePart, EvaluatorPart, Plan, PlanFile, TargetPart, parse
+from unveil.harness.plan.graph import expand
 from unveil.harness.words.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from unveil.harness.assets import path
-from unveil.harness.graph import expand
-from unveil.harness.plan import PlanFile, parse, presets, read
+from unveil.harness.plan.file import PlanFile, parse, presets, read
+from unveil.harness.plan.graph import expand
 from unveil.harness.words.errors import AssetError
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "real_faces.toml"

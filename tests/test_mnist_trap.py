@@ -9,8 +9,8 @@ import pytest
 from unveil.harness.assemble import results as assemble
 from unveil.harness.assets import path
 from unveil.harness.execute import Surroundings
-from unveil.harness.graph import expand
-from unveil.harness.plan import read
+from unveil.harness.plan.file import read
+from unveil.harness.plan.graph import expand
 from unveil.harness.pools import InlinePool
 from unveil.harness.rows import Results
 from unveil.harness.schedule import run_nodes

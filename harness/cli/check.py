@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unveil.harness import plugins as found
 from unveil.harness.cli.terminal import errors, output, print_json, table
+from unveil.harness.plan import plugins as found
 from unveil.harness.words.errors import PluginError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from unveil.harness.cli.terminal import one_line, output, print_json, table
 from unveil.harness.words.errors import PlanError
 
 if TYPE_CHECKING:
-    from unveil.harness.plan import PlanFile
+    from unveil.harness.plan.file import PlanFile
     from unveil.harness.rows import Row
     from unveil.leaderboard.fisher import Profile
 
@@ -27,8 +27,8 @@ def fisher(
     as_json: JsonOption = False,
 ) -> None:
     """Show by layer what classification and inversion look at in a plan's targets, and whether TL-DMI's claim holds."""
-    from unveil.harness.graph import expand  # noqa: PLC0415 (torch is loaded here, not for --help)
-    from unveil.harness.plan import read  # noqa: PLC0415
+    from unveil.harness.plan.file import read  # noqa: PLC0415
+    from unveil.harness.plan.graph import expand  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.store import Store  # noqa: PLC0415
     from unveil.leaderboard.figures import setups  # noqa: PLC0415
     from unveil.leaderboard.fisher import plain, profiles  # noqa: PLC0415
@@ -55,8 +55,8 @@ def only_fisher(file: PlanFile) -> PlanFile:
     Raises:
         PlanError: If no attack of the plan descends an identity loss.
     """
-    from unveil.harness import plugins  # noqa: PLC0415 (imports pydantic)
-    from unveil.harness.plan import Part  # noqa: PLC0415
+    from unveil.harness.plan import plugins  # noqa: PLC0415 (imports pydantic)
+    from unveil.harness.plan.file import Part  # noqa: PLC0415
     from unveil.harness.types import Guided  # noqa: PLC0415 (imports torch)
 
     plan = file.plan

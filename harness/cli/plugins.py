@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from unveil.harness import plugins as found
 from unveil.harness.cli.terminal import output, print_json, table
+from unveil.harness.plan import plugins as found
 from unveil.harness.words.errors import PluginError
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

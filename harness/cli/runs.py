@@ -17,8 +17,8 @@ from unveil.harness.words.errors import DamageError, PlanError, TrackingError
 
 if TYPE_CHECKING:
     from unveil.harness.execute import Outcome, Surroundings
-    from unveil.harness.graph import Matrix, Node
-    from unveil.harness.plan import PlanFile
+    from unveil.harness.plan.file import PlanFile
+    from unveil.harness.plan.graph import Matrix, Node
     from unveil.harness.rows import Results
     from unveil.harness.store import Store
 
@@ -58,8 +58,8 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     as_json: JsonOption = False,
 ) -> None:
     """Train, attack, measure, log and render whatever of a plan is not there yet."""
-    from unveil.harness.graph import expand  # noqa: PLC0415 (torch is loaded here, not for --help)
-    from unveil.harness.plan import read  # noqa: PLC0415
+    from unveil.harness.plan.file import read  # noqa: PLC0415
+    from unveil.harness.plan.graph import expand  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.reports import Reports  # noqa: PLC0415
     from unveil.harness.store import Store  # noqa: PLC0415
 
@@ -203,8 +203,8 @@ def _log(results: Results, page: str, store: Store, uri: str) -> None:
 def plan_(plan: PlanArgument, store: StoreOption = "runs", as_json: JsonOption = False) -> None:
     """Show what a plan would run, what is known already, and what the rest may cost."""
     from unveil.harness.estimate import estimate  # noqa: PLC0415 (see run)
-    from unveil.harness.graph import expand  # noqa: PLC0415
-    from unveil.harness.plan import read  # noqa: PLC0415
+    from unveil.harness.plan.file import read  # noqa: PLC0415
+    from unveil.harness.plan.graph import expand  # noqa: PLC0415
     from unveil.harness.store import Store  # noqa: PLC0415
 
     file = read(plan)
@@ -273,7 +273,7 @@ def log(plan: PlanArgument, store: StoreOption = "runs", mlflow: UriOption = "")
 
 def _stored(where: str, url: str) -> tuple[Store, str, Results]:
     """The store, the folder of a plan's report there, and its results; says so if the plan has changed since."""
-    from unveil.harness.plan import find  # noqa: PLC0415 (see run)
+    from unveil.harness.plan.file import find  # noqa: PLC0415 (see run)
     from unveil.harness.reports import Reports  # noqa: PLC0415
     from unveil.harness.store import Store  # noqa: PLC0415
 

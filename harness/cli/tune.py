@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from unveil.harness.cli.runs import JsonOption, StoreOption, compute_all
 from unveil.harness.cli.surroundings import DeviceOption, Precision, PrecisionOption, surroundings
 from unveil.harness.cli.terminal import errors, output, print_json, table
-from unveil.harness.plugins import KINDS, registered, suggest
+from unveil.harness.plan.plugins import KINDS, registered, suggest
 from unveil.harness.words.errors import PlanError
 
 if TYPE_CHECKING:
-    from unveil.harness.graph import Node
-    from unveil.harness.plan import DefensePart, PlanFile
+    from unveil.harness.plan.file import DefensePart, PlanFile
+    from unveil.harness.plan.graph import Node
     from unveil.harness.store import Store
 
 
@@ -45,8 +45,8 @@ def tune(
     as_json: JsonOption = False,
 ) -> None:
     """Find the strongest setting of a defense that costs no more utility than stated, on validation pictures."""
-    from unveil.harness.graph import targets  # noqa: PLC0415 (torch is loaded here, not for --help)
-    from unveil.harness.plan import read  # noqa: PLC0415
+    from unveil.harness.plan.file import read  # noqa: PLC0415
+    from unveil.harness.plan.graph import targets  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.store import Store  # noqa: PLC0415
 
     file, kept = read(plan), Store(store)
@@ -68,7 +68,7 @@ def tune(
 
 def _part(file: PlanFile, defense: str, cost: float, values: str) -> DefensePart:
     """The defense as the plan has it, or a new one, to be tuned."""
-    from unveil.harness.plan import DefensePart  # noqa: PLC0415 (not needed for --help)
+    from unveil.harness.plan.file import DefensePart  # noqa: PLC0415 (not needed for --help)
 
     named = {part.label: part for part in file.plan.defenses}
     known = [*named, *registered(KINDS[2])]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from unveil.harness import plugins
 from unveil.harness.conformance import supply, tiny, watch
 from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.watch import Tensors, Trial
+from unveil.harness.plan import plugins
 from unveil.harness.stages.attack import checked
 from unveil.harness.types import Attack, Ceiling, Images, Ingredients
 from unveil.harness.words.errors import AccessError

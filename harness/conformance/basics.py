@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unveil.harness import plugins
-from unveil.harness.canonical import canonical
 from unveil.harness.conformance.report import BreachError
+from unveil.harness.plan import plugins
+from unveil.harness.plan.canonical import canonical
 from unveil.harness.words.spec import Spec
 
 LONGEST = 120  # characters of a one-line description

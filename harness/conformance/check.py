@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from unveil.harness import plugins
 from unveil.harness.conformance import attacks, basics, datasets, defenses, metrics, models, priors
 from unveil.harness.conformance.basics import Subject
 from unveil.harness.conformance.report import Check, Finding, Report, try_all, try_one
 from unveil.harness.conformance.shrink import changes, shrunk
+from unveil.harness.plan import plugins
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.spec import Spec
 

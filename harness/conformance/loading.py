@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from unveil.harness import plugins
 from unveil.harness.conformance import tiny
 from unveil.harness.conformance.watch import scrambled
-from unveil.harness.graph import Node, Use
+from unveil.harness.plan import plugins
+from unveil.harness.plan.graph import Node, Use
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.fitting import kept
 from unveil.harness.store import Store

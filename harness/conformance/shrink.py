@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unveil.harness import plugins
+from unveil.harness.plan import plugins
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.spec import Spec
 

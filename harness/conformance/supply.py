@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from unveil.harness import plugins
 from unveil.harness.conformance import tiny
 from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.shrink import shrunk
 from unveil.harness.conformance.watch import Tensors
+from unveil.harness.plan import plugins
 from unveil.harness.stages.model import require_weights
 from unveil.harness.types import Attempt, Generator, Given, Ingredients
 from unveil.harness.words.classifier import Classifier

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from unveil.harness.graph import Node
 from unveil.harness.isolation import Held, held_apart
+from unveil.harness.plan.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.given import KEPT, by_wrapped, ingredients, spent
 from unveil.harness.store import Artefact

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unveil.harness.data.splits import from_tensors
-from unveil.harness.graph import Node
+from unveil.harness.plan.graph import Node
 from unveil.harness.rejection import Reject
 from unveil.harness.store import Artefact, Store
 from unveil.harness.types import Classifier, Data, Defense, Generator, Model, Run

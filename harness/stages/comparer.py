@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unveil.harness.graph import Node
+from unveil.harness.plan.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact
 from unveil.harness.types import Comparer, Run

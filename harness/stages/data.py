@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from unveil.harness.data.splits import PARTS, ROLES, to_meta, to_tensors
-from unveil.harness.graph import Node
+from unveil.harness.plan.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact
 from unveil.harness.types import Data, Images, Run

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from unveil.harness.calibration import BINS, calibration_error
-from unveil.harness.graph import Node
 from unveil.harness.intervals import to_figure
+from unveil.harness.plan.graph import Node
 from unveil.harness.rejection import Reject, calibrate
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.fitting import kept, train

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unveil.harness import plugins
-from unveil.harness.graph import Node
+from unveil.harness.plan import plugins
+from unveil.harness.plan.graph import Node
 from unveil.harness.store import Artefact
 from unveil.harness.training import fit
 from unveil.harness.types import Classifier, Defense, Images, Run

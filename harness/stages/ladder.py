@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from unveil.harness import plugins
-from unveil.harness.canonical import digest
-from unveil.harness.graph import Node
+from unveil.harness.plan import plugins
+from unveil.harness.plan.canonical import digest
+from unveil.harness.plan.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact
 from unveil.harness.training import fit, predict

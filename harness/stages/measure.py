@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from unveil.harness.graph import Node
 from unveil.harness.intervals import to_figure
 from unveil.harness.panel import Verdict
+from unveil.harness.plan.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.given import given, path, reconstructions
 from unveil.harness.store import Artefact

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unveil.harness import grid as side_by_side
-from unveil.harness.graph import Node
+from unveil.harness.plan.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.given import reconstructions
 from unveil.harness.store import Artefact

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from unveil.harness import lineage
-from unveil.harness.graph import Node
 from unveil.harness.grid import grid
+from unveil.harness.plan.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.given import given
 from unveil.harness.store import Artefact

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unveil.harness import plugins
 from unveil.harness.distillation import answers, distil
-from unveil.harness.graph import Node
+from unveil.harness.plan import plugins
+from unveil.harness.plan.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.fitting import kept
 from unveil.harness.store import Artefact

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unveil.harness.graph import Node
+from unveil.harness.plan.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.fitting import kept, train
 from unveil.harness.stages.people import hold_out, known_people

@@ -25,7 +25,7 @@ from unveil.attacks.mirror import Mirror
 from unveil.attacks.mirror_white_box import MirrorWhiteBox
 from unveil.attacks.plgmi import PLGMI
 from unveil.attacks.ppa import PPA
-from unveil.harness import plugins
+from unveil.harness.plan import plugins
 from unveil.harness.types import Images, Spec
 from unveil.harness.words.run import Run
 

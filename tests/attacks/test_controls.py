@@ -11,8 +11,8 @@ from unveil.attacks.held_out_private import HeldOutPrivate
 from unveil.attacks.pixel_adversarial import PixelAdversarial
 from unveil.attacks.public_lookalikes import PublicLookalikes
 from unveil.attacks.random_latents import RandomLatents
-from unveil.harness import plugins
 from unveil.harness.conformance import tiny
+from unveil.harness.plan import plugins
 from unveil.harness.types import Access, Budget, Ceiling, Control, Images, Ingredients, View
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import PluginError

@@ -27,8 +27,8 @@ from unveil.attacks.priors.wgan_gp import WGANGP
 from unveil.attacks.public_lookalikes import PublicLookalikes
 from unveil.attacks.random_latents import RandomLatents
 from unveil.attacks.search import PASSES, prior_of
-from unveil.harness import plugins
 from unveil.harness.models.small_resnet import SmallResNet
+from unveil.harness.plan import plugins
 from unveil.harness.types import (
     Access,
     Attack,

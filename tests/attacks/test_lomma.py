@@ -14,7 +14,7 @@ from torch import Tensor
 from unveil.attacks.gmi import GMI
 from unveil.attacks.kedmi import KEDMI
 from unveil.attacks.lomma import LOMMA, mean_feature
-from unveil.harness import plugins
+from unveil.harness.plan import plugins
 from unveil.harness.types import Access, Budget, Images, Ingredients, Spec, Surrogate, View, draw_normal
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import AccessError, PluginError, UnveilError

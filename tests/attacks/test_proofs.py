@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from unveil.harness import plugins
+from unveil.harness.plan import plugins
 from unveil.harness.types import Budget, Images
 from unveil.harness.words.run import Run
 

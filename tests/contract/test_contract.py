@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from unveil.attacks.priors.style_critic import StyleCritic
 from unveil.attacks.priors.style_layers import Layout
 from unveil.attacks.priors.style_networks import StyleGAN2
-from unveil.harness import plugins
 from unveil.harness.conformance import check
 from unveil.harness.global_rng import seeded
+from unveil.harness.plan import plugins
 from unveil.harness.words.run import Run
 
 # Settings for what has none by default, or shows what it does only with them.

@@ -20,9 +20,9 @@ from unveil.defenses.mid import MID
 from unveil.defenses.private_learner import PerSample, PrivateLearner
 from unveil.defenses.rolss import RoLSS
 from unveil.defenses.tl_dmi import TLDMI
-from unveil.harness import plugins
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.models.timm import Timm
+from unveil.harness.plan import plugins
 from unveil.harness.training import History, fit
 from unveil.harness.types import Classifier, Defense, Images, Model
 from unveil.harness.words.errors import PluginError

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unveil.defenses.ls import LS, smoothed
-from unveil.harness import plugins
 from unveil.harness.models.small_resnet import SmallResNet
+from unveil.harness.plan import plugins
 from unveil.harness.training import fit
 from unveil.harness.types import Images, Step, Terms
 from unveil.harness.words.classifier import Forward

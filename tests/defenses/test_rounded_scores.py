@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from unveil.defenses.rounded_scores import LEAST, Rounded, RoundedScores
-from unveil.harness import plugins
 from unveil.harness.models.small_resnet import SmallResNet
+from unveil.harness.plan import plugins
 from unveil.harness.types import Access, Classifier, View
 from unveil.harness.words.errors import PluginError, UnveilError
 from unveil.harness.words.run import Run

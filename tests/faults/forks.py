@@ -102,7 +102,7 @@ def _import() -> None:
     import unveil.harness.stylegan2_pickle  # noqa: PLC0415
     import unveil.harness.tracking  # noqa: PLC0415
     import unveil.leaderboard.page  # noqa: F401, PLC0415
-    from unveil.harness import plugins  # noqa: PLC0415
+    from unveil.harness.plan import plugins  # noqa: PLC0415
 
     for kind in plugins.KINDS:
         for name in plugins.registered(kind):

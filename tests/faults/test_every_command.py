@@ -224,7 +224,7 @@ def test_what_nobody_foresaw_is_told_in_words_and_kept_in_a_file(known, tmp_path
 def test_ctrl_c_ends_any_command_with_130(known):
     ended = known(
         "list",
-        before="def stop(kind): raise KeyboardInterrupt\nimport unveil.harness.plugins as p; p.registered = stop",
+        before="def stop(kind): raise KeyboardInterrupt\nimport unveil.harness.plan.plugins as p; p.registered = stop",
     )
     assert ended.status == 130
     assert ended.err.startswith("interrupted: what was computed is kept")

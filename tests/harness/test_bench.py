@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.harness.graph import Node, Use
 from unveil.harness.isolation import Held, held_apart
+from unveil.harness.plan.graph import Node, Use
 from unveil.harness.stages import bench as module
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.fitting import kept

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from unveil.harness.cli.app import app
 from unveil.harness.cli.fisher import only_fisher
-from unveil.harness.plan import read
+from unveil.harness.plan.file import read
 from unveil.harness.words.errors import PlanError
 
 GUIDED = """

@@ -12,8 +12,8 @@ from unveil.harness import execute
 from unveil.harness.assemble import results
 from unveil.harness.estimate import estimate
 from unveil.harness.execute import Surroundings
-from unveil.harness.graph import expand
-from unveil.harness.plan import read
+from unveil.harness.plan.file import read
+from unveil.harness.plan.graph import expand
 from unveil.harness.pools import InlinePool
 from unveil.harness.schedule import run_nodes
 from unveil.harness.store import Store

@@ -16,9 +16,9 @@ from unveil.harness import lineage, tracking
 from unveil.harness.assemble import results
 from unveil.harness.conformance import tiny
 from unveil.harness.execute import Surroundings
-from unveil.harness.graph import expand
 from unveil.harness.grid import grid
-from unveil.harness.plan import read
+from unveil.harness.plan.file import read
+from unveil.harness.plan.graph import expand
 from unveil.harness.pools import InlinePool
 from unveil.harness.schedule import run_nodes
 from unveil.harness.stages import prior as stage

@@ -9,8 +9,8 @@ import torch
 
 from unveil.harness.cli.surroundings import Precision, surroundings
 from unveil.harness.execute import Surroundings
-from unveil.harness.graph import expand
-from unveil.harness.plan import read
+from unveil.harness.plan.file import read
+from unveil.harness.plan.graph import expand
 from unveil.harness.pools import InlinePool
 from unveil.harness.schedule import run_nodes
 from unveil.harness.store import Artefact, Store

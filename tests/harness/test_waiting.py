@@ -25,7 +25,7 @@ except SystemExit:
 
 @pytest.mark.parametrize(
     ("before", "chosen"), [(COMMAND, True), (COMMAND.replace("unveil.harness.cli", "unveil.__main__"), True),
-                           ("import unveil.harness.plan", False)],
+                           ("import unveil.harness.plan.file", False)],
 )  # fmt: skip
 def test_the_command_chooses_before_torch_is_loaded_and_an_import_does_not(before, chosen):
     own = {name: value for name, value in os.environ.items() if name not in waiting.CHOICES}

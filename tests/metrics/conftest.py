@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.harness import plugins
+from unveil.harness.plan import plugins
 from unveil.harness.stages.model import require_weights
 from unveil.harness.types import Data, Evidence, Given, GivenComparer, Images
 from unveil.harness.words.classifier import Classifier

@@ -6,10 +6,10 @@ import torch
 from scipy.spatial.distance import cdist
 from torch import nn
 
-from unveil.harness import plugins
 from unveil.harness.conformance import check
 from unveil.harness.intervals import to_figure
 from unveil.harness.models.facenet import FaceNet
+from unveil.harness.plan import plugins
 from unveil.harness.types import Direction, Images
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import AssetError, WeightsError

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from unveil.harness import plugins
 from unveil.harness.conformance import check
 from unveil.harness.intervals import to_figure
+from unveil.harness.plan import plugins
 from unveil.harness.rows import Row
 from unveil.harness.types import Data, Evidence, Images
 from unveil.harness.words.classifier import Classifier

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.harness import plugins
 from unveil.harness.data.splits import Pictures, Shares, assemble, to_uint8
 from unveil.harness.intervals import to_figure
 from unveil.harness.models.small_resnet import SmallResNet
+from unveil.harness.plan import plugins
 from unveil.harness.types import Direction, Evidence, Given, Images
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import Spec

@@ -10,8 +10,8 @@ import pytest
 
 from unveil.harness.conformance import check
 from unveil.harness.execute import Surroundings
-from unveil.harness.graph import expand
-from unveil.harness.plan import PlanFile, parse, read
+from unveil.harness.plan.file import PlanFile, parse, read
+from unveil.harness.plan.graph import expand
 from unveil.harness.pools import InlinePool
 from unveil.harness.schedule import run_nodes
 from unveil.harness.stages.attack import left

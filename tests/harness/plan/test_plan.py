@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from unveil.harness.graph import expand
-from unveil.harness.plan import parse, read
+from unveil.harness.plan.file import parse, read
+from unveil.harness.plan.graph import expand
 from unveil.harness.words.errors import PlanError, UnveilError
 
 PLAN = """title = "Tiny"

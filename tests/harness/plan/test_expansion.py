@@ -4,9 +4,9 @@ import pickle
 from collections import Counter
 from dataclasses import replace
 
-from unveil.harness import plugins
-from unveil.harness.graph import Use, expand
-from unveil.harness.plan import PlanFile, parse
+from unveil.harness.plan import plugins
+from unveil.harness.plan.file import PlanFile, parse
+from unveil.harness.plan.graph import Use, expand
 from unveil.harness.words.spec import Spec
 
 PLAN = """

@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from unveil.harness.validation import expected, shown
+from unveil.harness.plan.validation import expected, shown
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.names import ENDLESS, Role
 from unveil.harness.words.spec import HELD, LOCAL_PATH, Spec

@@ -1,8 +1,8 @@
 """Identities are pinned, and only what matters is in them."""
 
-from unveil.harness.canonical import canonical, digest
-from unveil.harness.graph import expand
-from unveil.harness.plan import PlanFile, parse
+from unveil.harness.plan.canonical import canonical, digest
+from unveil.harness.plan.file import PlanFile, parse
+from unveil.harness.plan.graph import expand
 from unveil.harness.words.run import Run
 
 PLAN = """

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from unveil.harness.graph import expand
-from unveil.harness.plan import presets, read
+from unveil.harness.plan.file import presets, read
+from unveil.harness.plan.graph import expand
 
 GOLDEN = Path(__file__).parent / "golden" / "nodes.json"
 

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from unveil.harness import plugins
-from unveil.harness.plugins import suggest
-from unveil.harness.validation import expected, shown
+from unveil.harness.plan import plugins
+from unveil.harness.plan.plugins import suggest
+from unveil.harness.plan.validation import expected, shown
 from unveil.harness.words.errors import PlanError, PluginError
 
 Models = Mapping[str, type[BaseModel]]

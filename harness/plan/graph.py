@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from unveil.harness import plugins
-from unveil.harness.canonical import digest
-from unveil.harness.fingerprint import fingerprint
-from unveil.harness.plan import AttackPart, DefensePart, EvaluatorPart, Part, Plan, PlanFile, TargetPart
-from unveil.harness.plan_errors import require_own
+from unveil.harness.plan import plugins
+from unveil.harness.plan.canonical import digest
+from unveil.harness.plan.complaints import require_own
+from unveil.harness.plan.file import AttackPart, DefensePart, EvaluatorPart, Part, Plan, PlanFile, TargetPart
+from unveil.harness.plan.fingerprint import fingerprint
 from unveil.harness.store import SCHEMA
 from unveil.harness.words.account import Remark
 from unveil.harness.words.errors import AccessError, AssetError, JudgeError, PlanError, PluginError, WeightsError

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from unveil.harness import plan_errors, plan_text
-from unveil.harness.plugins import suggest
+from unveil.harness.plan import complaints as plan_errors
+from unveil.harness.plan import text as plan_text
+from unveil.harness.plan.plugins import suggest
 from unveil.harness.words.errors import PlanError
 from unveil.harness.words.names import Strength
 from unveil.harness.words.spec import Spec

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from unveil import attacks, defenses, harness, leaderboard, metrics
-from unveil.harness import fingerprint as code
+from unveil.harness.plan import fingerprint as code
 
 PACKAGE = {
     "__init__": "",

@@ -8,7 +8,7 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from unveil.harness import plugins
+from unveil.harness.plan import plugins
 from unveil.harness.types import Defense
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.spec import LocalPath, Spec

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 # These carry questions and answers but decide no number; changing them must not throw results away.
-PLUMBING = (
-    *(f"unveil.harness.{name}" for name in ("canonical", "files", "fingerprint", "graph", "lease", "panel", "plan")),
-    *(f"unveil.harness.{name}" for name in ("plugins", "rows", "store", "words.disk", "words.errors", "words.spec")),
+PLUMBING = tuple(
+    f"unveil.harness.{name}"
+    for name in (
+        *("files", "lease", "panel", "rows", "store", "words.disk", "words.errors", "words.spec"),
+        *("plan.canonical", "plan.file", "plan.fingerprint", "plan.graph", "plan.plugins"),
+    )
 )
 
 
