@@ -12,7 +12,7 @@ from unveil.defenses.none import NoDefense
 from unveil.defenses.rolss import RoLSS
 from unveil.defenses.tl_dmi import TLDMI
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.training import fit
+from unveil.harness.training.fit import fit
 from unveil.harness.types import Images
 from unveil.harness.words.recipe import Recipe
 from unveil.harness.words.run import Run

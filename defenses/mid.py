@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from unveil.harness.global_rng import seeded
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Classifier, Defense, Run, Step, Terms
 from unveil.harness.words.errors import PluginError
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import SGD
 
-from unveil.harness.global_rng import seeded
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Distillation, Images, Run, View
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import DataError, TrainingError

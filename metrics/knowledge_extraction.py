@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from unveil.harness.training import fit, predict
+from unveil.harness.training.fit import fit, predict
 from unveil.harness.types import Data, Defense, Direction, Evidence, GivenModel, Images, Measurement, Metric, Need
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.needs import NEEDED

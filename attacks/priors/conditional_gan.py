@@ -16,7 +16,7 @@ from unveil.attacks import augment
 from unveil.attacks.losses import max_margin
 from unveil.attacks.priors import gan
 from unveil.attacks.priors.conditional_networks import DPLG, GPLG, LATENT
-from unveil.harness.global_rng import seeded
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, ConditionalGenerator, Generator, Images, Run, Spent, View, draw_normal
 from unveil.harness.words.errors import UnveilError
 

@@ -13,8 +13,8 @@ from torch.optim import Adam
 from unveil.attacks.loop import resumable_steps
 from unveil.attacks.priors.networks import GZ100, LATENT
 from unveil.harness import assets
-from unveil.harness.global_rng import seeded
 from unveil.harness.models.dcgan import DCGAN, load_digiface
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Generator, Images, Origin
 from unveil.harness.words.errors import TrainingError, UnveilError
 from unveil.harness.words.finite import require_finite

@@ -14,7 +14,7 @@ from torch import Tensor
 from unveil.attacks.losses import k_plus_one
 from unveil.attacks.priors import gan
 from unveil.attacks.priors.networks import DMB
-from unveil.harness.global_rng import seeded
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Generator, Images, Origin, Run, View
 from unveil.harness.words.errors import UnveilError
 

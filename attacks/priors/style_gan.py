@@ -18,7 +18,7 @@ from unveil.attacks.priors.augment import augment
 from unveil.attacks.priors.style_critic import StyleCritic
 from unveil.attacks.priors.style_layers import Layout
 from unveil.attacks.priors.style_networks import StyleGAN2, StyleGenerator
-from unveil.harness.global_rng import seeded
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Generator, Images, Run, View
 from unveil.harness.words.run import draw_normal
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unveil.attacks.priors import gan
 from unveil.attacks.priors.networks import DWGAN
-from unveil.harness.global_rng import seeded
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Generator, Images, Origin, Run, View
 
 

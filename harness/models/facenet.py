@@ -17,9 +17,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unveil.harness import assets
-from unveil.harness.global_rng import seeded
 from unveil.harness.models import weights as files
 from unveil.harness.models.checkpoints import read
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Model
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.run import Run

@@ -15,10 +15,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unveil.harness import assets, torchvision_ops
-from unveil.harness.global_rng import seeded
 from unveil.harness.models import weights as files
 from unveil.harness.models.chains import split
 from unveil.harness.models.checkpoints import Checkpoint, read
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Model
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import PluginError, WeightsError

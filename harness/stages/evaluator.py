@@ -16,7 +16,7 @@ from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.fitting import kept, train
 from unveil.harness.stages.people import hold_out, join, known_people, strangers, who
 from unveil.harness.store import Artefact
-from unveil.harness.training import predict
+from unveil.harness.training.fit import predict
 from unveil.harness.types import Classifier, Data, Direction, Images, Measurement, Run
 from unveil.harness.words.errors import DataError
 from unveil.harness.words.names import ACCEPTS_PRIVATE, CALIBRATION, TAKES_STRANGERS, TOP_1, TRUST, Quantity

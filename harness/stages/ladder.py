@@ -11,7 +11,7 @@ from unveil.harness.plan.canonical import digest
 from unveil.harness.plan.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact
-from unveil.harness.training import fit, predict
+from unveil.harness.training.fit import fit, predict
 from unveil.harness.types import Classifier, Data, Defense, Images, Run
 from unveil.harness.words.errors import DataError, PluginError, TrainingError
 from unveil.harness.words.recipe import Recipe

@@ -10,7 +10,7 @@ from unveil.harness.plan.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.fitting import kept
 from unveil.harness.store import Artefact
-from unveil.harness.training import accuracy, predict
+from unveil.harness.training.fit import accuracy, predict
 from unveil.harness.types import Access, Distillation, Run, View
 
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 import torch
 from unveil.harness import assets
-from unveil.harness.global_rng import seeded
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.models.dcgan import DCGAN, load_digiface
 from unveil.harness.types import ConditionalGenerator, Origin, Run
 

@@ -12,8 +12,8 @@ from unveil.attacks.priors.style_critic import StyleCritic
 from unveil.attacks.priors.style_layers import Layout
 from unveil.attacks.priors.style_networks import StyleGAN2
 from unveil.harness.conformance import check
-from unveil.harness.global_rng import seeded
 from unveil.harness.plan import plugins
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.words.run import Run
 
 # Settings for what has none by default, or shows what it does only with them.

@@ -12,7 +12,7 @@ from unveil.defenses.kernels import coco, gaussian, hsic, linear
 from unveil.defenses.tl_dmi import TLDMI
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.models.timm import Timm
-from unveil.harness.training import fit
+from unveil.harness.training.fit import fit
 from unveil.harness.types import Classifier, Images, Step, Terms
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.recipe import Recipe

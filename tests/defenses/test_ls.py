@@ -10,7 +10,7 @@ from torch import Tensor
 from unveil.defenses.ls import LS, smoothed
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.plan import plugins
-from unveil.harness.training import fit
+from unveil.harness.training.fit import fit
 from unveil.harness.types import Images, Step, Terms
 from unveil.harness.words.classifier import Forward
 from unveil.harness.words.errors import PluginError, TrainingError, UnveilError

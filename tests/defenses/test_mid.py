@@ -15,7 +15,7 @@ from torch import nn
 from unveil.defenses.mid import MID, Bottleneck, divergence, normal
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.plan import plugins
-from unveil.harness.training import fit
+from unveil.harness.training.fit import fit
 from unveil.harness.types import Access, Classifier, Images, Step, View
 from unveil.harness.words.errors import PluginError, UnveilError
 from unveil.harness.words.recipe import Recipe

@@ -15,7 +15,7 @@ from unveil.defenses.rolss import Removed, RoLSS, Scaled
 from unveil.defenses.tl_dmi import TLDMI
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.models.timm import Timm
-from unveil.harness.training import History, fit
+from unveil.harness.training.fit import History, fit
 from unveil.harness.types import Classifier, Defense, Images, Model
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.recipe import Recipe

@@ -11,7 +11,7 @@ from unveil.defenses.rounded_scores import RoundedScores
 from unveil.defenses.tl_dmi import TLDMI
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.models.timm import Timm
-from unveil.harness.training import fit
+from unveil.harness.training.fit import fit
 from unveil.harness.types import Classifier, Defense, Images, Model
 from unveil.harness.words.recipe import Recipe
 from unveil.harness.words.run import Run

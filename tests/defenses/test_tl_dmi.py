@@ -5,7 +5,7 @@ import torch
 
 from unveil.defenses.tl_dmi import TLDMI
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.training import fit
+from unveil.harness.training.fit import fit
 from unveil.harness.types import Classifier, Images
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.recipe import Recipe

@@ -7,12 +7,12 @@ from torch import nn
 
 from unveil.harness.distillation import answers, distil, kl
 from unveil.harness.execute import Surroundings, compute
-from unveil.harness.global_rng import seeded
 from unveil.harness.models.plain_cnn import PlainCNN
 from unveil.harness.plan.file import PlanFile, parse, read
 from unveil.harness.plan.graph import expand
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Store
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Distillation, Images, View
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import DataError, TrainingError

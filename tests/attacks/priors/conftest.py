@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.harness.global_rng import seeded
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Images, View
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.run import Run

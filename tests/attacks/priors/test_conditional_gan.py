@@ -20,7 +20,7 @@ from unveil.attacks.priors.conditional_gan import (
     select,
 )
 from unveil.attacks.priors.conditional_networks import DPLG, GPLG, ConditionalBatchNorm, Down, Up
-from unveil.harness.global_rng import seeded
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Images, View
 from unveil.harness.words.errors import UnveilError
 from unveil.harness.words.run import Run

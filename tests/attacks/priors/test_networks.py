@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from unveil.attacks.priors.networks import DMB, DWGAN, GZ100, MinibatchDiscrimination
-from unveil.harness.global_rng import seeded
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.words.errors import UnveilError
 from unveil.harness.words.run import Run
 

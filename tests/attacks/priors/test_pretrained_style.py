@@ -21,9 +21,9 @@ from unveil.attacks.priors.style_layers import Layout
 from unveil.attacks.priors.style_networks import Frame, StyleGAN2, StyleGenerator
 from unveil.harness import assets
 from unveil.harness.cli.app import app
-from unveil.harness.global_rng import seeded
 from unveil.harness.plan import plugins
 from unveil.harness.stylegan2_pickle import convert
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Images
 from unveil.harness.words.errors import PluginError, WeightsError
 from unveil.harness.words.run import Run

@@ -12,7 +12,7 @@ from torch import nn
 from unveil.attacks.priors import gan
 from unveil.attacks.priors.inversion_gan import InversionGAN, discriminator_loss, generator_loss
 from unveil.attacks.priors.wgan_gp import WGANGP, gradient_penalty
-from unveil.harness.global_rng import seeded
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Images, Prior, View
 from unveil.harness.words.errors import AssetError, TrainingError, UnveilError
 from unveil.harness.words.run import Run

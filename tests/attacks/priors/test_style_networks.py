@@ -10,7 +10,7 @@ from unveil.attacks.priors import fir
 from unveil.attacks.priors.style_critic import EqualConv, StyleCritic, spread
 from unveil.attacks.priors.style_layers import Affine, Layout, SynthesisLayer
 from unveil.attacks.priors.style_networks import Frame, StyleGAN2, StyleGenerator
-from unveil.harness.global_rng import seeded
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.words.errors import UnveilError
 from unveil.harness.words.run import Run
 

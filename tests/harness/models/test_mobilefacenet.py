@@ -8,7 +8,7 @@ import torch
 
 from unveil.harness.data.folder import Folder
 from unveil.harness.models.mobilefacenet import MobileFaceNet
-from unveil.harness.training import predict
+from unveil.harness.training.fit import predict
 from unveil.harness.types import Images, Run
 from unveil.harness.words.errors import WeightsError
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unveil.harness.global_rng import seeded
-from unveil.harness.prefix import Source
+from unveil.harness.training.global_rng import seeded
+from unveil.harness.training.prefix import Source
 from unveil.harness.types import Defense, Images, Step
 from unveil.harness.words.classifier import Classifier, Forward
 from unveil.harness.words.errors import DataError, TrainingError

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from unveil.defenses.none import NoDefense
 from unveil.defenses.tl_dmi import TLDMI
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.prefix import Source
-from unveil.harness.training import History, accuracy, fit, predict
+from unveil.harness.training.fit import History, accuracy, fit, predict
+from unveil.harness.training.prefix import Source
 from unveil.harness.types import Classifier, Defense, Images, Step, Terms
 from unveil.harness.words.errors import DataError, PlanError, TrainingError
 from unveil.harness.words.recipe import Changes, Recipe
@@ -131,7 +131,7 @@ def test_interrupted_training_continues_bit_for_bit(tmp_path: Path, optimiser: A
 
 def test_cached_prefix_trains_like_the_uncached_one(monkeypatch: pytest.MonkeyPatch) -> None:
     cached, one = _train(TLDMI("stage2"))
-    monkeypatch.setattr("unveil.harness.prefix.BUDGET", 0)
+    monkeypatch.setattr("unveil.harness.training.prefix.BUDGET", 0)
     assert Source(cached, (), TRAIN, RECIPE, Run("r"))._kept is None
     uncached, two = _train(TLDMI("stage2"))
     assert one.chosen == two.chosen

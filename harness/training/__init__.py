@@ -1,0 +1,1 @@
+"""Trains a classifier under any stack of defenses."""
