@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit, stdtrit
 
-from unveil.harness.intervals import interval
-from unveil.harness.rows import Figure, Row
+from unveil.harness.figures.intervals import interval
+from unveil.harness.figures.rows import Figure, Row
 from unveil.harness.words.names import Direction, Quantity
 from unveil.leaderboard.estimates import Estimate, difference, over_people, pool
 from unveil.leaderboard.figures import Column

@@ -6,9 +6,9 @@ import base64
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from unveil.harness import panel
-from unveil.harness.rows import Figure, Judge, Picture, Results, Row
-from unveil.harness.rungs import summary
+from unveil.harness.figures import panel
+from unveil.harness.figures.rows import Figure, Judge, Picture, Results, Row
+from unveil.harness.figures.rungs import summary
 from unveil.harness.words.account import Account
 
 if TYPE_CHECKING:

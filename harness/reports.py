@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from unveil.harness.rows import Results
+from unveil.harness.figures.rows import Results
 from unveil.harness.store import Store
 from unveil.harness.words.errors import PlanError, StoreError
 

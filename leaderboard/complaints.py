@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from unveil.harness.rows import Judge
+from unveil.harness.figures.rows import Judge
 from unveil.harness.words.names import COPIES, Role
 from unveil.leaderboard.estimates import scored
 from unveil.leaderboard.figures import Setup, judge_warnings

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from statistics import fmean
 
-from unveil.harness.intervals import interval
-from unveil.harness.rows import Figure
+from unveil.harness.figures.intervals import interval
+from unveil.harness.figures.rows import Figure
 from unveil.harness.words.names import Direction
 from unveil.leaderboard.seeds import crossed
 

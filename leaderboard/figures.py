@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 import pandas as pd
 
-from unveil.harness.rows import Figure, Judge, Results, Row
+from unveil.harness.figures.rows import Figure, Judge, Results, Row
 from unveil.harness.words.names import ACCEPTS_PRIVATE, HEADLINE, Direction, Quantity, Role
 from unveil.leaderboard.estimates import Estimate, estimate, pool, scored
 from unveil.leaderboard.wording import number

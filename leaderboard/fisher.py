@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from unveil.harness.rows import Figure, Row
+from unveil.harness.figures.rows import Figure, Row
 from unveil.harness.words.names import (
     CLASSIFICATION,
     DEPTH,

@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from unveil.harness.rows import Picture, Results
+from unveil.harness.figures.rows import Picture, Results
 from unveil.harness.words.errors import StoreError
 from unveil.harness.words.names import Direction
 from unveil.leaderboard import fisher, spending, strips, wording

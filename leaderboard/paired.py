@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from unveil.harness.intervals import SEED
+from unveil.harness.figures.intervals import SEED
 from unveil.harness.words.names import Direction
 from unveil.leaderboard.estimates import Estimate, better, difference
 from unveil.leaderboard.seeds import crossed

@@ -1,7 +1,7 @@
 """Intervals of what is computed from several means: over people drawn with replacement, and over trainings.
 
 A draw takes the same people for all means; so what they have in common cancels. The statistic (a height of a curve, a
-ratio) is computed anew in every draw, and the quantiles are moved outwards as in `unveil.harness.intervals`.
+ratio) is computed anew in every draw, and the quantiles are moved outwards as in `unveil.harness.figures.intervals`.
 
 A draw of people does not know how a second training would have come out. Where two seeds or more are known, each mean
 is also moved up and down by its standard error. That gives the statistic's slope, the slopes weigh each person's value
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unveil.harness.intervals import draws, expanded
+from unveil.harness.figures.intervals import draws, expanded
 from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.polyline import Numbers
 from unveil.leaderboard.seeds import crossed

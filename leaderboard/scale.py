@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unveil.harness.intervals import FEW
-from unveil.harness.rows import Judge
+from unveil.harness.figures.intervals import FEW
+from unveil.harness.figures.rows import Judge
 from unveil.harness.words.names import Direction, Role
 from unveil.leaderboard.estimates import Estimate, better, difference, estimate, scored
 from unveil.leaderboard.figures import (

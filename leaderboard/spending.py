@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from unveil.harness.rows import Row
+from unveil.harness.figures.rows import Row
 
 KINDS = {"attack": "attack", "prior": "prior", "student": "students"}  # of steps, and what a reader calls them
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from unveil.harness.rows import Figure
+from unveil.harness.figures.rows import Figure
 from unveil.harness.words.names import Direction
 from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.matrices import Matrix

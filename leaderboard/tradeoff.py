@@ -20,7 +20,7 @@ from statistics import fmean
 
 import numpy as np
 
-from unveil.harness.rows import Row
+from unveil.harness.figures.rows import Row
 from unveil.harness.words.names import Direction
 from unveil.leaderboard import polyline
 from unveil.leaderboard.estimates import Estimate, estimate, over_people, pool, scored

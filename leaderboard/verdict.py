@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from unveil.harness.rows import Judge
+from unveil.harness.figures.rows import Judge
 from unveil.harness.words.names import HEADLINE, Quantity
 from unveil.leaderboard.comparing import ALPHA, Comparison, comparisons, smallest
 from unveil.leaderboard.complaints import Point, broken_rows, copies, copying, left_out, unfit_judges

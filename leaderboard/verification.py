@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from unveil.harness.rows import Figure, Row
+from unveil.harness.figures.rows import Figure, Row
 from unveil.harness.words.names import AREA, GENUINE, OTHERS, THRESHOLD, VERIFIED, Direction, Quantity, percent
 from unveil.leaderboard.estimates import estimate, scored
 from unveil.leaderboard.figures import Cell, Column, Setup, lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from unveil.harness.rows import Figure
+from unveil.harness.figures.rows import Figure
 from unveil.leaderboard.estimates import Estimate
 
 _HOLD = "\u00a0"  # no line may break between a number and what belongs to it

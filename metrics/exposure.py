@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import gammaln, ndtri
 
-from unveil.harness.intervals import SEED, draws, expanded, wilson
+from unveil.harness.figures.intervals import SEED, draws, expanded, wilson
 from unveil.harness.types import Direction, Evidence, Measurement, Metric
 from unveil.metrics.judging import evaluator, hits, logits, reconstructions
 

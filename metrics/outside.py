@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.harness.intervals import wilson
+from unveil.harness.figures.intervals import wilson
 from unveil.harness.types import Comparer, Data, Direction, Images, Measurement, Quantity
 from unveil.harness.words.names import GENUINE as GENUINE_ACCEPTED
 from unveil.harness.words.names import VERIFIED

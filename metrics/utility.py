@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from unveil.harness.calibration import BINS, calibration_error
+from unveil.harness.figures.calibration import BINS, calibration_error
 from unveil.harness.types import Direction, Evidence, Measurement, Metric
 from unveil.harness.words.names import CALIBRATION, MACRO, TOP_1, TOP_5
 from unveil.metrics.judging import hits, logits

@@ -9,10 +9,10 @@ import pytest
 from unveil.harness.assemble import results as assemble
 from unveil.harness.assets import path
 from unveil.harness.execute import Surroundings
+from unveil.harness.figures.rows import Results
 from unveil.harness.plan.file import read
 from unveil.harness.plan.graph import expand
 from unveil.harness.pools import InlinePool
-from unveil.harness.rows import Results
 from unveil.harness.schedule import run_nodes
 from unveil.harness.store import Store
 from unveil.harness.words.errors import AssetError

@@ -8,10 +8,10 @@ import pytest
 
 from unveil.harness.assemble import results as assemble
 from unveil.harness.execute import Surroundings
+from unveil.harness.figures.rows import Figure, Results
 from unveil.harness.plan.file import read
 from unveil.harness.plan.graph import expand
 from unveil.harness.pools import InlinePool
-from unveil.harness.rows import Figure, Results
 from unveil.harness.schedule import run_nodes
 from unveil.harness.store import Store
 from unveil.leaderboard.figures import setups

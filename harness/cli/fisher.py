@@ -13,8 +13,8 @@ from unveil.harness.cli.terminal import one_line, output, print_json, table
 from unveil.harness.words.errors import PlanError
 
 if TYPE_CHECKING:
+    from unveil.harness.figures.rows import Row
     from unveil.harness.plan.file import PlanFile
-    from unveil.harness.rows import Row
     from unveil.leaderboard.fisher import Profile
 
 

@@ -17,9 +17,9 @@ from unveil.harness.words.errors import DamageError, PlanError, TrackingError
 
 if TYPE_CHECKING:
     from unveil.harness.execute import Outcome, Surroundings
+    from unveil.harness.figures.rows import Results
     from unveil.harness.plan.file import PlanFile
     from unveil.harness.plan.graph import Matrix, Node
-    from unveil.harness.rows import Results
     from unveil.harness.store import Store
 
 PlanArgument = Annotated[str, typer.Argument(help="A plan file, or a preset such as quick.", metavar="PLAN")]
@@ -142,7 +142,7 @@ class _Teller:
         self.ended: set[str] = set()  # keys, since a step that turns out to be damaged ends twice
 
     def __call__(self, node: Node, outcome: Outcome | None) -> None:
-        from unveil.harness.rungs import summary  # noqa: PLC0415 (numpy and scipy take a while)
+        from unveil.harness.figures.rungs import summary  # noqa: PLC0415 (numpy and scipy take a while)
 
         if outcome is None:
             self.screen.starts(f"[{len(self.ended) + 1}/{self.total}] {one_line(node.label)} ...")

@@ -22,7 +22,7 @@ from unveil.harness.words.names import (
 )
 
 if TYPE_CHECKING:
-    from unveil.harness.rows import Figure, Judge, Results, Row
+    from unveil.harness.figures.rows import Figure, Judge, Results, Row
 
 # in the page and in JSON, but too much for a terminal
 HIDDEN = frozenset({TOP_5, MACRO, CALIBRATION, "nearest L2"})

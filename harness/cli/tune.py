@@ -115,7 +115,7 @@ def _strengths(target: Node) -> dict[int, Node]:
 
 
 def _answer(names: tuple[str, str], target: Node, part: DefensePart, store: Store) -> dict[str, Any]:
-    from unveil.harness.rungs import rungs  # noqa: PLC0415 (numpy and scipy take a while)
+    from unveil.harness.figures.rungs import rungs  # noqa: PLC0415 (numpy and scipy take a while)
 
     picks = {place: rungs(node, store) for place, node in _strengths(target).items()}
     stack = part.names

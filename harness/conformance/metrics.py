@@ -15,7 +15,7 @@ from torch import Tensor
 from unveil.harness.conformance import supply, tiny, watch
 from unveil.harness.conformance.report import BreachError, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial
-from unveil.harness.intervals import to_figure
+from unveil.harness.figures.intervals import to_figure
 from unveil.harness.types import Direction, Evidence, Given, Images, Measurement, Metric
 from unveil.harness.words.run import Run
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 PLUMBING = tuple(
     f"unveil.harness.{name}"
     for name in (
-        *("files", "lease", "panel", "rows", "store", "words.disk", "words.errors", "words.spec"),
+        *("files", "lease", "figures.panel", "figures.rows", "store", "words.disk", "words.errors", "words.spec"),
         *("plan.canonical", "plan.file", "plan.fingerprint", "plan.graph", "plan.plugins"),
     )
 )

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unveil.harness.calibration import BINS, calibration_error
-from unveil.harness.intervals import to_figure
+from unveil.harness.figures.calibration import BINS, calibration_error
+from unveil.harness.figures.intervals import to_figure
 from unveil.harness.plan.graph import Node
 from unveil.harness.rejection import Reject, calibrate
 from unveil.harness.stages.bench import Bench

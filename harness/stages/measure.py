@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from unveil.harness.intervals import to_figure
-from unveil.harness.panel import Verdict
+from unveil.harness.figures.intervals import to_figure
+from unveil.harness.figures.panel import Verdict
 from unveil.harness.plan.graph import Node
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.given import given, path, reconstructions
@@ -77,7 +77,7 @@ def unscored_if_lost(m: Measurement) -> Measurement:
 
 
 def verdicts(node: Node, found: Sequence[Measurement], shown: Images | None) -> list[dict[str, Any]]:
-    """What was accepted picture by picture, for `harness.panel`.
+    """What was accepted picture by picture, for `harness.figures.panel`.
 
     Raises:
         UnveilError: If a verdict is not about all reconstructions.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from unveil.harness.figures.rungs import accuracy
 from unveil.harness.plan.graph import Node
-from unveil.harness.rungs import accuracy
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact
 from unveil.harness.types import Run

@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from unveil.harness.cli.app import app
-from unveil.harness.rows import Results
+from unveil.harness.figures.rows import Results
 from unveil.leaderboard.page import render
 
 PLAN = """

@@ -8,9 +8,9 @@ import torch
 
 from unveil.harness import torchvision_ops
 from unveil.harness.assemble import _architecture
+from unveil.harness.figures.rows import Results
 from unveil.harness.plan.file import read
 from unveil.harness.plan.graph import Use, expand
-from unveil.harness.rows import Results
 from unveil.harness.words.errors import WeightsError
 from unveil.harness.words.spec import Spec
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.harness.intervals import to_figure
+from unveil.harness.figures.intervals import to_figure
 from unveil.harness.rejection import Reject
 from unveil.harness.stages.evaluator import clean, trust
 from unveil.harness.types import Data, Images, Run

@@ -11,9 +11,9 @@ import pytest
 
 from unveil.harness.cli.runs import board, compute_all
 from unveil.harness.execute import Surroundings
+from unveil.harness.figures.rows import Results
 from unveil.harness.lease import Lease
 from unveil.harness.reports import Reports
-from unveil.harness.rows import Results
 from unveil.harness.store import Store
 from unveil.harness.words.errors import PlanError, StoreError
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.harness.panel import read
+from unveil.harness.figures.panel import read
 from unveil.harness.rejection import Reject, calibrate
 from unveil.harness.stages.attack import checked, victims
 from unveil.harness.stages.bench import fill

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from unveil.harness import tracking
-from unveil.harness.rows import Figure, Picture, Results, Row
+from unveil.harness.figures.rows import Figure, Picture, Results, Row
 from unveil.harness.store import Artefact, Store
 from unveil.harness.words.errors import TrackingError
 

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from unveil.harness.rows import Results
+from unveil.harness.figures.rows import Results
 from unveil.leaderboard import page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -10,8 +10,8 @@ import math
 import numpy as np
 from PIL import Image
 
-from unveil.harness.intervals import interval
-from unveil.harness.rows import Figure, Judge, Picture, Results, Row
+from unveil.harness.figures.intervals import interval
+from unveil.harness.figures.rows import Figure, Judge, Picture, Results, Row
 from unveil.harness.words.names import (
     AREA,
     CLASSIFICATION,

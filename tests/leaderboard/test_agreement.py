@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from unveil.harness.rows import Figure, Results, Row
+from unveil.harness.figures.rows import Figure, Results, Row
 from unveil.harness.words.names import CONFIRMED, KAPPA, MEAN_OF_JUDGES, Opinion, Quantity
 from unveil.leaderboard import page
 from unveil.leaderboard.agreement import panel, title

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from types import ModuleType
 
-from unveil.harness.rows import Results, Row
+from unveil.harness.figures.rows import Results, Row
 from unveil.leaderboard import page
 
 Ask = Callable[[str, str], str]

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from unveil.harness.rows import Figure, Results, Row
+from unveil.harness.figures.rows import Figure, Results, Row
 from unveil.leaderboard.counts import pictures, sentence, unequal
 from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.figures import setups

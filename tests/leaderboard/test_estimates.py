@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from unveil.harness.rows import Figure
+from unveil.harness.figures.rows import Figure
 from unveil.harness.words.names import Direction
 from unveil.leaderboard import estimates as est
 from unveil.leaderboard.estimates import Estimate

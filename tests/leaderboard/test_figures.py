@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from unveil.harness.rows import Results, Row
+from unveil.harness.figures.rows import Results, Row
 from unveil.harness.words.names import Role
 from unveil.leaderboard.figures import Setup, is_ceiling, is_floor, judge_warnings, setups, utility
 from unveil.leaderboard.matrices import Matrix, floor, matrix

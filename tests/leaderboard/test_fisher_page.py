@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from unveil.harness.rows import Figure, Results, Row
+from unveil.harness.figures.rows import Figure, Results, Row
 from unveil.harness.words.names import CLASSIFICATION, DIFFERENCE, FIRST_HALF, INVERSION, LAYER_SHARE, Direction
 from unveil.leaderboard import fisher, page
 from unveil.leaderboard.figures import setups

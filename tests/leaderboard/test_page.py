@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from unveil.harness.rows import Figure, Judge, Picture, Results, Row
+from unveil.harness.figures.rows import Figure, Judge, Picture, Results, Row
 from unveil.harness.words.errors import StoreError
 from unveil.harness.words.names import CONFIRMED, GENUINE, LAYER_SHARE, VERIFIED, Opinion, Strength
 from unveil.leaderboard import page

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from unveil.harness.intervals import interval
-from unveil.harness.rows import Figure, Judge, Results, Row
+from unveil.harness.figures.intervals import interval
+from unveil.harness.figures.rows import Figure, Judge, Results, Row
 from unveil.leaderboard import page
 from unveil.leaderboard.figures import setups
 from unveil.leaderboard.matrices import matrix

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from unveil.harness.rows import Figure, Results, Row
+from unveil.harness.figures.rows import Figure, Results, Row
 from unveil.leaderboard import page
 from unveil.leaderboard.spending import seconds, spent
 from unveil.leaderboard.strips import parts, spread

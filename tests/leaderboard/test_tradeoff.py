@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from unveil.harness.rows import Figure, Results, Row
+from unveil.harness.figures.rows import Figure, Results, Row
 from unveil.harness.words.names import Strength
 from unveil.leaderboard import page, polyline
 from unveil.leaderboard.curves import curves

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from unveil.harness.intervals import interval
-from unveil.harness.rows import Figure, Results, Row
+from unveil.harness.figures.intervals import interval
+from unveil.harness.figures.rows import Figure, Results, Row
 from unveil.leaderboard.figures import Setup, setups
 from unveil.leaderboard.matrices import matrix
 from unveil.leaderboard.verdict import Verdict, verdict

@@ -8,8 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from unveil.harness.intervals import interval
-from unveil.harness.rows import Figure, Results, Row
+from unveil.harness.figures.intervals import interval
+from unveil.harness.figures.rows import Figure, Results, Row
 from unveil.harness.words.names import GENUINE, OTHERS, THRESHOLD, VERIFIED, Quantity
 from unveil.leaderboard import page
 from unveil.leaderboard.figures import setups

@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 from torch import nn
 
 from unveil.harness.conformance import check
-from unveil.harness.intervals import to_figure
+from unveil.harness.figures.intervals import to_figure
 from unveil.harness.models.facenet import FaceNet
 from unveil.harness.plan import plugins
 from unveil.harness.types import Direction, Images

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from unveil.harness.intervals import draws, to_figure
+from unveil.harness.figures.intervals import draws, to_figure
 from unveil.harness.types import Direction
 from unveil.metrics.exposure import SPLITS, Exposure, at_least_one, halves, worst
 

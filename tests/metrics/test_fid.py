@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from unveil.harness import assets
-from unveil.harness.intervals import to_figure
+from unveil.harness.figures.intervals import to_figure
 from unveil.harness.types import Images
 from unveil.harness.words.errors import AssetError, WeightsError
 from unveil.harness.words.memo import Memo

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.harness.intervals import to_figure
+from unveil.harness.figures.intervals import to_figure
 from unveil.harness.types import Direction
 from unveil.harness.words.errors import JudgeError
 from unveil.metrics.diversity import Diversity

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.harness.calibration import calibration_error
-from unveil.harness.intervals import to_figure
+from unveil.harness.figures.calibration import calibration_error
+from unveil.harness.figures.intervals import to_figure
 from unveil.harness.types import Direction, Images
 from unveil.harness.words.errors import JudgeError, UnveilError
 from unveil.metrics.attack_accuracy import AttackAccuracy

@@ -14,9 +14,9 @@ from PIL import Image
 from torch import nn
 
 from unveil.harness.conformance import check
-from unveil.harness.intervals import to_figure
+from unveil.harness.figures.intervals import to_figure
+from unveil.harness.figures.rows import Row
 from unveil.harness.plan import plugins
-from unveil.harness.rows import Row
 from unveil.harness.types import Data, Evidence, Images
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import JudgeError, PluginError

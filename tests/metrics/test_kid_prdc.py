@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unveil.harness import torchvision_ops
-from unveil.harness.intervals import to_figure
+from unveil.harness.figures.intervals import to_figure
 from unveil.harness.types import Direction, Images
 from unveil.harness.words.memo import Memo
 from unveil.metrics import image_features

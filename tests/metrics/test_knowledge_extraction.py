@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from unveil.harness.data.splits import Pictures, Shares, assemble, to_uint8
-from unveil.harness.intervals import to_figure
+from unveil.harness.figures.intervals import to_figure
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.plan import plugins
 from unveil.harness.types import Direction, Evidence, Given, Images

@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from unveil.harness.data.people import People
-from unveil.harness.intervals import to_figure
+from unveil.harness.figures.intervals import to_figure
 from unveil.harness.types import Direction, Images
 from unveil.harness.words.errors import AssetError
 from unveil.harness.words.run import Run

@@ -7,7 +7,7 @@ from torch import nn
 
 from unveil.harness.conformance import check
 from unveil.harness.data.splits import to_float, to_uint8
-from unveil.harness.intervals import to_figure
+from unveil.harness.figures.intervals import to_figure
 from unveil.harness.types import Data, Direction, Evidence, Images
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import AssetError, PluginError, WeightsError

@@ -8,7 +8,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from unveil.harness.rows import Figure, Row
+from unveil.harness.figures.rows import Figure, Row
 from unveil.harness.words.names import (
     CONFIRMED,
     DEPTH,
@@ -66,5 +66,5 @@ def test_a_strength_survives_json(value, text):
 
 
 def test_no_torch():
-    code = "import sys, unveil.harness.words.names, unveil.harness.rows; assert 'torch' not in sys.modules"
+    code = "import sys, unveil.harness.words.names, unveil.harness.figures.rows; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

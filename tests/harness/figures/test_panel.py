@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from unveil.harness.panel import Verdict, figures, read
+from unveil.harness.figures.panel import Verdict, figures, read
 from unveil.harness.words.names import Opinion
 
 PEOPLE = np.array([0, 0, 1, 1, 2, 2, 3, 3])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from unveil.harness.intervals import interval, to_figure, wilson
+from unveil.harness.figures.intervals import interval, to_figure, wilson
 from unveil.harness.words.errors import UnveilError
 from unveil.harness.words.names import Quantity
 

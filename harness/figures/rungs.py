@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unveil.harness.intervals import interval
+from unveil.harness.figures.intervals import interval
 
 if TYPE_CHECKING:
     from unveil.harness.plan.graph import Node

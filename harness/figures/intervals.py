@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
-from unveil.harness.rows import Figure
+from unveil.harness.figures.rows import Figure
 from unveil.harness.words.errors import UnveilError
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.harness.intervals import draws, expanded, interval
-from unveil.harness.rows import Figure
+from unveil.harness.figures.intervals import draws, expanded, interval
+from unveil.harness.figures.rows import Figure
 from unveil.harness.words.names import (
     AGREEMENT,
     CONFIRMED,
