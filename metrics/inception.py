@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unveil.harness import torchvision_ops
+from unveil.harness.assets import torchvision_ops
 from unveil.harness.words.errors import WeightsError
 
 SIZE = 299  # side length in pixels

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from unveil.harness import torchvision_ops
+from unveil.harness.assets import torchvision_ops
 from unveil.harness.words.errors import WeightsError
 
 TAPS = (1, 4, 7, 9, 11)  # AlexNet's five ReLUs

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unveil.harness.assets import path
+from unveil.harness.assets.catalogue import path
 from unveil.harness.plan.file import PlanFile, parse, presets, read
 from unveil.harness.plan.graph import expand
 from unveil.harness.words.errors import AssetError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unveil.harness.assemble import results as assemble
-from unveil.harness.assets import path
+from unveil.harness.assets.catalogue import path
 from unveil.harness.execute import Surroundings
 from unveil.harness.figures.rows import Results
 from unveil.harness.plan.file import read

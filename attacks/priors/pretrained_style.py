@@ -16,8 +16,8 @@ from unveil.attacks.priors import fir
 from unveil.attacks.priors.style_critic import StyleCritic
 from unveil.attacks.priors.style_layers import Layout
 from unveil.attacks.priors.style_networks import Frame, StyleGAN2, StyleGenerator
-from unveil.harness.models import weights
-from unveil.harness.models.checkpoints import read
+from unveil.harness.assets import weights
+from unveil.harness.assets.checkpoints import read
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Generator, Images, Origin, Run, View
 from unveil.harness.words.errors import WeightsError

@@ -15,7 +15,7 @@ def assets(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List the data and weights that unveil can fetch, or fetch some by name."""
-    from unveil.harness.assets import path, status  # noqa: PLC0415 (not needed for --help)
+    from unveil.harness.assets.catalogue import path, status  # noqa: PLC0415 (not needed for --help)
 
     for name in names or []:
         errors().print(f"{name}: {path(name)}", soft_wrap=True)
@@ -35,7 +35,7 @@ def convert_stylegan2(
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write, for the prior stylegan2_ada.")],
 ) -> None:
     """Convert a published StyleGAN2-ADA network; nothing inside the pickle is executed."""
-    from unveil.harness.stylegan2_pickle import convert  # noqa: PLC0415 (imports torch; not needed for --help)
+    from unveil.harness.assets.stylegan2_pickle import convert  # noqa: PLC0415 (imports torch; not needed for --help)
 
     facts = convert(source, out)
     for part in ("generator", "critic"):

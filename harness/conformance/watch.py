@@ -171,7 +171,7 @@ def global_random_numbers_are_left_alone(trial: Trial) -> None:
         raise BreachError(
             f"it drew from the global random numbers of {', '.join(moved)}",
             "random numbers from the run alone: the global ones depend on what ran before",
-            "pass generator=run.generator('what it is for'); for library code use unveil.harness.training.global_rng.seeded",
+            "pass generator=run.generator('what it is for'); in library code use training.global_rng.seeded",
         )
 
 

@@ -16,9 +16,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unveil.harness import assets
-from unveil.harness.models import weights as files
-from unveil.harness.models.checkpoints import read
+from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import weights as files
+from unveil.harness.assets.checkpoints import read
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Model
 from unveil.harness.words.classifier import Classifier

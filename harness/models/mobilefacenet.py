@@ -10,8 +10,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from unveil.harness.models import weights as files
-from unveil.harness.models.checkpoints import read
+from unveil.harness.assets import weights as files
+from unveil.harness.assets.checkpoints import read
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Model
 from unveil.harness.words.classifier import Classifier

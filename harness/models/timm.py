@@ -14,10 +14,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unveil.harness import assets, torchvision_ops
-from unveil.harness.models import weights as files
+from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import torchvision_ops
+from unveil.harness.assets import weights as files
+from unveil.harness.assets.checkpoints import Checkpoint, read
 from unveil.harness.models.chains import split
-from unveil.harness.models.checkpoints import Checkpoint, read
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Model
 from unveil.harness.words.classifier import Classifier

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from unveil.attacks import augment, crops
-from unveil.harness import torchvision_ops
+from unveil.harness.assets import torchvision_ops
 
 torchvision_ops.ensure()
 from torchvision.transforms import InterpolationMode  # noqa: E402

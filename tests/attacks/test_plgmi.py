@@ -11,7 +11,7 @@ from unveil.attacks.numbers import uniform
 from unveil.attacks.plgmi import AUGMENTATION, PLGMI
 from unveil.attacks.random_latents import RandomLatents
 from unveil.attacks.search import seen_by
-from unveil.harness import torchvision_ops
+from unveil.harness.assets import torchvision_ops
 from unveil.harness.types import Access, Budget, ConditionalGenerator, Images, Ingredients, View, draw_normal
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import UnveilError

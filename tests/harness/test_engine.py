@@ -6,8 +6,8 @@ import re
 import pytest
 import torch
 
-from unveil.harness import torchvision_ops
 from unveil.harness.assemble import _architecture
+from unveil.harness.assets import torchvision_ops
 from unveil.harness.figures.rows import Results
 from unveil.harness.plan.file import read
 from unveil.harness.plan.graph import Use, expand

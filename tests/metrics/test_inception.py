@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unveil.harness import torchvision_ops
+from unveil.harness.assets import torchvision_ops
 from unveil.harness.words.errors import WeightsError
 from unveil.metrics.inception import FIDInception, load_inception
 

@@ -5,7 +5,7 @@ import prdc as reference
 import pytest
 import torch
 
-from unveil.harness import torchvision_ops
+from unveil.harness.assets import torchvision_ops
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.types import Direction, Images
 from unveil.harness.words.memo import Memo

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.harness import torchvision_ops
+from unveil.harness.assets import torchvision_ops
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.types import Direction, Images
 from unveil.harness.words.errors import WeightsError

@@ -13,8 +13,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from unveil.harness.models.checkpoints import read
-from unveil.harness.models.weights import load, load_in_order
+from unveil.harness.assets.checkpoints import read
+from unveil.harness.assets.weights import load, load_in_order
 from unveil.harness.words.errors import WeightsError
 
 State = dict[str, Tensor]

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from unveil.defenses.tl_dmi import TLDMI
-from unveil.harness import assets, torchvision_ops
+from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import torchvision_ops
 from unveil.harness.models import timm as ours
 from unveil.harness.models.chains import split
 from unveil.harness.models.timm import Timm

@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-from unveil.harness import torchvision_ops
+from unveil.harness.assets import torchvision_ops
 
 
 def _python(code: str) -> str:
@@ -15,7 +15,7 @@ def _python(code: str) -> str:
 
 
 def test_timm_imports_afterwards_and_the_second_call_does_nothing() -> None:
-    code = "from unveil.harness.torchvision_ops import ensure; ensure(); import timm; print(ensure())"
+    code = "from unveil.harness.assets.torchvision_ops import ensure; ensure(); import timm; print(ensure())"
     assert _python(code) == "()"
 
 

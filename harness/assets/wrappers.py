@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unveil.harness.models.checkpoints import Checkpoint
+from unveil.harness.assets.checkpoints import Checkpoint
 from unveil.harness.words.errors import WeightsError
 from unveil.harness.words.finite import listed
 

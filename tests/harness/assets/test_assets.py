@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from unveil.harness import assets
-from unveil.harness.assets import Asset
+from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets.catalogue import Asset
 from unveil.harness.words.errors import AssetError
 
 MEMBERS = {"tiny_pkg/one.bin": b"weights", "tiny_pkg/many/s1/1.pgm": b"a", "tiny_pkg/many/s2/1.pgm": b"b"}
@@ -236,5 +236,5 @@ def test_cache_follows_the_environment(monkeypatch, tmp_path):
 
 
 def test_knows_no_torch():
-    code = "import sys, unveil.harness.assets; sys.exit('torch' in sys.modules)"
+    code = "import sys, unveil.harness.assets.catalogue; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

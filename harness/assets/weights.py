@@ -9,8 +9,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from unveil.harness.models.checkpoints import EXPECTED, Checkpoint
-from unveil.harness.models.wrappers import in_order, select
+from unveil.harness.assets.checkpoints import EXPECTED, Checkpoint
+from unveil.harness.assets.wrappers import in_order, select
 from unveil.harness.words.errors import WeightsError
 from unveil.harness.words.finite import listed, not_finite
 

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 import torch
 
-from unveil.harness import stylegan2_pickle
-from unveil.harness.inert_pickle import Name, Reader
-from unveil.harness.stylegan2_pickle import convert, legacy_storage, load
+from unveil.harness.assets import stylegan2_pickle
+from unveil.harness.assets.inert_pickle import Name, Reader
+from unveil.harness.assets.stylegan2_pickle import convert, legacy_storage, load
 from unveil.harness.words.errors import WeightsError
 
 
@@ -204,7 +204,7 @@ def test_one_storage_cannot_be_unpacked_again_and_again(file: Callable[[bytes], 
 
 
 def test_endless_programs_and_modules_end(file: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unveil.harness.inert_pickle.MOST_INSTRUCTIONS", 1000)
+    monkeypatch.setattr("unveil.harness.assets.inert_pickle.MOST_INSTRUCTIONS", 1000)
     with pytest.raises(WeightsError, match="instructions"):
         load(file(b"\x80\x04" + b"N" * 1000 + b"."))
     loop: dict[str, Any] = {"_parameters": {}, "_buffers": {}}

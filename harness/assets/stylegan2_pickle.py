@@ -17,8 +17,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from unveil.harness.inert_pickle import Name, Reader, StandIn, refused
-from unveil.harness.models.weights import checksum
+from unveil.harness.assets.inert_pickle import Name, Reader, StandIn, refused
+from unveil.harness.assets.weights import checksum
 from unveil.harness.words.errors import WeightsError
 
 FORMAT = "unveil stylegan2 1"
