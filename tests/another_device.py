@@ -32,13 +32,13 @@ elsewhere = beside("elsewhere.py")  # before anything computes a gradient
 import torch  # noqa: E402
 
 from unveil.defenses import private_learner  # noqa: E402
-from unveil.harness.assemble import results  # noqa: E402
-from unveil.harness.execute import Surroundings  # noqa: E402
 from unveil.harness.figures.rows import Row  # noqa: E402
 from unveil.harness.plan.file import read  # noqa: E402
 from unveil.harness.plan.graph import expand  # noqa: E402
-from unveil.harness.pools import InlinePool  # noqa: E402
-from unveil.harness.schedule import run_nodes  # noqa: E402
+from unveil.harness.running.assemble import results  # noqa: E402
+from unveil.harness.running.execute import Surroundings  # noqa: E402
+from unveil.harness.running.pools import InlinePool  # noqa: E402
+from unveil.harness.running.schedule import run_nodes  # noqa: E402
 from unveil.harness.store import Store  # noqa: E402
 from unveil.harness.types import Run, View  # noqa: E402
 from unveil.harness.words import view  # noqa: E402

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from unveil.harness.assemble import results as assemble
 from unveil.harness.assets.catalogue import path
-from unveil.harness.execute import Surroundings
 from unveil.harness.figures.rows import Results
 from unveil.harness.plan.file import read
 from unveil.harness.plan.graph import expand
-from unveil.harness.pools import InlinePool
-from unveil.harness.schedule import run_nodes
+from unveil.harness.running.assemble import results as assemble
+from unveil.harness.running.execute import Surroundings
+from unveil.harness.running.pools import InlinePool
+from unveil.harness.running.schedule import run_nodes
 from unveil.harness.store import Store
 from unveil.harness.words.errors import AssetError
 from unveil.leaderboard.figures import setups

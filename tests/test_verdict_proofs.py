@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from unveil.harness.assemble import results as assemble
-from unveil.harness.execute import Surroundings
 from unveil.harness.figures.rows import Figure, Results
 from unveil.harness.plan.file import read
 from unveil.harness.plan.graph import expand
-from unveil.harness.pools import InlinePool
-from unveil.harness.schedule import run_nodes
+from unveil.harness.running.assemble import results as assemble
+from unveil.harness.running.execute import Surroundings
+from unveil.harness.running.pools import InlinePool
+from unveil.harness.running.schedule import run_nodes
 from unveil.harness.store import Store
 from unveil.leaderboard.figures import setups
 from unveil.leaderboard.page import render

@@ -30,10 +30,10 @@ def data(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a plan's data sets hold, what lies there and is not used, and a sheet of pictures; trains nothing."""
-    from unveil.harness.assemble import account  # noqa: PLC0415 (torch is loaded here, not for --help)
-    from unveil.harness.execute import Surroundings  # noqa: PLC0415
     from unveil.harness.plan.file import read  # noqa: PLC0415
     from unveil.harness.plan.graph import expand  # noqa: PLC0415
+    from unveil.harness.running.assemble import account  # noqa: PLC0415 (torch is loaded here, not for --help)
+    from unveil.harness.running.execute import Surroundings  # noqa: PLC0415
     from unveil.harness.store import Store  # noqa: PLC0415
 
     file, kept = read(plan), Store(store)

@@ -16,10 +16,10 @@ from unveil.harness.cli.terminal import Screen, errors, lasting, one_line, outpu
 from unveil.harness.words.errors import DamageError, PlanError, TrackingError
 
 if TYPE_CHECKING:
-    from unveil.harness.execute import Outcome, Surroundings
     from unveil.harness.figures.rows import Results
     from unveil.harness.plan.file import PlanFile
     from unveil.harness.plan.graph import Matrix, Node
+    from unveil.harness.running.execute import Outcome, Surroundings
     from unveil.harness.store import Store
 
 PlanArgument = Annotated[str, typer.Argument(help="A plan file, or a preset such as quick.", metavar="PLAN")]
@@ -60,7 +60,7 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     """Train, attack, measure, log and render whatever of a plan is not there yet."""
     from unveil.harness.plan.file import read  # noqa: PLC0415
     from unveil.harness.plan.graph import expand  # noqa: PLC0415 (torch is loaded here, not for --help)
-    from unveil.harness.reports import Reports  # noqa: PLC0415
+    from unveil.harness.running.reports import Reports  # noqa: PLC0415
     from unveil.harness.store import Store  # noqa: PLC0415
 
     file, kept = read(plan), Store(store)
@@ -89,7 +89,7 @@ def compute_results(file: PlanFile, matrix: Matrix, store: Store, around: Surrou
         store: Where everything is kept.
         around: What it is computed with.
     """
-    from unveil.harness.assemble import results as assemble  # noqa: PLC0415 (see run)
+    from unveil.harness.running.assemble import results as assemble  # noqa: PLC0415 (see run)
 
     try:
         return assemble(file, matrix, compute_all(matrix.nodes(), store, around), store)
@@ -116,8 +116,8 @@ def compute_all(
     Raises:
         StoreError: If nothing can be written there, before anything is computed; or later.
     """
-    from unveil.harness.pools import InlinePool  # noqa: PLC0415
-    from unveil.harness.schedule import run_nodes  # noqa: PLC0415
+    from unveil.harness.running.pools import InlinePool  # noqa: PLC0415
+    from unveil.harness.running.schedule import run_nodes  # noqa: PLC0415
 
     store.check()
     with Screen() as screen:
@@ -160,7 +160,7 @@ class _Teller:
 
     def _account(self, node: Node) -> None:
         """What was read and what was not, of a data set that was known before, too."""
-        from unveil.harness.assemble import account  # noqa: PLC0415 (see run)
+        from unveil.harness.running.assemble import account  # noqa: PLC0415 (see run)
 
         found = account(node, self.store)
         for line in found.lines():
@@ -191,7 +191,7 @@ def _page(store: Store, folder: str) -> str:
 def _log(results: Results, page: str, store: Store, uri: str) -> None:
     if uri == "off":
         return
-    from unveil.harness import tracking  # noqa: PLC0415 (see run)
+    from unveil.harness.running import tracking  # noqa: PLC0415 (see run)
     from unveil.leaderboard.page import fisher_charts  # noqa: PLC0415
 
     try:
@@ -202,9 +202,9 @@ def _log(results: Results, page: str, store: Store, uri: str) -> None:
 
 def plan_(plan: PlanArgument, store: StoreOption = "runs", as_json: JsonOption = False) -> None:
     """Show what a plan would run, what is known already, and what the rest may cost."""
-    from unveil.harness.estimate import estimate  # noqa: PLC0415 (see run)
     from unveil.harness.plan.file import read  # noqa: PLC0415
     from unveil.harness.plan.graph import expand  # noqa: PLC0415
+    from unveil.harness.running.estimate import estimate  # noqa: PLC0415 (see run)
     from unveil.harness.store import Store  # noqa: PLC0415
 
     file = read(plan)
@@ -262,7 +262,7 @@ def _write(out: Path, page: str) -> None:
 
 def log(plan: PlanArgument, store: StoreOption = "runs", mlflow: UriOption = "") -> None:
     """Log the stored results of a plan to MLflow, again or elsewhere."""
-    from unveil.harness import tracking  # noqa: PLC0415 (see run)
+    from unveil.harness.running import tracking  # noqa: PLC0415 (see run)
     from unveil.leaderboard.page import fisher_charts, render  # noqa: PLC0415
 
     kept, _, results = _stored(plan, store)
@@ -274,7 +274,7 @@ def log(plan: PlanArgument, store: StoreOption = "runs", mlflow: UriOption = "")
 def _stored(where: str, url: str) -> tuple[Store, str, Results]:
     """The store, the folder of a plan's report there, and its results; says so if the plan has changed since."""
     from unveil.harness.plan.file import find  # noqa: PLC0415 (see run)
-    from unveil.harness.reports import Reports  # noqa: PLC0415
+    from unveil.harness.running.reports import Reports  # noqa: PLC0415
     from unveil.harness.store import Store  # noqa: PLC0415
 
     store, todo = Store(url), f"unveil run {where}"

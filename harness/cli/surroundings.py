@@ -11,7 +11,7 @@ import typer
 from unveil.harness.words.errors import PlanError
 
 if TYPE_CHECKING:
-    from unveil.harness.execute import Surroundings
+    from unveil.harness.running.execute import Surroundings
     from unveil.harness.store import Store
 
 
@@ -42,12 +42,12 @@ def surroundings(
         device: As the option has it.
         precision: As the option has it.
         compiled: As ``--compile`` has it.
-        isolated: As `unveil.harness.execute.Surroundings` has it.
+        isolated: As `unveil.harness.running.execute.Surroundings` has it.
 
     Raises:
         PlanError: If there is no such device, or networks cannot be compiled for it.
     """
-    from unveil.harness.execute import Surroundings  # noqa: PLC0415 (imports torch)
+    from unveil.harness.running.execute import Surroundings  # noqa: PLC0415 (imports torch)
 
     where = _device(device)
     mixed = precision is Precision.MIXED or (precision is Precision.AUTO and where != "cpu")

@@ -93,14 +93,14 @@ def _import() -> None:
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401, PLC0415
     import torch._dynamo  # noqa: F401, PLC0415 (the first optimiser imports it)
 
-    import unveil.harness.assemble  # noqa: PLC0415
     import unveil.harness.assets.stylegan2_pickle  # noqa: PLC0415
     import unveil.harness.cli.app  # noqa: PLC0415
     import unveil.harness.conformance  # noqa: PLC0415
-    import unveil.harness.estimate  # noqa: PLC0415
-    import unveil.harness.pools  # noqa: PLC0415
-    import unveil.harness.schedule  # noqa: PLC0415
-    import unveil.harness.tracking  # noqa: PLC0415
+    import unveil.harness.running.assemble  # noqa: PLC0415
+    import unveil.harness.running.estimate  # noqa: PLC0415
+    import unveil.harness.running.pools  # noqa: PLC0415
+    import unveil.harness.running.schedule  # noqa: PLC0415
+    import unveil.harness.running.tracking  # noqa: PLC0415
     import unveil.leaderboard.page  # noqa: F401, PLC0415
     from unveil.harness.plan import plugins  # noqa: PLC0415
 

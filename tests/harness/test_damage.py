@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from unveil.harness import execute
-from unveil.harness.assemble import results
-from unveil.harness.estimate import estimate
-from unveil.harness.execute import Surroundings
 from unveil.harness.plan.file import read
 from unveil.harness.plan.graph import expand
-from unveil.harness.pools import InlinePool
-from unveil.harness.schedule import run_nodes
+from unveil.harness.running import execute
+from unveil.harness.running.assemble import results
+from unveil.harness.running.estimate import estimate
+from unveil.harness.running.execute import Surroundings
+from unveil.harness.running.pools import InlinePool
+from unveil.harness.running.schedule import run_nodes
 from unveil.harness.store import Store
 from unveil.harness.words.errors import StoreError
 from unveil.harness.words.run import Run

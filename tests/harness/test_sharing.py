@@ -10,17 +10,17 @@ import time
 import pytest
 
 from unveil.harness.cli.runs import board, compute_all
-from unveil.harness.execute import Surroundings
 from unveil.harness.figures.rows import Results
 from unveil.harness.lease import Lease
-from unveil.harness.reports import Reports
+from unveil.harness.running.execute import Surroundings
+from unveil.harness.running.reports import Reports
 from unveil.harness.store import Store
 from unveil.harness.words.errors import PlanError, StoreError
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from unveil.harness.execute import Surroundings
+from unveil.harness.running.execute import Surroundings
 from unveil.harness.lease import Lease
 Lease(Path(sys.argv[1]), "held").take()
 print("held", flush=True)

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from unveil.harness.assemble import results
-from unveil.harness.estimate import estimate
-from unveil.harness.execute import Surroundings
 from unveil.harness.figures.rungs import rungs
 from unveil.harness.plan import plugins
 from unveil.harness.plan.file import parse, read
 from unveil.harness.plan.graph import expand, targets
-from unveil.harness.pools import InlinePool
-from unveil.harness.schedule import run_nodes
+from unveil.harness.running.assemble import results
+from unveil.harness.running.estimate import estimate
+from unveil.harness.running.execute import Surroundings
+from unveil.harness.running.pools import InlinePool
+from unveil.harness.running.schedule import run_nodes
 from unveil.harness.stages.bench import Bench
 from unveil.harness.stages.strength import pick
 from unveil.harness.store import Store

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from unveil.harness.cli.surroundings import Precision, surroundings
-from unveil.harness.execute import Surroundings
 from unveil.harness.plan.file import read
 from unveil.harness.plan.graph import expand
-from unveil.harness.pools import InlinePool
-from unveil.harness.schedule import run_nodes
+from unveil.harness.running.execute import Surroundings
+from unveil.harness.running.pools import InlinePool
+from unveil.harness.running.schedule import run_nodes
 from unveil.harness.store import Artefact, Store
 from unveil.harness.words.errors import PlanError
 from unveil.harness.words.run import Run

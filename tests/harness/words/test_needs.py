@@ -9,11 +9,11 @@ from typing import ClassVar
 import pytest
 
 from unveil.harness.conformance import check
-from unveil.harness.execute import Surroundings
 from unveil.harness.plan.file import PlanFile, parse, read
 from unveil.harness.plan.graph import expand
-from unveil.harness.pools import InlinePool
-from unveil.harness.schedule import run_nodes
+from unveil.harness.running.execute import Surroundings
+from unveil.harness.running.pools import InlinePool
+from unveil.harness.running.schedule import run_nodes
 from unveil.harness.stages.attack import left
 from unveil.harness.store import Store
 from unveil.harness.words.errors import AccessError, PluginError

@@ -6,9 +6,9 @@ import copy
 
 import pytest
 
-from unveil.harness.likeness import factor, facts, surroundings
 from unveil.harness.plan.file import read
 from unveil.harness.plan.graph import expand
+from unveil.harness.running.likeness import factor, facts, surroundings
 
 PRIOR = {"use": "wgan_gp", "settings": {"steps": 300, "width": 8, "lr": 1e-3}}
 ATTACK = {

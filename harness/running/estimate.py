@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, NamedTuple
 
-from unveil.harness.likeness import Amount, amount, facts, plugins_of
 from unveil.harness.plan.file import PRESETS
 from unveil.harness.plan.graph import Matrix, Node
+from unveil.harness.running.likeness import Amount, amount, facts, plugins_of
 from unveil.harness.store import Store
 
 QUICK = ("measure", "picture", "model", "comparer")  # take seconds whatever their settings are

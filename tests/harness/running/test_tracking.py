@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from unveil.harness import tracking
 from unveil.harness.figures.rows import Figure, Picture, Results, Row
+from unveil.harness.running import tracking
 from unveil.harness.store import Artefact, Store
 from unveil.harness.words.errors import TrackingError
 

@@ -12,9 +12,9 @@ from unveil.harness.figures.rungs import summary
 from unveil.harness.words.account import Account
 
 if TYPE_CHECKING:
-    from unveil.harness.execute import Outcome
     from unveil.harness.plan.file import PlanFile
     from unveil.harness.plan.graph import Cell, Matrix, Node, Use
+    from unveil.harness.running.execute import Outcome
     from unveil.harness.store import Store
 
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from unveil.harness import mlflow_database
 from unveil.harness.figures.rows import Results, Row
 from unveil.harness.plan.canonical import digest
+from unveil.harness.running import mlflow_database
 from unveil.harness.words.errors import TrackingError
 
 if TYPE_CHECKING:

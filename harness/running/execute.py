@@ -14,8 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from unveil.harness.likeness import facts
 from unveil.harness.plan.graph import Node
+from unveil.harness.running.likeness import facts
 from unveil.harness.stages.bench import Bench
 from unveil.harness.store import Artefact, Store
 from unveil.harness.words.errors import AssetError, StoreError, UnveilError

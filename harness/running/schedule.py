@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-from unveil.harness.execute import Outcome, Surroundings, cached, compute, describe
 from unveil.harness.plan.graph import Node
-from unveil.harness.pools import Pool
+from unveil.harness.running.execute import Outcome, Surroundings, cached, compute, describe
+from unveil.harness.running.pools import Pool
 from unveil.harness.store import Store
 from unveil.harness.words.errors import DamageError, StoreError
 

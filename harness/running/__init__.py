@@ -1,0 +1,1 @@
+"""Runs the nodes of a plan and puts together what they found."""
