@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unveil.harness.stages.people import join, who
+from unveil.harness.steps.people import join, who
 from unveil.harness.types import Data, Images
 from unveil.harness.words.run import Run
 from unveil.metrics.comparers import People

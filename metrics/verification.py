@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from unveil.harness.stages.people import join, who
+from unveil.harness.steps.people import join, who
 from unveil.harness.types import (
     Comparer,
     Data,

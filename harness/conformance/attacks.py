@@ -13,7 +13,7 @@ from unveil.harness.conformance import supply, tiny, watch
 from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.watch import Tensors, Trial
 from unveil.harness.plan import plugins
-from unveil.harness.stages.attack import checked
+from unveil.harness.steps.attack import checked
 from unveil.harness.types import Attack, Ceiling, Images, Ingredients
 from unveil.harness.words.errors import AccessError
 from unveil.harness.words.names import Access, Role

@@ -12,8 +12,8 @@ from unveil.harness.conformance import tiny
 from unveil.harness.conformance.watch import scrambled
 from unveil.harness.plan import plugins
 from unveil.harness.plan.graph import Node, Use
-from unveil.harness.stages.bench import Bench
-from unveil.harness.stages.fitting import kept
+from unveil.harness.steps.bench import Bench
+from unveil.harness.steps.fitting import kept
 from unveil.harness.store import Store
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.images import Images

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from unveil.harness import lineage
 from unveil.harness.conformance import supply, tiny, watch
 from unveil.harness.conformance.report import BreachError, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial, require_finite, require_pixels
-from unveil.harness.stages.prior import fitted
+from unveil.harness.steps import lineage
+from unveil.harness.steps.prior import fitted
 from unveil.harness.types import Generator, Given, Prior, PriorWithNeeds
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.names import Access

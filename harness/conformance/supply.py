@@ -13,7 +13,7 @@ from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.shrink import shrunk
 from unveil.harness.conformance.watch import Tensors
 from unveil.harness.plan import plugins
-from unveil.harness.stages.model import require_weights
+from unveil.harness.steps.model import require_weights
 from unveil.harness.types import Attempt, Generator, Given, Ingredients
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import PluginError

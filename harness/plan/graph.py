@@ -147,7 +147,7 @@ class Node:
         return digest(
             {
                 "identity": self.identity,
-                "code": fingerprint(f"unveil.harness.stages.{self.kind}", *modules),
+                "code": fingerprint(f"unveil.harness.steps.{self.kind}", *modules),
                 "schema": SCHEMA,
                 "parents": {role: node.key for role, node in self.parents.items()},
             }

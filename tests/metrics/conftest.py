@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from unveil.harness.plan import plugins
-from unveil.harness.stages.model import require_weights
+from unveil.harness.steps.model import require_weights
 from unveil.harness.types import Data, Evidence, Given, GivenComparer, Images
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.run import Run

@@ -12,9 +12,7 @@ from PIL import Image
 
 from unveil.attacks.priors.pretrained_style import StyleGAN2ADA
 from unveil.attacks.priors.wgan_gp import WGANGP
-from unveil.harness import lineage
 from unveil.harness.conformance import tiny
-from unveil.harness.grid import grid
 from unveil.harness.plan.file import read
 from unveil.harness.plan.graph import expand
 from unveil.harness.running import tracking
@@ -23,6 +21,8 @@ from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
 from unveil.harness.stages import prior as stage
+from unveil.harness.steps import lineage
+from unveil.harness.steps.grid import grid
 from unveil.harness.store import Store
 from unveil.harness.types import ConditionalGenerator, Generator, Images, Origin
 from unveil.harness.words.errors import DataError, PluginError, WeightsError

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from unveil.harness.figures.calibration import BINS, calibration_error
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.plan.graph import Node
-from unveil.harness.rejection import Reject, calibrate
-from unveil.harness.stages.bench import Bench
-from unveil.harness.stages.fitting import kept, train
-from unveil.harness.stages.people import hold_out, join, known_people, strangers, who
+from unveil.harness.steps.bench import Bench
+from unveil.harness.steps.fitting import kept, train
+from unveil.harness.steps.people import hold_out, join, known_people, strangers, who
+from unveil.harness.steps.rejection import Reject, calibrate
 from unveil.harness.store import Artefact
 from unveil.harness.training.fit import predict
 from unveil.harness.types import Classifier, Data, Direction, Images, Measurement, Run

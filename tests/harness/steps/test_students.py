@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.harness.distillation import answers, distil, kl
 from unveil.harness.models.plain_cnn import PlainCNN
 from unveil.harness.plan.file import PlanFile, parse, read
 from unveil.harness.plan.graph import expand
 from unveil.harness.running.execute import Surroundings, compute
-from unveil.harness.stages.bench import Bench
+from unveil.harness.steps.bench import Bench
+from unveil.harness.steps.distillation import answers, distil, kl
 from unveil.harness.store import Store
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Distillation, Images, View

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unveil.harness.plan.graph import Node
-from unveil.harness.stages.bench import Bench
+from unveil.harness.steps.bench import Bench
 from unveil.harness.store import Artefact
 from unveil.harness.types import Comparer, Run
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from unveil.harness.plan.graph import Node
-from unveil.harness.stages.bench import Bench
-from unveil.harness.stages.fitting import kept, train
+from unveil.harness.steps.bench import Bench
+from unveil.harness.steps.fitting import kept, train
 from unveil.harness.store import Artefact
 from unveil.harness.types import Run
 

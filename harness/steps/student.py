@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unveil.harness.distillation import answers, distil
 from unveil.harness.plan import plugins
 from unveil.harness.plan.graph import Node
-from unveil.harness.stages.bench import Bench
-from unveil.harness.stages.fitting import kept
+from unveil.harness.steps.bench import Bench
+from unveil.harness.steps.distillation import answers, distil
+from unveil.harness.steps.fitting import kept
 from unveil.harness.store import Artefact
 from unveil.harness.training.fit import accuracy, predict
 from unveil.harness.types import Access, Distillation, Run, View

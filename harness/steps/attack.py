@@ -8,10 +8,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from unveil.harness.isolation import Held, held_apart
 from unveil.harness.plan.graph import Node
-from unveil.harness.stages.bench import Bench
-from unveil.harness.stages.given import KEPT, by_wrapped, ingredients, spent
+from unveil.harness.steps.bench import Bench
+from unveil.harness.steps.given import KEPT, by_wrapped, ingredients, spent
+from unveil.harness.steps.isolation import Held, held_apart
 from unveil.harness.store import Artefact
 from unveil.harness.types import Access, Attack, Budget, Ceiling, Images, Run, Spent, View
 from unveil.harness.words.errors import UnveilError

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from unveil.harness.figures.panel import read
-from unveil.harness.rejection import Reject, calibrate
-from unveil.harness.stages.attack import checked, victims
-from unveil.harness.stages.bench import fill
-from unveil.harness.stages.evaluator import gather
-from unveil.harness.stages.measure import compute, never_the_target, unscored_if_lost, verdicts
-from unveil.harness.stages.people import hold_out, known_people, strangers
-from unveil.harness.stages.prior import require_sound, samples
+from unveil.harness.steps.attack import checked, victims
+from unveil.harness.steps.bench import fill
+from unveil.harness.steps.evaluator import gather
+from unveil.harness.steps.measure import compute, never_the_target, unscored_if_lost, verdicts
+from unveil.harness.steps.people import hold_out, known_people, strangers
+from unveil.harness.steps.prior import require_sound, samples
+from unveil.harness.steps.rejection import Reject, calibrate
 from unveil.harness.types import Data, Direction, Generator, Images, Measurement, Quantity, Run
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import DataError, JudgeError, TrainingError, UnveilError, WeightsError

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.harness.isolation import Held, held_apart
 from unveil.harness.plan.graph import Node, Use
 from unveil.harness.stages import bench as module
-from unveil.harness.stages.bench import Bench
-from unveil.harness.stages.fitting import kept
+from unveil.harness.steps.bench import Bench
+from unveil.harness.steps.fitting import kept
+from unveil.harness.steps.isolation import Held, held_apart
 from unveil.harness.store import Artefact, Store
 from unveil.harness.words.memo import forget_all
 from unveil.harness.words.run import Run

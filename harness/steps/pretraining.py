@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from unveil.harness.plan.graph import Node
-from unveil.harness.stages.bench import Bench
-from unveil.harness.stages.fitting import kept, train
-from unveil.harness.stages.people import hold_out, known_people
+from unveil.harness.steps.bench import Bench
+from unveil.harness.steps.fitting import kept, train
+from unveil.harness.steps.people import hold_out, known_people
 from unveil.harness.store import Artefact
 from unveil.harness.types import Run
 from unveil.harness.words.errors import DataError

@@ -9,11 +9,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from unveil.harness import lineage
-from unveil.harness.grid import grid
 from unveil.harness.plan.graph import Node
-from unveil.harness.stages.bench import Bench
-from unveil.harness.stages.given import given
+from unveil.harness.steps import lineage
+from unveil.harness.steps.bench import Bench
+from unveil.harness.steps.given import given
+from unveil.harness.steps.grid import grid
 from unveil.harness.store import Artefact
 from unveil.harness.types import (
     Access,

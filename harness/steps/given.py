@@ -11,7 +11,7 @@ from unveil.harness.types import Attempt, Classifier, Comparer, Generator, Given
 from unveil.harness.words.needs import PRIOR
 
 if TYPE_CHECKING:
-    from unveil.harness.stages.bench import Bench
+    from unveil.harness.steps.bench import Bench
 
 KEPT = "kept "  # begins the names of tensors that an attack keeps beside its pictures
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from unveil.harness.figures.intervals import to_figure
-from unveil.harness.rejection import Reject
-from unveil.harness.stages.evaluator import clean, trust
+from unveil.harness.steps.evaluator import clean, trust
+from unveil.harness.steps.rejection import Reject
 from unveil.harness.types import Data, Images, Run
 from unveil.harness.words.classifier import Classifier
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from unveil.harness.plan.graph import Node
-from unveil.harness.stages.bench import Bench
+from unveil.harness.steps.bench import Bench
 from unveil.harness.store import Artefact
 from unveil.harness.types import Model, Run
 from unveil.harness.words.errors import AssetError, WeightsError

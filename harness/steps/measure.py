@@ -11,8 +11,8 @@ import numpy as np
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.figures.panel import Verdict
 from unveil.harness.plan.graph import Node
-from unveil.harness.stages.bench import Bench
-from unveil.harness.stages.given import given, path, reconstructions
+from unveil.harness.steps.bench import Bench
+from unveil.harness.steps.given import given, path, reconstructions
 from unveil.harness.store import Artefact
 from unveil.harness.types import Classifier, Evidence, Guided, Images, Measurement, Metric, Run
 from unveil.harness.words.errors import JudgeError, UnveilError

@@ -15,8 +15,8 @@ from unveil.harness.running.estimate import estimate
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
-from unveil.harness.stages.bench import Bench
-from unveil.harness.stages.strength import pick
+from unveil.harness.steps.bench import Bench
+from unveil.harness.steps.strength import pick
 from unveil.harness.store import Store
 from unveil.harness.words.errors import PlanError, PluginError
 from unveil.harness.words.run import Run

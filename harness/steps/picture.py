@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unveil.harness import grid as side_by_side
 from unveil.harness.plan.graph import Node
-from unveil.harness.stages.bench import Bench
-from unveil.harness.stages.given import reconstructions
+from unveil.harness.steps import grid as side_by_side
+from unveil.harness.steps.bench import Bench
+from unveil.harness.steps.given import reconstructions
 from unveil.harness.store import Artefact
 from unveil.harness.types import Images, Run
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from unveil.harness.isolation import Held, held_apart
 from unveil.harness.plan.file import read
 from unveil.harness.plan.graph import Node, Use, expand
+from unveil.harness.steps.isolation import Held, held_apart
 from unveil.harness.store import Artefact, Store
 from unveil.harness.words.errors import AccessError, BudgetSpentError, UnveilError
 from unveil.harness.words.run import Run

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unveil.harness.plan.graph import Node
-from unveil.harness.stages.bench import Bench
+from unveil.harness.steps.bench import Bench
 from unveil.harness.store import Store
 from unveil.harness.words import errors
 from unveil.harness.words.errors import UnveilError

@@ -9,7 +9,7 @@ from typing import Any
 from unveil.harness.plan import plugins
 from unveil.harness.plan.canonical import digest
 from unveil.harness.plan.graph import Node
-from unveil.harness.stages.bench import Bench
+from unveil.harness.steps.bench import Bench
 from unveil.harness.store import Artefact
 from unveil.harness.training.fit import fit, predict
 from unveil.harness.types import Classifier, Data, Defense, Images, Run

@@ -1,1 +1,0 @@
-"""What each kind of node computes, one kind a file."""
