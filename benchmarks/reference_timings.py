@@ -12,7 +12,7 @@ from unveil.harness.plan.file import PRESETS, read
 from unveil.harness.plan.graph import expand
 from unveil.harness.running.estimate import QUICK, history
 from unveil.harness.running.likeness import amount, facts, plugins_of
-from unveil.harness.store import Store
+from unveil.harness.store.artefacts import Store
 
 
 def main(stores: list[str]) -> None:

@@ -39,7 +39,7 @@ from unveil.harness.running.assemble import results  # noqa: E402
 from unveil.harness.running.execute import Surroundings  # noqa: E402
 from unveil.harness.running.pools import InlinePool  # noqa: E402
 from unveil.harness.running.schedule import run_nodes  # noqa: E402
-from unveil.harness.store import Store  # noqa: E402
+from unveil.harness.store.artefacts import Store  # noqa: E402
 from unveil.harness.types import Run, View  # noqa: E402
 from unveil.harness.words import view  # noqa: E402
 

@@ -14,7 +14,7 @@ from unveil.harness.running.assemble import results as assemble
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
-from unveil.harness.store import Store
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import AssetError
 from unveil.leaderboard.figures import setups
 from unveil.leaderboard.verdict import verdict

@@ -15,7 +15,7 @@ from unveil.harness.words.errors import PlanError, StoreError
 
 if TYPE_CHECKING:
     from unveil.harness.plan.graph import Node
-    from unveil.harness.store import Store
+    from unveil.harness.store.artefacts import Store
     from unveil.harness.words.account import Account
 
 LINES = 40  # people whose counts are printed
@@ -34,7 +34,7 @@ def data(
     from unveil.harness.plan.graph import expand  # noqa: PLC0415
     from unveil.harness.running.assemble import account  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.running.execute import Surroundings  # noqa: PLC0415
-    from unveil.harness.store import Store  # noqa: PLC0415
+    from unveil.harness.store.artefacts import Store  # noqa: PLC0415
 
     file, kept = read(plan), Store(store)
     nodes = {cell.data: cell.nodes["data"] for cell in expand(file).cells}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from unveil.harness.plan.file import PlanFile
     from unveil.harness.plan.graph import Matrix, Node
     from unveil.harness.running.execute import Outcome, Surroundings
-    from unveil.harness.store import Store
+    from unveil.harness.store.artefacts import Store
 
 PlanArgument = Annotated[str, typer.Argument(help="A plan file, or a preset such as quick.", metavar="PLAN")]
 StoreOption = Annotated[
@@ -61,7 +61,7 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     from unveil.harness.plan.file import read  # noqa: PLC0415
     from unveil.harness.plan.graph import expand  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.running.reports import Reports  # noqa: PLC0415
-    from unveil.harness.store import Store  # noqa: PLC0415
+    from unveil.harness.store.artefacts import Store  # noqa: PLC0415
 
     file, kept = read(plan), Store(store)
     matrix = expand(file)
@@ -205,7 +205,7 @@ def plan_(plan: PlanArgument, store: StoreOption = "runs", as_json: JsonOption =
     from unveil.harness.plan.file import read  # noqa: PLC0415
     from unveil.harness.plan.graph import expand  # noqa: PLC0415
     from unveil.harness.running.estimate import estimate  # noqa: PLC0415 (see run)
-    from unveil.harness.store import Store  # noqa: PLC0415
+    from unveil.harness.store.artefacts import Store  # noqa: PLC0415
 
     file = read(plan)
     matrix = expand(file)
@@ -275,7 +275,7 @@ def _stored(where: str, url: str) -> tuple[Store, str, Results]:
     """The store, the folder of a plan's report there, and its results; says so if the plan has changed since."""
     from unveil.harness.plan.file import find  # noqa: PLC0415 (see run)
     from unveil.harness.running.reports import Reports  # noqa: PLC0415
-    from unveil.harness.store import Store  # noqa: PLC0415
+    from unveil.harness.store.artefacts import Store  # noqa: PLC0415
 
     store, todo = Store(url), f"unveil run {where}"
     reports = Reports(store, Path(where).stem)

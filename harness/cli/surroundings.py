@@ -12,7 +12,7 @@ from unveil.harness.words.errors import PlanError
 
 if TYPE_CHECKING:
     from unveil.harness.running.execute import Surroundings
-    from unveil.harness.store import Store
+    from unveil.harness.store.artefacts import Store
 
 
 class Precision(StrEnum):

@@ -19,7 +19,7 @@ from unveil.harness.words.errors import PlanError
 if TYPE_CHECKING:
     from unveil.harness.plan.file import DefensePart, PlanFile
     from unveil.harness.plan.graph import Node
-    from unveil.harness.store import Store
+    from unveil.harness.store.artefacts import Store
 
 
 RESERVED = ("use", "name", "recipe", "sweep", "tune")  # keys of a defense in a plan that are no settings
@@ -47,7 +47,7 @@ def tune(
     """Find the strongest setting of a defense that costs no more utility than stated, on validation pictures."""
     from unveil.harness.plan.file import read  # noqa: PLC0415
     from unveil.harness.plan.graph import targets  # noqa: PLC0415 (torch is loaded here, not for --help)
-    from unveil.harness.store import Store  # noqa: PLC0415
+    from unveil.harness.store.artefacts import Store  # noqa: PLC0415
 
     file, kept = read(plan), Store(store)
     part = _part(file, defense, cost / 100, set_)

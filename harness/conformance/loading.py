@@ -14,7 +14,7 @@ from unveil.harness.plan import plugins
 from unveil.harness.plan.graph import Node, Use
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.fitting import kept
-from unveil.harness.store import Store
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.images import Images
 from unveil.harness.words.run import Run

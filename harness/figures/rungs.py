@@ -12,7 +12,7 @@ from unveil.harness.figures.intervals import interval
 
 if TYPE_CHECKING:
     from unveil.harness.plan.graph import Node
-    from unveil.harness.store import Store
+    from unveil.harness.store.artefacts import Store
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,16 @@ from typing import Any, NamedTuple
 PLUMBING = tuple(
     f"unveil.harness.{name}"
     for name in (
-        *("files", "lease", "figures.panel", "figures.rows", "store", "words.disk", "words.errors", "words.spec"),
+        *(
+            "store.artefacts",
+            "store.files",
+            "store.lease",
+            "figures.panel",
+            "figures.rows",
+            "words.disk",
+            "words.errors",
+            "words.spec",
+        ),
         *("plan.canonical", "plan.file", "plan.fingerprint", "plan.graph", "plan.plugins"),
     )
 )

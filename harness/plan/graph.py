@@ -13,7 +13,7 @@ from unveil.harness.plan.canonical import digest
 from unveil.harness.plan.complaints import require_own
 from unveil.harness.plan.file import AttackPart, DefensePart, EvaluatorPart, Part, Plan, PlanFile, TargetPart
 from unveil.harness.plan.fingerprint import fingerprint
-from unveil.harness.store import SCHEMA
+from unveil.harness.store.artefacts import SCHEMA
 from unveil.harness.words.account import Remark
 from unveil.harness.words.errors import AccessError, AssetError, JudgeError, PlanError, PluginError, WeightsError
 from unveil.harness.words.names import Role, Strength

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from unveil.harness.plan.file import PlanFile
     from unveil.harness.plan.graph import Cell, Matrix, Node, Use
     from unveil.harness.running.execute import Outcome
-    from unveil.harness.store import Store
+    from unveil.harness.store.artefacts import Store
 
 
 def results(file: PlanFile, matrix: Matrix, outcomes: Mapping[str, Outcome], store: Store) -> Results:

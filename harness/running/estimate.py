@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from unveil.harness.plan.file import PRESETS
 from unveil.harness.plan.graph import Matrix, Node
 from unveil.harness.running.likeness import Amount, amount, facts, plugins_of
-from unveil.harness.store import Store
+from unveil.harness.store.artefacts import Store
 
 QUICK = ("measure", "picture", "model", "comparer")  # take seconds whatever their settings are
 RUNGS = 5  # of a defense's own ladder, which is not known before the model is built

@@ -17,7 +17,7 @@ from typing import Any
 from unveil.harness.plan.graph import Node
 from unveil.harness.running.likeness import facts
 from unveil.harness.steps.bench import Bench
-from unveil.harness.store import Artefact, Store
+from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.words.errors import AssetError, StoreError, UnveilError
 from unveil.harness.words.run import Progress, Run, Silent
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from unveil.harness.figures.rows import Results
-from unveil.harness.store import Store
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import PlanError, StoreError
 
 MOST = 60  # characters of a plan's name that a folder is called by

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from unveil.harness.plan.graph import Node
 from unveil.harness.running.execute import Outcome, Surroundings, cached, compute, describe
 from unveil.harness.running.pools import Pool
-from unveil.harness.store import Store
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import DamageError, StoreError
 
 Listener = Callable[[Node, Outcome | None], None]

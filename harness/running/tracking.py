@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-    from unveil.harness.store import Store
+    from unveil.harness.store.artefacts import Store
 
 EXPERIMENT = "unveil"
 TRAINED = ("target", "prior", "student")  # kinds of step with training curves

@@ -12,7 +12,7 @@ from unveil.harness.plan.graph import Node
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.given import KEPT, by_wrapped, ingredients, spent
 from unveil.harness.steps.isolation import Held, held_apart
-from unveil.harness.store import Artefact
+from unveil.harness.store.artefacts import Artefact
 from unveil.harness.types import Access, Attack, Budget, Ceiling, Images, Run, Spent, View
 from unveil.harness.words.errors import UnveilError
 from unveil.harness.words.memo import forget_all

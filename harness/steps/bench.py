@@ -11,7 +11,7 @@ from torch import Tensor
 from unveil.harness.data.splits import from_tensors
 from unveil.harness.plan.graph import Node
 from unveil.harness.steps.rejection import Reject
-from unveil.harness.store import Artefact, Store
+from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.types import Classifier, Data, Defense, Generator, Model, Run
 from unveil.harness.words.errors import WeightsError
 from unveil.harness.words.memo import Memo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unveil.harness.plan.graph import Node
 from unveil.harness.steps.bench import Bench
-from unveil.harness.store import Artefact
+from unveil.harness.store.artefacts import Artefact
 from unveil.harness.types import Comparer, Run
 
 

@@ -7,7 +7,7 @@ import torch
 from unveil.harness.data.splits import PARTS, ROLES, to_meta, to_tensors
 from unveil.harness.plan.graph import Node
 from unveil.harness.steps.bench import Bench
-from unveil.harness.store import Artefact
+from unveil.harness.store.artefacts import Artefact
 from unveil.harness.types import Data, Images, Run
 from unveil.harness.words.account import Account, Part
 

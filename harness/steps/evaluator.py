@@ -15,7 +15,7 @@ from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.fitting import kept, train
 from unveil.harness.steps.people import hold_out, join, known_people, strangers, who
 from unveil.harness.steps.rejection import Reject, calibrate
-from unveil.harness.store import Artefact
+from unveil.harness.store.artefacts import Artefact
 from unveil.harness.training.fit import predict
 from unveil.harness.types import Classifier, Data, Direction, Images, Measurement, Run
 from unveil.harness.words.errors import DataError

@@ -8,7 +8,7 @@ from typing import Any
 
 from unveil.harness.plan import plugins
 from unveil.harness.plan.graph import Node
-from unveil.harness.store import Artefact
+from unveil.harness.store.artefacts import Artefact
 from unveil.harness.training.fit import fit
 from unveil.harness.types import Classifier, Defense, Images, Run
 from unveil.harness.words.recipe import Recipe

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from unveil.harness.plan.graph import Node
-from unveil.harness.store import Artefact, Store
+from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.types import Attempt, Classifier, Comparer, Generator, Given, Images, Ingredients, Run, Spent
 from unveil.harness.words.needs import PRIOR
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from unveil.harness.plan.graph import Node
 from unveil.harness.steps.bench import Bench
-from unveil.harness.store import Store
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words import errors
 from unveil.harness.words.errors import UnveilError
 from unveil.harness.words.names import Access

@@ -10,7 +10,7 @@ from unveil.harness.plan import plugins
 from unveil.harness.plan.canonical import digest
 from unveil.harness.plan.graph import Node
 from unveil.harness.steps.bench import Bench
-from unveil.harness.store import Artefact
+from unveil.harness.store.artefacts import Artefact
 from unveil.harness.training.fit import fit, predict
 from unveil.harness.types import Classifier, Data, Defense, Images, Run
 from unveil.harness.words.errors import DataError, PluginError, TrainingError

@@ -13,7 +13,7 @@ from unveil.harness.figures.panel import Verdict
 from unveil.harness.plan.graph import Node
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.given import given, path, reconstructions
-from unveil.harness.store import Artefact
+from unveil.harness.store.artefacts import Artefact
 from unveil.harness.types import Classifier, Evidence, Guided, Images, Measurement, Metric, Run
 from unveil.harness.words.errors import JudgeError, UnveilError
 from unveil.harness.words.names import TOP_1, Opinion, Quantity

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from unveil.harness.plan.graph import Node
 from unveil.harness.steps.bench import Bench
-from unveil.harness.store import Artefact
+from unveil.harness.store.artefacts import Artefact
 from unveil.harness.types import Model, Run
 from unveil.harness.words.errors import AssetError, WeightsError
 

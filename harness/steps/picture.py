@@ -9,7 +9,7 @@ from unveil.harness.plan.graph import Node
 from unveil.harness.steps import grid as side_by_side
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.given import reconstructions
-from unveil.harness.store import Artefact
+from unveil.harness.store.artefacts import Artefact
 from unveil.harness.types import Images, Run
 
 REAL, MADE, GAP = 3, 5, 6  # pictures a side, and pixels between the sides

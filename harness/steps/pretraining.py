@@ -6,7 +6,7 @@ from unveil.harness.plan.graph import Node
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.fitting import kept, train
 from unveil.harness.steps.people import hold_out, known_people
-from unveil.harness.store import Artefact
+from unveil.harness.store.artefacts import Artefact
 from unveil.harness.types import Run
 from unveil.harness.words.errors import DataError
 

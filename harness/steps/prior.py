@@ -14,7 +14,7 @@ from unveil.harness.steps import lineage
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.given import given
 from unveil.harness.steps.grid import grid
-from unveil.harness.store import Artefact
+from unveil.harness.store.artefacts import Artefact
 from unveil.harness.types import (
     Access,
     ConditionalGenerator,

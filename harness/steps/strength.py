@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from unveil.harness.figures.rungs import accuracy
 from unveil.harness.plan.graph import Node
 from unveil.harness.steps.bench import Bench
-from unveil.harness.store import Artefact
+from unveil.harness.store.artefacts import Artefact
 from unveil.harness.types import Run
 from unveil.harness.words.errors import TrainingError
 

@@ -9,7 +9,7 @@ from unveil.harness.plan.graph import Node
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.distillation import answers, distil
 from unveil.harness.steps.fitting import kept
-from unveil.harness.store import Artefact
+from unveil.harness.store.artefacts import Artefact
 from unveil.harness.training.fit import accuracy, predict
 from unveil.harness.types import Access, Distillation, Run, View
 

@@ -15,7 +15,7 @@ from unveil.harness.running.assemble import results
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
-from unveil.harness.store import Store
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import AssetError
 
 # The prior of all attacks but plgmi is one node: a kept generator and a critic of a few steps. PLG-MI needs one that

@@ -13,7 +13,7 @@ from unveil.harness.plan.graph import expand
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
-from unveil.harness.store import Artefact, Store
+from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.words.errors import PlanError
 from unveil.harness.words.run import Run
 

@@ -11,7 +11,7 @@ import pytest
 
 from unveil.harness.figures.rows import Figure, Picture, Results, Row
 from unveil.harness.running import tracking
-from unveil.harness.store import Artefact, Store
+from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.words.errors import TrackingError
 
 # MLflow and what it imports warn about themselves

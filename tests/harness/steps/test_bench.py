@@ -11,7 +11,7 @@ from unveil.harness.stages import bench as module
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.fitting import kept
 from unveil.harness.steps.isolation import Held, held_apart
-from unveil.harness.store import Artefact, Store
+from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.words.memo import forget_all
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import Spec

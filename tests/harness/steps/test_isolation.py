@@ -12,7 +12,7 @@ import torch
 from unveil.harness.plan.file import read
 from unveil.harness.plan.graph import Node, Use, expand
 from unveil.harness.steps.isolation import Held, held_apart
-from unveil.harness.store import Artefact, Store
+from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.words.errors import AccessError, BudgetSpentError, UnveilError
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import Spec

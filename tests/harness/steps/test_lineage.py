@@ -23,7 +23,7 @@ from unveil.harness.running.schedule import run_nodes
 from unveil.harness.stages import prior as stage
 from unveil.harness.steps import lineage
 from unveil.harness.steps.grid import grid
-from unveil.harness.store import Store
+from unveil.harness.store.artefacts import Store
 from unveil.harness.types import ConditionalGenerator, Generator, Images, Origin
 from unveil.harness.words.errors import DataError, PluginError, WeightsError
 from unveil.harness.words.run import Run

@@ -17,7 +17,7 @@ from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.strength import pick
-from unveil.harness.store import Store
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import PlanError, PluginError
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import Spec

@@ -11,7 +11,7 @@ from unveil.harness.plan.graph import expand
 from unveil.harness.running.execute import Surroundings, compute
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.distillation import answers, distil, kl
-from unveil.harness.store import Store
+from unveil.harness.store.artefacts import Store
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Distillation, Images, View
 from unveil.harness.words.classifier import Classifier

@@ -15,7 +15,7 @@ from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
 from unveil.harness.steps.attack import left
-from unveil.harness.store import Store
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import AccessError, PluginError
 from unveil.harness.words.needs import GivenModel, TrainedPrior, access_of, needs_of
 from unveil.harness.words.spec import Spec

@@ -11,17 +11,17 @@ import pytest
 
 from unveil.harness.cli.runs import board, compute_all
 from unveil.harness.figures.rows import Results
-from unveil.harness.lease import Lease
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.reports import Reports
-from unveil.harness.store import Store
+from unveil.harness.store.artefacts import Store
+from unveil.harness.store.lease import Lease
 from unveil.harness.words.errors import PlanError, StoreError
 
 HOLDER = """
 import sys, time
 from pathlib import Path
 from unveil.harness.running.execute import Surroundings
-from unveil.harness.lease import Lease
+from unveil.harness.store.lease import Lease
 Lease(Path(sys.argv[1]), "held").take()
 print("held", flush=True)
 time.sleep(600)

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unveil.harness.files import Files, UnreadableError
-from unveil.harness.lease import Lease
 from unveil.harness.plan.canonical import canonical, digest
+from unveil.harness.store.files import Files, UnreadableError
+from unveil.harness.store.lease import Lease
 from unveil.harness.words.errors import DamageError
 
 if TYPE_CHECKING:

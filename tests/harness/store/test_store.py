@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from unveil.harness.store import Artefact, Store
+from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.words.errors import DamageError, StoreError, UnveilError
 
 KEY = "ab" * 32

@@ -30,7 +30,7 @@ class Files:
     """Files by their paths under a folder or a URL.
 
     Args:
-        url: As `unveil.harness.store.Store` has it.
+        url: As `unveil.harness.store.artefacts.Store` has it.
 
     Raises:
         StoreError: If nothing here can read such a URL.

@@ -16,7 +16,7 @@ from unveil.harness.running.estimate import estimate
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
-from unveil.harness.store import Store
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import StoreError
 from unveil.harness.words.run import Run
 
