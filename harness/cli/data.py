@@ -60,7 +60,7 @@ def _plain(name: str, node: Node, store: Store, found: Account, sheet: Path) -> 
 
 def _sheet(node: Node, name: str, store: Store, out: str, plan: str) -> Path:
     """Writes the contact sheet, which stays on this machine: it shows what the store may hold for others' eyes only."""
-    from unveil.harness.contact import sheet  # noqa: PLC0415 (see data)
+    from unveil.harness.data.contact import sheet  # noqa: PLC0415 (see data)
     from unveil.harness.data.splits import from_tensors  # noqa: PLC0415
 
     folder = store.local / "data" if store.local is not None else store.scratch("data")
