@@ -110,7 +110,7 @@ class Node:
     """A unit of work.
 
     Attributes:
-        kind: Stage that computes it: a module of ``unveil.harness.stages``.
+        kind: Stage that computes it: a module of ``unveil.harness.steps``.
         label: Short name for people.
         uses: Plugins by role; a stack of defenses is several.
         options: JSON-able settings of the stage itself.

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from unveil.harness.plan.graph import Node, Use
-from unveil.harness.stages import bench as module
+from unveil.harness.steps import bench as module
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.fitting import kept
 from unveil.harness.steps.isolation import Held, held_apart

@@ -20,8 +20,8 @@ from unveil.harness.running.assemble import results
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
-from unveil.harness.stages import prior as stage
 from unveil.harness.steps import lineage
+from unveil.harness.steps import prior as stage
 from unveil.harness.steps.grid import grid
 from unveil.harness.store.artefacts import Store
 from unveil.harness.types import ConditionalGenerator, Generator, Images, Origin
