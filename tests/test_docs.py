@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from unveil.harness.cli.app import app
+from unveil.cli.app import app
 from unveil.harness.conformance import check
 from unveil.harness.plan import plugins
 from unveil.harness.plan.file import AttackPart, DefensePart, EvaluatorPart, Plan, PlanFile, TargetPart, parse

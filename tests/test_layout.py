@@ -32,7 +32,7 @@ def test_there_are_no_other_links() -> None:
 @pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["list"], ["list", "--json"]], ids=" ".join)
 def test_command_imports_nothing_heavy(command: list[str], tmp_path: Path) -> None:
     told = (
-        "import sys; from unveil.harness.cli import main\n"
+        "import sys; from unveil.cli import main\n"
         f"sys.argv = ['unveil', *{command!r}]\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"

@@ -1,6 +1,6 @@
 """Lets ``python -m unveil`` do what the ``unveil`` command does."""
 
-from unveil.harness.cli import main
+from unveil.cli import main
 
 if __name__ == "__main__":
     main()

@@ -93,8 +93,8 @@ def _import() -> None:
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401, PLC0415
     import torch._dynamo  # noqa: F401, PLC0415 (the first optimiser imports it)
 
+    import unveil.cli.app  # noqa: PLC0415
     import unveil.harness.assets.stylegan2_pickle  # noqa: PLC0415
-    import unveil.harness.cli.app  # noqa: PLC0415
     import unveil.harness.conformance  # noqa: PLC0415
     import unveil.harness.running.assemble  # noqa: PLC0415
     import unveil.harness.running.estimate  # noqa: PLC0415
@@ -151,7 +151,7 @@ def _stream(descriptor: int, encoding: str, errors: str) -> io.TextIOWrapper | N
 
 def _main() -> int:
     """What the interpreter does around a program: status, traceback, and the last words of its streams."""
-    from unveil.harness.cli import main  # noqa: PLC0415
+    from unveil.cli import main  # noqa: PLC0415
 
     status = 0
     try:

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 import typer
 
-from unveil.harness.cli.app import app
+from unveil.cli.app import app
 
 COMMANDS = typer.main.get_command(app).commands
 # What the arguments that a command cannot do without are called, and what is given for them here. A new command is

@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from unveil.harness.cli.app import app
+from unveil.cli.app import app
 from unveil.harness.conformance import check, kind_of
 from unveil.harness.conformance.shrink import shrunk
 from unveil.harness.words.errors import PluginError

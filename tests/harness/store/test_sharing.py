@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from unveil.harness.cli.runs import board, compute_all
+from unveil.cli.runs import board, compute_all
 from unveil.harness.figures.rows import Results
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.reports import Reports

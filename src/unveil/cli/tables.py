@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unveil.harness.cli.terminal import one_line, output, table
+from unveil.cli.terminal import one_line, output, table
 from unveil.harness.words.names import (
     ACCEPTS_PRIVATE,
     ATTACK_ACCURACY,

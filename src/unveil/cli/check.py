@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unveil.harness.cli.terminal import errors, output, print_json, table
+from unveil.cli.terminal import errors, output, print_json, table
 from unveil.harness.plan import plugins as found
 from unveil.harness.words.errors import PluginError
 
@@ -85,7 +85,7 @@ def new(
     into: Annotated[Path, typer.Option("--into", help="Folder that the package is put in.")] = Path(),
 ) -> None:
     """Write a working, commented plugin package with its test, to be changed into your own."""
-    from unveil.harness.scaffold import scaffold  # noqa: PLC0415 (not needed for --help)
+    from unveil.cli.scaffold import scaffold  # noqa: PLC0415 (not needed for --help)
 
     folder = scaffold(_kind(kind), name, into)
     for path in sorted(folder.rglob("*")):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from unveil.harness.cli import waiting
+from unveil.cli import waiting
 
 SCRIPT = """
 import os, sys
@@ -15,7 +15,7 @@ print("OMP_WAIT_POLICY" in os.environ, "torch" in sys.modules)
 """
 COMMAND = """
 sys.argv = ["unveil", "--version"]
-from unveil.harness.cli import main
+from unveil.cli import main
 try:
     main()
 except SystemExit:
@@ -24,7 +24,7 @@ except SystemExit:
 
 
 @pytest.mark.parametrize(
-    ("before", "chosen"), [(COMMAND, True), (COMMAND.replace("unveil.harness.cli", "unveil.__main__"), True),
+    ("before", "chosen"), [(COMMAND, True), (COMMAND.replace("unveil.cli", "unveil.__main__"), True),
                            ("import unveil.harness.plan.file", False)],
 )  # fmt: skip
 def test_the_command_chooses_before_torch_is_loaded_and_an_import_does_not(before, chosen):

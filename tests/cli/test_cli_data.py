@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from unveil.harness.cli.app import app
+from unveil.cli.app import app
 from unveil.harness.figures.rows import Results
 from unveil.leaderboard.page import render
 

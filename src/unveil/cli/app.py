@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from unveil.harness.cli import assets, check, data, fisher, plugins, runs, tune
-from unveil.harness.cli.failures import in_words, tell
-from unveil.harness.cli.streams import open_streams
-from unveil.harness.cli.waiting import wait_asleep
+from unveil.cli import assets, check, data, fisher, plugins, runs, tune
+from unveil.cli.failures import in_words, tell
+from unveil.cli.streams import open_streams
+from unveil.cli.waiting import wait_asleep
 
 app = typer.Typer(
     name="unveil",
@@ -42,7 +42,7 @@ def _root(
 
 
 def main() -> None:
-    """Runs a command; whatever stops it is told in words, see `unveil.harness.cli.failures`."""
+    """Runs a command; whatever stops it is told in words, see `unveil.cli.failures`."""
     wait_asleep()
     open_streams()
     try:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unveil.harness.cli.surroundings import CompileOption, DeviceOption, Precision, PrecisionOption, surroundings
-from unveil.harness.cli.tables import show
-from unveil.harness.cli.terminal import Screen, errors, lasting, one_line, output, print_json, table
+from unveil.cli.surroundings import CompileOption, DeviceOption, Precision, PrecisionOption, surroundings
+from unveil.cli.tables import show
+from unveil.cli.terminal import Screen, errors, lasting, one_line, output, print_json, table
 from unveil.harness.words.errors import DamageError, PlanError, TrackingError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from unveil.harness.cli.runs import JsonOption, PlanArgument, StoreOption, compute_all
-from unveil.harness.cli.terminal import errors, output, print_json, table
+from unveil.cli.runs import JsonOption, PlanArgument, StoreOption, compute_all
+from unveil.cli.terminal import errors, output, print_json, table
 from unveil.harness.words.errors import PlanError, StoreError
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from unveil.harness.cli.app import app
-from unveil.harness.cli.fisher import only_fisher
+from unveil.cli.app import app
+from unveil.cli.fisher import only_fisher
 from unveil.harness.plan.file import read
 from unveil.harness.words.errors import PlanError
 

@@ -1,5 +1,5 @@
 """The ``unveil`` command. Nothing here imports torch before a command needs it."""
 
-from unveil.harness.cli.app import main
+from unveil.cli.app import main
 
 __all__ = ["main"]

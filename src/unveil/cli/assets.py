@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unveil.harness.cli.terminal import errors, output, print_json, table
+from unveil.cli.terminal import errors, output, print_json, table
 
 
 def assets(

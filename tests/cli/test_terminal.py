@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from unveil.harness.cli.streams import _Outlet
-from unveil.harness.cli.terminal import NARROWEST, Screen, errors, one_line, output, table
+from unveil.cli.streams import _Outlet
+from unveil.cli.terminal import NARROWEST, Screen, errors, one_line, output, table
 
 NAMES = {
     "none [a]": "none [a]", "ls [/b]": "ls [/b]", "[red]": "[red]", "\\[x]": "\\[x]", ":smile:": ":smile:",

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from unveil.harness.cli.app import app
+from unveil.cli.app import app
+from unveil.cli.scaffold import scaffold
 from unveil.harness.conformance import check
 from unveil.harness.plan.file import PlanFile, parse
 from unveil.harness.plan.graph import expand
 from unveil.harness.plan.plugins import KINDS, dump, make
-from unveil.harness.scaffold import scaffold
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.spec import Spec
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from unveil.harness.cli.runs import JsonOption, PlanArgument, StoreOption, compute_results
-from unveil.harness.cli.surroundings import CompileOption, DeviceOption, Precision, PrecisionOption, surroundings
-from unveil.harness.cli.terminal import one_line, output, print_json, table
+from unveil.cli.runs import JsonOption, PlanArgument, StoreOption, compute_results
+from unveil.cli.surroundings import CompileOption, DeviceOption, Precision, PrecisionOption, surroundings
+from unveil.cli.terminal import one_line, output, print_json, table
 from unveil.harness.words.errors import PlanError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 import typer
 from pydantic import ValidationError
 
-from unveil.harness.cli.terminal import errors
+from unveil.cli.terminal import errors
 from unveil.harness.words.errors import UnveilError
 
 P = ParamSpec("P")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from unveil.harness.cli.tables import fitting, show
+from unveil.cli.tables import fitting, show
 from unveil.harness.figures.rows import Figure, Results, Row
 
 LEAKS, USEFUL = "higher leaks more", "higher is more useful"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from unveil.harness.cli.runs import JsonOption, StoreOption, compute_all
-from unveil.harness.cli.surroundings import DeviceOption, Precision, PrecisionOption, surroundings
-from unveil.harness.cli.terminal import errors, output, print_json, table
+from unveil.cli.runs import JsonOption, StoreOption, compute_all
+from unveil.cli.surroundings import DeviceOption, Precision, PrecisionOption, surroundings
+from unveil.cli.terminal import errors, output, print_json, table
 from unveil.harness.plan.plugins import KINDS, registered, suggest
 from unveil.harness.words.errors import PlanError
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unveil.harness.cli.terminal import output, print_json, table
+from unveil.cli.terminal import output, print_json, table
 from unveil.harness.plan import plugins as found
 from unveil.harness.words.errors import PluginError
 

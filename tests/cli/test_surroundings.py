@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from unveil.harness.cli.surroundings import Precision, surroundings
+from unveil.cli.surroundings import Precision, surroundings
 from unveil.harness.plan.file import read
 from unveil.harness.plan.graph import expand
 from unveil.harness.running.execute import Surroundings
