@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from unveil.harness.plan.file import PRESETS, PlanFile, parse
-from unveil.harness.plan.graph import expand
+from unveil.harness.running.matrix import expand
 
 CELLS = 90  # of the preset, for each seed
 

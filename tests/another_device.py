@@ -34,9 +34,9 @@ import torch  # noqa: E402
 from unveil.defenses import private_learner  # noqa: E402
 from unveil.harness.figures.rows import Row  # noqa: E402
 from unveil.harness.plan.file import read  # noqa: E402
-from unveil.harness.plan.graph import expand  # noqa: E402
 from unveil.harness.running.assemble import results  # noqa: E402
 from unveil.harness.running.execute import Surroundings  # noqa: E402
+from unveil.harness.running.matrix import expand  # noqa: E402
 from unveil.harness.running.pools import InlinePool  # noqa: E402
 from unveil.harness.running.schedule import run_nodes  # noqa: E402
 from unveil.harness.store.artefacts import Store  # noqa: E402

@@ -13,7 +13,7 @@ from unveil.cli.app import app
 from unveil.harness.conformance import check
 from unveil.harness.plan import plugins
 from unveil.harness.plan.file import AttackPart, DefensePart, EvaluatorPart, Plan, PlanFile, TargetPart, parse
-from unveil.harness.plan.graph import expand
+from unveil.harness.running.matrix import expand
 from unveil.harness.words.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent

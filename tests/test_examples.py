@@ -11,7 +11,7 @@ from PIL import Image
 
 from unveil.harness.assets.catalogue import path
 from unveil.harness.plan.file import PlanFile, parse, presets, read
-from unveil.harness.plan.graph import expand
+from unveil.harness.running.matrix import expand
 from unveil.harness.words.errors import AssetError
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "real_faces.toml"

@@ -9,9 +9,9 @@ import pytest
 from unveil.harness.assets.catalogue import path
 from unveil.harness.figures.rows import Results
 from unveil.harness.plan.file import read
-from unveil.harness.plan.graph import expand
 from unveil.harness.running.assemble import results as assemble
 from unveil.harness.running.execute import Surroundings
+from unveil.harness.running.matrix import expand
 from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
 from unveil.harness.store.artefacts import Store

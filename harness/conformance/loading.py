@@ -11,9 +11,9 @@ from torch import Tensor
 from unveil.harness.conformance import tiny
 from unveil.harness.conformance.watch import scrambled
 from unveil.harness.plan import plugins
-from unveil.harness.plan.graph import Node, Use
+from unveil.harness.plan.node import Node, Use
+from unveil.harness.steps import classifiers
 from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.fitting import kept
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.images import Images
@@ -39,12 +39,12 @@ def answers_by_loader(subject: Subject, trained: Classifier, images: Images) -> 
     defense = Use("defenses", spec, str(subject.base))
     node = Node("target", "the target", {"model": (model,), "defenses": (defense,)}, stream={"seed": 0})
     with tempfile.TemporaryDirectory() as folder:
-        Store(folder).save(node.key, kept(trained, tiny.SHAPE, {}))
+        Store(folder).save(node.key, classifiers.kept(trained, tiny.SHAPE, {}))
         return [_asked(node, folder, number, images) for number in range(len(LOADERS))]
 
 
 def _asked(node: Node, folder: str, number: int, images: Images) -> list[Tensor]:
     """Two answers to one question, with other global random numbers around for each loader."""
     with scrambled(number), torch.no_grad():
-        target = Bench(Store(folder)).classifier(node, Run(f"conformance {LOADERS[number]}"))
+        target = classifiers.read(node, Bench(Store(folder)), Run(f"conformance {LOADERS[number]}"))
         return [target.logits(images.pixels) for _ in range(2)]

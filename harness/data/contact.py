@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from unveil.harness.steps.grid import grid
+from unveil.harness.data.grid import grid
 from unveil.harness.words.images import Data, Images
 
 PEOPLE, EACH, GAP, LABEL = 40, 3, 6, 110  # most people a side, pictures a split, and pixels

@@ -11,7 +11,7 @@ import numpy as np
 from unveil.harness.figures.intervals import interval
 
 if TYPE_CHECKING:
-    from unveil.harness.plan.graph import Node
+    from unveil.harness.plan.node import Node
     from unveil.harness.store.artefacts import Store
 
 

@@ -28,7 +28,7 @@ PLUMBING = tuple(
             "words.errors",
             "words.spec",
         ),
-        *("plan.canonical", "plan.file", "plan.fingerprint", "plan.graph", "plan.plugins"),
+        *("plan.canonical", "plan.file", "plan.fingerprint", "plan.node", "plan.plugins"),
     )
 )
 

@@ -13,8 +13,9 @@ from unveil.harness.words.account import Account
 
 if TYPE_CHECKING:
     from unveil.harness.plan.file import PlanFile
-    from unveil.harness.plan.graph import Cell, Matrix, Node, Use
+    from unveil.harness.plan.node import Node, Use
     from unveil.harness.running.execute import Outcome
+    from unveil.harness.running.matrix import Cell, Matrix
     from unveil.harness.store.artefacts import Store
 
 

@@ -9,8 +9,9 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from unveil.harness.plan.file import PRESETS
-from unveil.harness.plan.graph import Matrix, Node
+from unveil.harness.plan.node import Node
 from unveil.harness.running.likeness import Amount, amount, facts, plugins_of
+from unveil.harness.running.matrix import Matrix
 from unveil.harness.store.artefacts import Store
 
 QUICK = ("measure", "picture", "model", "comparer")  # take seconds whatever their settings are

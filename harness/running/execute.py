@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from unveil.harness.plan.graph import Node
+from unveil.harness.plan.node import Node
 from unveil.harness.running.likeness import facts
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefacts import Artefact, Store
@@ -111,7 +111,7 @@ def _artefact(node: Node, bench: Bench, around: Surroundings) -> Artefact:
 
     if around.compiled:
         torch.compiler.reset()  # it keeps a few variants of a function and then, saying nothing, compiles no more
-    stage, run = importlib.import_module(f"unveil.harness.steps.{node.kind}"), _run(node, bench.store, around)
+    stage, run = importlib.import_module(node.step), _run(node, bench.store, around)
     try:
         artefact: Artefact = stage.compute(node, bench, run)
     except StoreError:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from unveil.harness.plan.graph import Node
+from unveil.harness.plan.node import Node
 
 LINEAR = ("steps", "epochs")  # twice as many cost twice as much
 IGNORED = ("seed",)

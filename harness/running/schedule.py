@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-from unveil.harness.plan.graph import Node
+from unveil.harness.plan.node import Node
 from unveil.harness.running.execute import Outcome, Surroundings, cached, compute, describe
 from unveil.harness.running.pools import Pool
 from unveil.harness.store.artefacts import Store

@@ -4,20 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from unveil.harness.plan.graph import Node
+from unveil.harness.plan import plugins
+from unveil.harness.plan.asker import Asker
+from unveil.harness.plan.node import Node
+from unveil.harness.steps import classifiers
+from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.given import KEPT, by_wrapped, ingredients, spent
+from unveil.harness.steps.given import by_wrapped, ingredients, spent
 from unveil.harness.steps.isolation import Held, held_apart
+from unveil.harness.steps.wishes import Place, needs, require_access
 from unveil.harness.store.artefacts import Artefact
-from unveil.harness.types import Access, Attack, Budget, Ceiling, Images, Run, Spent, View
-from unveil.harness.words.errors import UnveilError
+from unveil.harness.types import Access, Attack, Attempt, Budget, Ceiling, Images, Run, Spent, View
+from unveil.harness.words.errors import AccessError, UnveilError
 from unveil.harness.words.memo import forget_all
 from unveil.harness.words.names import Role
+from unveil.harness.words.needs import WrappedAttack, access_of
+from unveil.harness.words.spec import Spec
 
+
+def ask(asker: Asker, spec: Spec, place: Place, name: str) -> Node:
+    """An attack, with what it needs for parents.
+
+    Args:
+        asker: The plan.
+        spec: The plugin.
+        place: What is attacked; the limits are its own.
+        name: What it is called.
+
+    Raises:
+        AccessError: If something that it needs asks the target for more than the attack may.
+    """
+    use = asker.use("attacks", spec)
+    role = plugins.role(use.plugin)
+    wanted = {} if role == Role.CEILING else needs(asker, use, replace(place, access=access_of(use.plugin)))
+    if not role:
+        require_access(asker, use)
+    stream = {"attack": use.asked, "seed": place.seed, "data": place.data.identity}
+    options = {"seed": place.seed, "identities": asker.plan.identities, "role": str(role), **place.limits}
+    parents = {"data": place.data, "target": place.target, **wanted}
+    return Node("attack", f"{name} on {place.on}", {"attack": (use,)}, options, parents, stream)
+
+
+def answer(asker: Asker, need: WrappedAttack, place: Place, number: int) -> Node:  # noqa: ARG001 (as all that answer)
+    """An attack that another one wraps.
+
+    Raises:
+        AccessError: If it is one that is shown private pictures.
+    """
+    spec = need.attack
+    if plugins.role(asker.use("attacks", spec).plugin) == Role.CEILING:
+        raise AccessError(
+            f"{asker.asking[-1].spec.use} wraps {spec.use}, which is shown private pictures",
+            "an attack that sees no more than its target's answers",
+            "wrap another attack",
+        )
+    return ask(asker, spec, place, asker.use("attacks", spec).name)
+
+
+KEPT = "kept "  # begins the names of tensors that an attack keeps beside its pictures
 LIMITED = ("queries", "gradients")
 
 
@@ -64,12 +113,12 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
 def _attacked(node: Node, bench: Bench) -> Tensor:
     source = node.parents["data"]
     who = Run(source.identity + str(node.options["seed"]))
-    return victims(bench.data(source).classes, node.options["identities"], who)
+    return victims(datasets.read(source, bench).classes, node.options["identities"], who)
 
 
 def _show(node: Node, bench: Bench, run: Run) -> tuple[Images, dict[str, int]]:
     ceiling: Ceiling = node.uses["attack"][0].make()
-    data, labels = bench.data(node.parents["data"]), _attacked(node, bench)
+    data, labels = datasets.read(node.parents["data"], bench), _attacked(node, bench)
     return checked(ceiling.show(data, labels, run), labels, data.train.shape, node.label), {}
 
 
@@ -113,10 +162,31 @@ def target_seen(
     """An attack's view of its target. Where it needs no gradient, nothing of the target stays in this process."""
     target = node.parents["target"]
     if access is Access.WHITE_BOX or not run.isolated:
-        yield View(bench.classifier(target, run), access, shape, limits, run.compile)
+        yield View(classifiers.read(target, bench, run), access, shape, limits, run.compile)
         return
     forget_all()
     threads = torch.get_num_threads()
     held = Held(bench.store.url, target, access, shape, limits, str(run.device), threads)
     with held_apart(held, bench.store.record(target.key)["classes"]) as desk:
         yield View.at(desk)
+
+
+def read(node: Node, bench: Bench, run: Run) -> Attempt:
+    """An attack that has been run, for another one that wraps it."""
+    artefact = bench.artefact(node)
+    kept = {name.removeprefix(KEPT): t for name, t in artefact.tensors.items() if name.startswith(KEPT)}
+    attack = node.uses["attack"][0].make()
+    return Attempt(attack, reconstructions(artefact), kept, ingredients(node, bench, run))
+
+
+def reconstructions(artefact: Artefact) -> Images:
+    """The stored pictures of an attack."""
+    return Images(artefact.tensors["pixels"].float() / 255, artefact.tensors["labels"])
+
+
+def path(artefact: Artefact) -> Images | None:
+    """Pictures along the attack's search, where it left some; see `attacks.search`."""
+    if f"{KEPT}path pixels" not in artefact.tensors:
+        return None
+    pixels, labels = (artefact.tensors[f"{KEPT}path {name}"] for name in ("pixels", "labels"))
+    return Images(pixels.float() / 255, labels)

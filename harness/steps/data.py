@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import torch
 
-from unveil.harness.data.splits import PARTS, ROLES, to_meta, to_tensors
-from unveil.harness.plan.graph import Node
+from unveil.harness.data.splits import PARTS, ROLES, from_tensors, to_meta, to_tensors
+from unveil.harness.plan import file
+from unveil.harness.plan.asker import Asker
+from unveil.harness.plan.node import Node
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.types import Data, Images, Run
 from unveil.harness.words.account import Account, Part
+
+
+def ask(asker: Asker, part: file.Part) -> Node:
+    """The data set of a plan's ``[data]``."""
+    use = asker.use("datasets", part.spec)
+    return Node("data", f"data {part.label}", {"dataset": (use,)}, stream={"data": use.asked})
+
+
+def read(node: Node, bench: Bench) -> Data:
+    """The data set that a node loaded."""
+
+    def load() -> Data:
+        artefact = bench.artefact(node)
+        return from_tensors(artefact.tensors, artefact.record)
+
+    return bench.keep(node, load)
 
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:  # noqa: ARG001 (one signature for all stages)

@@ -10,19 +10,44 @@ from numpy.typing import NDArray
 
 from unveil.harness.figures.calibration import BINS, calibration_error
 from unveil.harness.figures.intervals import to_figure
-from unveil.harness.plan.graph import Node
+from unveil.harness.plan.asker import Asker
+from unveil.harness.plan.file import EvaluatorPart
+from unveil.harness.plan.node import Node
+from unveil.harness.steps import classifiers
+from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.fitting import kept, train
+from unveil.harness.steps.classifiers import kept, train
 from unveil.harness.steps.people import hold_out, join, known_people, strangers, who
 from unveil.harness.steps.rejection import Reject, calibrate
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.training.fit import predict
 from unveil.harness.types import Classifier, Data, Direction, Images, Measurement, Run
-from unveil.harness.words.errors import DataError
+from unveil.harness.words.errors import DataError, JudgeError
 from unveil.harness.words.names import ACCEPTS_PRIVATE, CALIBRATION, TAKES_STRANGERS, TOP_1, TRUST, Quantity
 
 APART = 0.2  # share of public people whom no judge sees in training: half set its threshold, half measure its floor
 VALIDATION = 0.15
+
+
+def ask(asker: Asker, part: EvaluatorPart, data: Node) -> Node:
+    """A judge of the plan.
+
+    Raises:
+        JudgeError: If it is the same model as a target.
+    """
+    model = asker.use("models", part.spec)
+    for target in asker.plan.targets:
+        if asker.use("models", target.spec).asked == model.asked:
+            raise JudgeError(
+                f"evaluator {part.label!r} is the same model as target {target.label!r}",
+                "a judge of another architecture than what it judges",
+                "choose another model for the evaluator",
+            )
+    own = part.model_dump(include={"seed", "others", "min_pictures"})
+    reject = part.reject if part.reject is not None else (1.0 if part.others == "none" else 0.05)
+    options = {"recipe": asker.recipe(part.recipe), **own, "reject": reject}
+    stream = {"model": model.asked, "seed": part.seed, "data": data.identity}
+    return Node("evaluator", f"evaluator {part.label}", {"model": (model,)}, options, {"data": data}, stream)
 
 
 @dataclass(frozen=True)
@@ -118,9 +143,9 @@ def _share(column: str | Quantity, direction: Direction, hits: torch.Tensor, peo
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     """An evaluator with its own figures."""
-    data = bench.data(node.parents["data"])
+    data = datasets.read(node.parents["data"], bench)
     society = gather(data, node.options["others"], node.options["min_pictures"], run)
-    classifier = bench.untrained(node, society.classes, data.train.shape, run)
+    classifier = classifiers.untrained(node, bench, society.classes, data.train.shape, run)
     facts = train(node, classifier, (), society.train, society.validation, run)
     knows, own = society.knows, clean(classifier, data, run)
     if node.options["reject"] < 1:

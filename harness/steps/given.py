@@ -2,68 +2,34 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from unveil.harness.plan.graph import Node
-from unveil.harness.store.artefacts import Artefact, Store
-from unveil.harness.types import Attempt, Classifier, Comparer, Generator, Given, Images, Ingredients, Run, Spent
+from unveil.harness.plan.node import Node
+from unveil.harness.steps import data as datasets
+from unveil.harness.store.artefacts import Store
+from unveil.harness.types import Given, Ingredients, Run, Spent
 from unveil.harness.words.needs import PRIOR
 
 if TYPE_CHECKING:
     from unveil.harness.steps.bench import Bench
 
-KEPT = "kept "  # begins the names of tensors that an attack keeps beside its pictures
-
 
 def given(node: Node, bench: Bench, run: Run) -> Given:
-    """All that a node's plugin asked for, by role."""
-    priors: dict[str, Generator] = {}
-    models: dict[str, Classifier] = {}
-    comparers: dict[str, Comparer] = {}
-    attacks: dict[str, Attempt] = {}
+    """All that a node's plugin asked for, by role, each as the step of its kind reads it back."""
+    found: dict[str, dict[str, Any]] = {kind: {} for kind in ("prior", "student", "model", "comparer", "attack")}
     for role, need in node.needs.items():
-        match need.kind:
-            case "prior":
-                priors[role] = bench.generator(need, run)
-            case "student":
-                models[role] = bench.classifier(need, run)
-            case "model":
-                models[role] = bench.model(need, run)
-            case "comparer":
-                comparers[role] = need.uses["comparer"][0].make()
-            case "attack":
-                attacks[role] = attempt(need, bench, run)
-    return Given(priors, models, comparers, attacks)
+        found[need.kind][role] = importlib.import_module(need.step).read(need, bench, run)
+    return Given(found["prior"], found["student"] | found["model"], found["comparer"], found["attack"])
 
 
 def ingredients(node: Node, bench: Bench, run: Run) -> Ingredients:
     """What an attack's node is given besides the target."""
     found = given(node, bench, run)
     surrogates = [found.models[role] for role, need in node.needs.items() if need.kind == "student"]
-    public = bench.data(node.parents["data"]).public
+    public = datasets.read(node.parents["data"], bench).public
     return Ingredients(found.priors.get(PRIOR), public, surrogates, found)
-
-
-def attempt(node: Node, bench: Bench, run: Run) -> Attempt:
-    """An attack that has been run."""
-    artefact = bench.artefact(node)
-    kept = {name.removeprefix(KEPT): t for name, t in artefact.tensors.items() if name.startswith(KEPT)}
-    attack = node.uses["attack"][0].make()
-    return Attempt(attack, reconstructions(artefact), kept, ingredients(node, bench, run))
-
-
-def reconstructions(artefact: Artefact) -> Images:
-    """The stored pictures of an attack."""
-    return Images(artefact.tensors["pixels"].float() / 255, artefact.tensors["labels"])
-
-
-def path(artefact: Artefact) -> Images | None:
-    """Pictures along the attack's search, where it left some; see `attacks.search`."""
-    if f"{KEPT}path pixels" not in artefact.tensors:
-        return None
-    pixels, labels = (artefact.tensors[f"{KEPT}path {name}"] for name in ("pixels", "labels"))
-    return Images(pixels.float() / 255, labels)
 
 
 def spent(node: Node, store: Store) -> dict[str, int]:

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unveil.harness.plan.graph import Node
+from unveil.harness.plan.node import Node
+from unveil.harness.steps import classifiers
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words import errors
@@ -147,7 +148,7 @@ def serve(pipe: Connection, held: Held) -> None:
         try:
             if desk is None:
                 run = Run("holder", torch.device(held.device))  # whose numbers nobody draws: a target has its own
-                classifier = Bench(Store(held.store)).classifier(held.target, run)
+                classifier = classifiers.read(held.target, Bench(Store(held.store)), run)
                 desk, answer = LocalDesk(classifier, held.access, held.shape, held.budget), None
             else:
                 answer = _answer(desk, pipe, run.device)

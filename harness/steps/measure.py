@@ -3,22 +3,52 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.figures.panel import Verdict
-from unveil.harness.plan.graph import Node
+from unveil.harness.plan.asker import Asker
+from unveil.harness.plan.file import Part
+from unveil.harness.plan.node import Node
+from unveil.harness.steps import classifiers
+from unveil.harness.steps import data as datasets
+from unveil.harness.steps.attack import path, reconstructions
 from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.given import given, path, reconstructions
+from unveil.harness.steps.given import given
+from unveil.harness.steps.wishes import Place, needs
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.types import Classifier, Evidence, Guided, Images, Measurement, Metric, Run
 from unveil.harness.words.errors import JudgeError, UnveilError
 from unveil.harness.words.names import TOP_1, Opinion, Quantity
+from unveil.harness.words.needs import ACCESS
 
 OWN_ANSWER = Quantity(quantity=TOP_1)  # of an evaluator; what it would say of private people alone is another
+
+
+def ask(asker: Asker, part: Part, target: Node, attack: Node, judges: Mapping[str, Node]) -> Iterator[Node]:
+    """A metric of the plan on one cell, once for each judge where it needs one.
+
+    Args:
+        asker: The plan.
+        part: What it says of the metric.
+        target: The cell's.
+        attack: The cell's.
+        judges: The evaluators that know the cell's data, by name.
+    """
+    use, data = asker.use("metrics", part.spec), target.parents["data"]
+    about = attack if use.plugin.about == "attack" else target
+    parents = {"data": data, "target": target}
+    parents |= needs(asker, use, Place(data, target, target.options["seed"], ACCESS[-1]))
+    parents |= {"attack": attack} if about is attack else {}
+    stream = {"metric": use.asked, "data": data.identity}
+    for name, judge in judges.items() if use.plugin.needs_evaluator else [("", None)]:
+        more = {} if judge is None else {"evaluator": judge}
+        label = f"{part.label} of {about.label}" + f" by {name}" * bool(name)
+        options = {"name": part.label, "judge": name}
+        yield Node("measure", label, {"metric": (use,)}, options, {**parents, **more}, stream)
 
 
 def never_the_target(evaluator: Classifier, target: Classifier, label: str) -> None:
@@ -51,15 +81,15 @@ def attacked(node: Node, bench: Bench) -> dict[str, Any]:
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     """Figures of one metric."""
     metric: Metric = node.uses["metric"][0].make()
-    target = bench.classifier(node.parents["target"], run)
+    target = classifiers.read(node.parents["target"], bench, run)
     evaluator = None
     if "evaluator" in node.parents:
-        evaluator = bench.classifier(node.parents["evaluator"], run)
+        evaluator = classifiers.read(node.parents["evaluator"], bench, run)
         never_the_target(evaluator, target, node.label)
     had = given(node, bench, run)
     for model in had.models.values():
         never_the_target(model, target, node.label)
-    data = bench.data(node.parents["data"])
+    data = datasets.read(node.parents["data"], bench)
     evidence = Evidence(data, target, evaluator, **attacked(node, bench), run=run, given=had)
     found = [unscored_if_lost(m) for m in metric.measure(evidence)]
     figures = [to_figure(node.options["name"], node.options["judge"] or None, m).plain() for m in found]

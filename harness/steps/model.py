@@ -4,11 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unveil.harness.plan.graph import Node
-from unveil.harness.steps.bench import Bench
+import torch
+
+from unveil.harness.plan.asker import Asker
+from unveil.harness.plan.node import Node
+from unveil.harness.steps import data as datasets
+from unveil.harness.steps.bench import Bench, owned
+from unveil.harness.steps.wishes import Place
 from unveil.harness.store.artefacts import Artefact
-from unveil.harness.types import Model, Run
+from unveil.harness.types import Classifier, Model, Run
 from unveil.harness.words.errors import AssetError, WeightsError
+from unveil.harness.words.needs import GivenModel
+
+
+def answer(asker: Asker, need: GivenModel, place: Place, number: int) -> Node:  # noqa: ARG001 (as all that answer)
+    """A model with the weights that it brings."""
+    use = asker.use("models", need.model, may_lack=True)
+    stream = {"model": use.asked, "data": place.data.identity}
+    options, parents = {"trained": need.trained}, {"data": place.data}
+    return Node("model", f"model {need.model.use}", {"model": (use,)}, options, parents, stream)
+
+
+def read(node: Node, bench: Bench, run: Run) -> Classifier:
+    """A model as its plugin brings it, in evaluation mode; do not change it. It draws its own random numbers."""
+
+    def load() -> Classifier:
+        record = bench.store.record(node.key)
+        model: Model = node.uses["model"][0].make()
+        classifier = model.build(record["classes"], tuple(record["shape"]), owned(node, run))
+        fast: Classifier = classifier.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return fast.eval().requires_grad_(False)
+
+    return bench.keep(node, load, run.device)
 
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:
@@ -21,7 +48,7 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     use = node.uses["model"][0]
     model: Model = use.make()
     require_weights(model, use.spec.use.rpartition(":")[2], trained=node.options["trained"])
-    data = bench.data(node.parents["data"])
+    data = datasets.read(node.parents["data"], bench)
     frozen, trainable = model.build(data.classes, data.train.shape, run).count()
     return Artefact({"classes": data.classes, "shape": list(data.train.shape), "parameters": frozen + trainable})
 

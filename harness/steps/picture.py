@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unveil.harness.plan.graph import Node
-from unveil.harness.steps import grid as side_by_side
+from unveil.harness.data import grid as side_by_side
+from unveil.harness.plan.node import Node
+from unveil.harness.steps import data as datasets
+from unveil.harness.steps.attack import reconstructions
 from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.given import reconstructions
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.types import Images, Run
 
@@ -31,9 +32,15 @@ def grid(real: Images, made: Images, people: list[int]) -> bytes:
     return side_by_side.grid(lines)
 
 
+def ask(attack: Node, people: int) -> Node:
+    """Pictures of what an attack reconstructed of so many people."""
+    parents = {"data": attack.parents["data"], "attack": attack}
+    return Node("picture", f"pictures of {attack.label}", {}, {"people": people}, parents)
+
+
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:  # noqa: ARG001 (one signature for all stages)
     """A grid of the first people attacked: chosen by number, not by success."""
-    data = bench.data(node.parents["data"])
+    data = datasets.read(node.parents["data"], bench)
     made = reconstructions(bench.artefact(node.parents["attack"]))
     people = made.labels.unique()[: node.options["people"]].tolist()
     record = {

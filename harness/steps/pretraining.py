@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from unveil.harness.plan.graph import Node
+from unveil.harness.plan.asker import Asker
+from unveil.harness.plan.file import TargetPart
+from unveil.harness.plan.node import Node
+from unveil.harness.steps import classifiers
+from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.fitting import kept, train
+from unveil.harness.steps.classifiers import kept, train
 from unveil.harness.steps.people import hold_out, known_people
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.types import Run
@@ -13,9 +17,20 @@ from unveil.harness.words.errors import DataError
 FEWEST = 5  # pictures of a public person that make a class
 
 
+def ask(asker: Asker, part: TargetPart, data: Node) -> dict[str, Node]:
+    """Parents of a model that starts from training on public people; empty if it does not."""
+    if part.pretrain is None:
+        return {}
+    model = asker.use("models", part.spec)
+    options = {"recipe": asker.recipe(part.pretrain)}
+    stream = {"model": model.asked, "data": data.identity}
+    label = f"pretraining {part.label}"
+    return {"weights": Node("weights", label, {"model": (model,)}, options, {"data": data}, stream)}
+
+
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     """Weights trained to tell public people apart."""
-    public = known_people(bench.data(node.parents["data"]).public, FEWEST)
+    public = known_people(datasets.read(node.parents["data"], bench).public, FEWEST)
     classes = int(public.labels.max()) + 1 if len(public) else 0
     if classes < 2:
         raise DataError(
@@ -24,6 +39,6 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
             "remove `pretrain` from the plan, or give public pictures with identities",
         )
     own, validation = hold_out(public, 0.1, run.generator("public split"))
-    classifier = bench.untrained(node, classes, public.shape, run)
+    classifier = classifiers.untrained(node, bench, classes, public.shape, run)
     facts = train(node, classifier, (), own, validation, run)
     return kept(classifier, public.shape, facts)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from unveil.harness.plan.graph import Node
-from unveil.harness.steps import lineage
+from unveil.harness.data.grid import grid
+from unveil.harness.plan.asker import Asker, seed_label
+from unveil.harness.plan.node import Node
+from unveil.harness.steps import classifiers, lineage
+from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.given import given
-from unveil.harness.steps.grid import grid
+from unveil.harness.steps.wishes import Place, needs
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.types import (
     Access,
@@ -30,11 +34,37 @@ from unveil.harness.types import (
 )
 from unveil.harness.words.errors import TrainingError
 from unveil.harness.words.finite import require_finite
-from unveil.harness.words.needs import access_of, needs_of
+from unveil.harness.words.needs import TrainedPrior, access_of, needs_of
 
 SIDE = 6  # samples a side of the grid ...
 WIDEST = 1536  # ... but no more than fit into so many pixels
 REMEDY = "lower the prior's learning rate, or train it for fewer steps"
+
+
+def answer(asker: Asker, need: TrainedPrior, place: Place, number: int) -> Node:  # noqa: ARG001 (as all that answer)
+    """A trained prior. One that asks the target, or whose needs do, is another for each target."""
+    use = asker.use("priors", need.prior)
+    access = access_of(use.plugin)
+    wanted = needs(asker, use, replace(place, access=access, limits={}))
+    parents = {"data": place.data, **({"target": place.target} if access else {}), **wanted}
+    label = f"prior {use.spec.use}{seed_label(place.seed)}"
+    if any(place.target in node.lineage() for node in parents.values()):
+        label = f"prior {use.spec.use} for {place.on}"
+    stream = {"prior": use.asked, "seed": place.seed, "data": place.data.identity}
+    return Node("prior", label, {"prior": (use,)}, {"seed": place.seed}, parents, stream)
+
+
+def read(node: Node, bench: Bench, run: Run) -> Generator:
+    """A trained prior in evaluation mode."""
+
+    def load() -> Generator:
+        artefact = bench.artefact(node)
+        record = artefact.record
+        generator: Generator = node.uses["prior"][0].make().build(record["classes"], tuple(record["shape"]))
+        generator.load_state_dict(dict(artefact.tensors))
+        return generator.to(run.device).eval().requires_grad_(False)
+
+    return bench.keep(node, load, run.device)
 
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:
@@ -46,7 +76,7 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
         TrainingError: If it holds no numbers any more.
         WeightsError: If its pretrained weights are said to have seen the private pictures.
     """
-    data: Data = bench.data(node.parents["data"])
+    data: Data = datasets.read(node.parents["data"], bench)
     public, classes = data.public, data.classes
     prior: Prior = node.uses["prior"][0].make()
     learnt_from = lineage.traced(prior, data)
@@ -54,7 +84,7 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     view = None
     if "target" in node.parents:
         access = Access(str(access_of(prior)))
-        view = View(bench.classifier(node.parents["target"], run), access, public.shape)
+        view = View(classifiers.read(node.parents["target"], bench, run), access, public.shape)
     curves = fitted(prior, generator, public, view, run, given(node, bench, run))
     require_sound(generator, curves, node.label)
     spent = view.spent if view else Spent()

@@ -5,13 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unveil.harness.figures.rungs import accuracy
-from unveil.harness.plan.graph import Node
+from unveil.harness.plan.file import DefensePart
+from unveil.harness.plan.node import Node
+from unveil.harness.steps import ladder
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.types import Run
 from unveil.harness.words.errors import TrainingError
 
 ROUNDING = 1e-12  # of a difference of two shares
+
+
+COST = 0.02  # share of validation accuracy that a strength picked without instruction may cost
+
+
+def ask(target: Node, part: DefensePart) -> dict[str, Node]:
+    """A node for each defense of a stack whose strength is to be picked; it knows those before it.
+
+    Its parent is the ladder, which trains every rung and knows no cost: another cost trains nothing again.
+
+    Args:
+        target: With the whole stack, without strengths.
+        part: What the plan says of it.
+
+    Raises:
+        PluginError: If there is nothing to pick from.
+    """
+    found: dict[str, Node] = {}
+    for i, use in enumerate(target.uses["defenses"]):
+        tuned = part.tune is not None and i == len(target.uses["defenses"]) - 1
+        if tuned or use.plugin.open:
+            tries = ladder.ask(target, i, part if tuned and part.sweep else None, found)
+            cost = {"cost": COST if part.tune is None else part.tune}
+            found[f"strength {i}"] = Node(
+                "strength", tries.label.replace("ladder", "strength", 1), {}, cost, {"ladder": tries}
+            )
+    return found
 
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:  # noqa: ARG001

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from unveil.harness.plan.graph import Node
+import dataclasses
+
+from unveil.harness.plan.asker import Asker, seed_label
+from unveil.harness.plan.file import DefensePart, TargetPart
+from unveil.harness.plan.node import Node
+from unveil.harness.steps import classifiers, pretraining, strength
+from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.fitting import kept, train
+from unveil.harness.steps.classifiers import kept, train
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.types import Run
 
 
+def ask(asker: Asker, part: TargetPart, defense: DefensePart, data: Node, seed: int) -> Node:
+    """A model of the plan under a defense or a stack of them."""
+    model = asker.use("models", part.spec)
+    uses = {"model": (model,), "defenses": tuple(asker.use("defenses", spec) for spec in defense.stack)}
+    options = {"recipe": asker.recipe(defense.recipe), "seed": seed}
+    parents = {"data": data, **pretraining.ask(asker, part, data)}
+    stream = {"model": model.asked, "seed": seed, "data": data.identity}
+    label = f"target {part.label} with {defense.label}{seed_label(seed)}"
+    bare = Node("target", label, uses, options, parents, stream)
+    return dataclasses.replace(bare, parents={**parents, **strength.ask(bare, defense)})
+
+
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     """A defended target, before the defenses' ``finish``, which is applied whenever it is loaded."""
-    data = bench.data(node.parents["data"])
-    classifier = bench.untrained(node, data.classes, data.train.shape, run)
+    data = datasets.read(node.parents["data"], bench)
+    classifier = classifiers.untrained(node, bench, data.classes, data.train.shape, run)
     frozen, trainable = classifier.count()
-    facts = train(node, classifier, bench.defenses(node), data.train, data.validation, run)
+    facts = train(node, classifier, classifiers.defenses(node, bench), data.train, data.validation, run)
     return kept(classifier, data.train.shape, {"frozen": frozen, "trainable": trainable, **facts})

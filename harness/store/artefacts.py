@@ -25,7 +25,7 @@ from unveil.harness.words.errors import DamageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-SCHEMA = 1  # raised when the meaning of stored artefacts changes
+
 AGAIN = "run the plan again: the step is computed anew"
 
 

@@ -14,7 +14,7 @@ from unveil.cli.terminal import errors, output, print_json, table
 from unveil.harness.words.errors import PlanError, StoreError
 
 if TYPE_CHECKING:
-    from unveil.harness.plan.graph import Node
+    from unveil.harness.plan.node import Node
     from unveil.harness.store.artefacts import Store
     from unveil.harness.words.account import Account
 
@@ -31,9 +31,9 @@ def data(
 ) -> None:
     """Show what a plan's data sets hold, what lies there and is not used, and a sheet of pictures; trains nothing."""
     from unveil.harness.plan.file import read  # noqa: PLC0415
-    from unveil.harness.plan.graph import expand  # noqa: PLC0415
     from unveil.harness.running.assemble import account  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.running.execute import Surroundings  # noqa: PLC0415
+    from unveil.harness.running.matrix import expand  # noqa: PLC0415
     from unveil.harness.store.artefacts import Store  # noqa: PLC0415
 
     file, kept = read(plan), Store(store)

@@ -28,7 +28,7 @@ def fisher(
 ) -> None:
     """Show by layer what classification and inversion look at in a plan's targets, and whether TL-DMI's claim holds."""
     from unveil.harness.plan.file import read  # noqa: PLC0415
-    from unveil.harness.plan.graph import expand  # noqa: PLC0415 (torch is loaded here, not for --help)
+    from unveil.harness.running.matrix import expand  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.store.artefacts import Store  # noqa: PLC0415
     from unveil.leaderboard.figures import setups  # noqa: PLC0415
     from unveil.leaderboard.fisher import plain, profiles  # noqa: PLC0415

@@ -18,8 +18,9 @@ from unveil.harness.words.errors import DamageError, PlanError, TrackingError
 if TYPE_CHECKING:
     from unveil.harness.figures.rows import Results
     from unveil.harness.plan.file import PlanFile
-    from unveil.harness.plan.graph import Matrix, Node
+    from unveil.harness.plan.node import Node
     from unveil.harness.running.execute import Outcome, Surroundings
+    from unveil.harness.running.matrix import Matrix
     from unveil.harness.store.artefacts import Store
 
 PlanArgument = Annotated[str, typer.Argument(help="A plan file, or a preset such as quick.", metavar="PLAN")]
@@ -59,7 +60,7 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
 ) -> None:
     """Train, attack, measure, log and render whatever of a plan is not there yet."""
     from unveil.harness.plan.file import read  # noqa: PLC0415
-    from unveil.harness.plan.graph import expand  # noqa: PLC0415 (torch is loaded here, not for --help)
+    from unveil.harness.running.matrix import expand  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.running.reports import Reports  # noqa: PLC0415
     from unveil.harness.store.artefacts import Store  # noqa: PLC0415
 
@@ -203,8 +204,8 @@ def _log(results: Results, page: str, store: Store, uri: str) -> None:
 def plan_(plan: PlanArgument, store: StoreOption = "runs", as_json: JsonOption = False) -> None:
     """Show what a plan would run, what is known already, and what the rest may cost."""
     from unveil.harness.plan.file import read  # noqa: PLC0415
-    from unveil.harness.plan.graph import expand  # noqa: PLC0415
     from unveil.harness.running.estimate import estimate  # noqa: PLC0415 (see run)
+    from unveil.harness.running.matrix import expand  # noqa: PLC0415
     from unveil.harness.store.artefacts import Store  # noqa: PLC0415
 
     file = read(plan)

@@ -18,7 +18,7 @@ from unveil.harness.words.errors import PlanError
 
 if TYPE_CHECKING:
     from unveil.harness.plan.file import DefensePart, PlanFile
-    from unveil.harness.plan.graph import Node
+    from unveil.harness.plan.node import Node
     from unveil.harness.store.artefacts import Store
 
 
@@ -46,7 +46,7 @@ def tune(
 ) -> None:
     """Find the strongest setting of a defense that costs no more utility than stated, on validation pictures."""
     from unveil.harness.plan.file import read  # noqa: PLC0415
-    from unveil.harness.plan.graph import targets  # noqa: PLC0415 (torch is loaded here, not for --help)
+    from unveil.harness.running.matrix import targets  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.store.artefacts import Store  # noqa: PLC0415
 
     file, kept = read(plan), Store(store)

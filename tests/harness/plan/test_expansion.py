@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from unveil.harness.plan import plugins
 from unveil.harness.plan.file import PlanFile, parse
-from unveil.harness.plan.graph import Use, expand
+from unveil.harness.plan.node import Use
+from unveil.harness.running.matrix import expand
 from unveil.harness.words.spec import Spec
 
 PLAN = """

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from unveil.harness.plan.file import presets, read
-from unveil.harness.plan.graph import expand
+from unveil.harness.running.matrix import expand
 
 GOLDEN = Path(__file__).parent / "golden" / "nodes.json"
 

@@ -2,7 +2,7 @@
 
 from unveil.harness.plan.canonical import canonical, digest
 from unveil.harness.plan.file import PlanFile, parse
-from unveil.harness.plan.graph import expand
+from unveil.harness.running.matrix import expand
 from unveil.harness.words.run import Run
 
 PLAN = """

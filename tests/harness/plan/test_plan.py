@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unveil.harness.plan.file import parse, read
-from unveil.harness.plan.graph import expand
+from unveil.harness.running.matrix import expand
 from unveil.harness.words.errors import PlanError, UnveilError
 
 PLAN = """title = "Tiny"

@@ -9,8 +9,9 @@ import torch
 from unveil.harness.assets import torchvision_ops
 from unveil.harness.figures.rows import Results
 from unveil.harness.plan.file import read
-from unveil.harness.plan.graph import Use, expand
+from unveil.harness.plan.node import Use
 from unveil.harness.running.assemble import _architecture
+from unveil.harness.running.matrix import expand
 from unveil.harness.words.errors import WeightsError
 from unveil.harness.words.spec import Spec
 

@@ -7,8 +7,8 @@ import copy
 import pytest
 
 from unveil.harness.plan.file import read
-from unveil.harness.plan.graph import expand
 from unveil.harness.running.likeness import factor, facts, surroundings
+from unveil.harness.running.matrix import expand
 
 PRIOR = {"use": "wgan_gp", "settings": {"steps": 300, "width": 8, "lr": 1e-3}}
 ATTACK = {

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.harness.plan.graph import Node, Use
+from unveil.harness.plan.node import Node, Use
 from unveil.harness.steps import bench as module
+from unveil.harness.steps import classifiers
 from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.fitting import kept
+from unveil.harness.steps.classifiers import kept, read
 from unveil.harness.steps.isolation import Held, held_apart
 from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.words.memo import forget_all
@@ -28,8 +29,8 @@ def bench(monkeypatch):
     made = Bench(SimpleNamespace())
     made.loaded = []
     monkeypatch.setattr(made, "artefact", lambda n: Artefact({"classes": 2, "shape": [3, 8, 8]}))
-    monkeypatch.setattr(made, "untrained", lambda n, *_: made.loaded.append(n.key) or nn.Identity())
-    monkeypatch.setattr(module, "fill", lambda *_: None)
+    monkeypatch.setattr(classifiers, "untrained", lambda n, *_: made.loaded.append(n.key) or nn.Identity())
+    monkeypatch.setattr(classifiers, "fill", lambda *_: None)
     return made
 
 
@@ -39,18 +40,18 @@ def test_evaluators_stay_over_all_defenses_and_attacks(bench):
         target = node("target", defense)
         for attack in range(3):
             for student in range(4):
-                bench.classifier(node("student", f"{defense} {attack} {student}"), Run("x"))
+                read(node("student", f"{defense} {attack} {student}"), bench, Run("x"))
             for judge in judges:
-                bench.classifier(target, Run("x"))
-                bench.classifier(judge, Run("x"))
+                read(target, bench, Run("x"))
+                read(judge, bench, Run("x"))
     assert [key for key in bench.loaded if key.startswith("evaluator")] == [judge.key for judge in judges]
     assert sum(key.startswith("target") for key in bench.loaded) == 4
 
 
 def test_memory_is_bounded_and_can_be_emptied(bench):
     for i in range(2 * module.KEPT):
-        bench.classifier(node("student", i), Run("x"))
-        bench.classifier(node("evaluator", i), Run("x"))
+        read(node("student", i), bench, Run("x"))
+        read(node("evaluator", i), bench, Run("x"))
     assert (len(bench._kept), len(bench._judges)) == (module.KEPT, module.JUDGES)
     forget_all()
     assert not bench._kept
@@ -91,10 +92,10 @@ def test_a_target_is_the_same_for_attack_metric_and_the_process_that_holds_it(tm
     store, x = Store(str(tmp_path / "store")), torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     bare = uses["model"][0].make().build(4, (3, 16, 16), Run("trained"))
     store.save(target.key, kept(bare, (3, 16, 16), {}))
-    loaded = [Bench(store).classifier(target, Run(name)).logits(x) for name in ("attack", "metric")]
+    loaded = [read(target, Bench(store), Run(name)).logits(x) for name in ("attack", "metric")]
     assert torch.equal(*loaded)
     assert (loaded[0] - bare.eval().logits(x)).abs().max() > 0.1
-    here = View(Bench(store).classifier(target, Run("attack")), Access.SCORES, (3, 16, 16)).scores(x)
+    here = View(read(target, Bench(store), Run("attack")), Access.SCORES, (3, 16, 16)).scores(x)
     held = Held(store.url, target, Access.SCORES, (3, 16, 16), Budget(), "cpu", torch.get_num_threads())
     with held_apart(held, 4) as desk:
         assert torch.equal(View.at(desk).scores(x), here)

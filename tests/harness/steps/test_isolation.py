@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from unveil.harness.plan.file import read
-from unveil.harness.plan.graph import Node, Use, expand
+from unveil.harness.plan.node import Node, Use
+from unveil.harness.running.matrix import expand
 from unveil.harness.steps.isolation import Held, held_apart
 from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.words.errors import AccessError, BudgetSpentError, UnveilError

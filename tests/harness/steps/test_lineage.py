@@ -13,16 +13,16 @@ from PIL import Image
 from unveil.attacks.priors.pretrained_style import StyleGAN2ADA
 from unveil.attacks.priors.wgan_gp import WGANGP
 from unveil.harness.conformance import tiny
+from unveil.harness.data.grid import grid
 from unveil.harness.plan.file import read
-from unveil.harness.plan.graph import expand
 from unveil.harness.running import tracking
 from unveil.harness.running.assemble import results
 from unveil.harness.running.execute import Surroundings
+from unveil.harness.running.matrix import expand
 from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
 from unveil.harness.steps import lineage
 from unveil.harness.steps import prior as stage
-from unveil.harness.steps.grid import grid
 from unveil.harness.store.artefacts import Store
 from unveil.harness.types import ConditionalGenerator, Generator, Images, Origin
 from unveil.harness.words.errors import DataError, PluginError, WeightsError

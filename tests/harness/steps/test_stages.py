@@ -10,7 +10,7 @@ from torch import nn
 
 from unveil.harness.figures.panel import read
 from unveil.harness.steps.attack import checked, victims
-from unveil.harness.steps.bench import fill
+from unveil.harness.steps.classifiers import fill
 from unveil.harness.steps.evaluator import gather
 from unveil.harness.steps.measure import compute, never_the_target, unscored_if_lost, verdicts
 from unveil.harness.steps.people import hold_out, known_people, strangers

@@ -9,12 +9,14 @@ import pytest
 from unveil.harness.figures.rungs import rungs
 from unveil.harness.plan import plugins
 from unveil.harness.plan.file import parse, read
-from unveil.harness.plan.graph import expand, targets
 from unveil.harness.running.assemble import results
 from unveil.harness.running.estimate import estimate
 from unveil.harness.running.execute import Surroundings
+from unveil.harness.running.matrix import expand, targets
 from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
+from unveil.harness.steps import classifiers
+from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.strength import pick
 from unveil.harness.store.artefacts import Store
@@ -164,7 +166,7 @@ def test_what_was_left_open_is_picked_and_told(project):
     assert tried[1]["people"] == tried[3]["people"] == tried[0]["people"]
     record = store.record(strength.key)
     assert (record["chosen"], record["settings"]["level"]) == (3, 3)
-    (defense,) = Bench(store).defenses(target)  # tuples, infinity and None come back as they were
+    (defense,) = classifiers.defenses(target, Bench(store))  # tuples, infinity and None come back as they were
     assert (defense.level, defense.limits, defense.note) == (3, (3.0, math.inf), None)
 
     found = rungs(strength, store)
@@ -215,7 +217,7 @@ def test_test_pictures_change_no_pick(project, tmp_path_factory):
         _, target, strength, ladder = dialled(one)
         _, store = compute(one, strength)
         records.append((store.record(ladder.key), store.record(strength.key)))
-        tests.append(Bench(store).data(target.parents["data"]).test.pixels.sum())
+        tests.append(datasets.read(target.parents["data"], Bench(store)).test.pixels.sum())
     assert tests[0] > 0
     assert tests[1] == 0
     assert records[0] == records[1]
@@ -237,9 +239,9 @@ def test_depths_are_shared_by_a_stack_and_cost_no_second_training(project):
     assert tried == ["", "stem", "stage1", "stage2", "stage3"]  # with stage4, only the head would be left
     bench = Bench(store)
     for target in (alone, stacked):
-        assert bench.defenses(target)[0].freeze == picked
-        data = bench.data(target.parents["data"])
-        frozen = bench.untrained(target, data.classes, data.train.shape, Run("shape only")).frozen_depth
+        assert classifiers.defenses(target, bench)[0].freeze == picked
+        data = datasets.read(target.parents["data"], bench)
+        frozen = classifiers.untrained(target, bench, data.classes, data.train.shape, Run("shape only")).frozen_depth
         assert frozen == tried.index(picked)
     project.edit("tiny.toml", 'use = "tl_dmi"', 'use = "tl_dmi"\ntune = 0.9')
     (again,) = targets(file := read(str(project.folder / "tiny.toml")), file.plan.defenses[2]).values()

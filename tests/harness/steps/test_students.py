@@ -7,8 +7,8 @@ from torch import nn
 
 from unveil.harness.models.plain_cnn import PlainCNN
 from unveil.harness.plan.file import PlanFile, parse, read
-from unveil.harness.plan.graph import expand
 from unveil.harness.running.execute import Surroundings, compute
+from unveil.harness.running.matrix import expand
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.distillation import answers, distil, kl
 from unveil.harness.store.artefacts import Store

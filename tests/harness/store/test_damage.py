@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from unveil.harness.plan.file import read
-from unveil.harness.plan.graph import expand
 from unveil.harness.running import execute
 from unveil.harness.running.assemble import results
 from unveil.harness.running.estimate import estimate
 from unveil.harness.running.execute import Surroundings
+from unveil.harness.running.matrix import expand
 from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
 from unveil.harness.store.artefacts import Store

@@ -10,8 +10,8 @@ import pytest
 
 from unveil.harness.conformance import check
 from unveil.harness.plan.file import PlanFile, parse, read
-from unveil.harness.plan.graph import expand
 from unveil.harness.running.execute import Surroundings
+from unveil.harness.running.matrix import expand
 from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
 from unveil.harness.steps.attack import left

@@ -1,0 +1,185 @@
+"""From a plan to cells, each with the nodes that answer it: equal questions are one node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from unveil.harness.plan import plugins
+from unveil.harness.plan.asker import Asker
+from unveil.harness.plan.file import AttackPart, DefensePart, Part, PlanFile, TargetPart
+from unveil.harness.plan.node import Node
+from unveil.harness.steps import attack as attacks
+from unveil.harness.steps import data as datasets
+from unveil.harness.steps import evaluator, measure, picture, target
+from unveil.harness.steps.wishes import Place
+from unveil.harness.words.errors import PlanError
+from unveil.harness.words.names import Role, Strength
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of the matrix, with the nodes that answer it.
+
+    Attributes:
+        data: Names as in the plan, and so on for the next four.
+        measures: One node per metric, and per judge where the metric needs one.
+        notes: Departures from the common recipe, and what the target's and the prior's files want said.
+        family: What the defense is a strength of: its own name, or that of the sweep.
+        strength: Its step of the sweep; None without one.
+        role: What the attack is a control for; empty for a real one.
+    """
+
+    data: str
+    model: str
+    defense: str
+    attack: str
+    seed: int
+    nodes: Mapping[str, Node]
+    measures: tuple[Node, ...]
+    notes: tuple[str, ...] = ()
+    family: str = ""
+    strength: Strength | None = None
+    role: Role | Literal[""] = ""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """What a plan comes to.
+
+    Attributes:
+        cells: All cells.
+        judges: All judges, by (data, name).
+        notes: What a reader must know of the files that plugins read, once for each plugin.
+    """
+
+    cells: tuple[Cell, ...]
+    judges: Mapping[tuple[str, str], Node]
+    notes: tuple[str, ...] = ()
+
+    def nodes(self) -> list[Node]:
+        """Every node once, parents before children, cell by cell."""
+        wanted = [*self.judges.values()]
+        for cell in self.cells:
+            wanted += [*cell.nodes.values(), *cell.measures]
+        return list(dict.fromkeys(node for want in wanted for node in want.lineage()))
+
+
+class _Builder:
+    """Turns one plan into cells."""
+
+    def __init__(self, file: PlanFile) -> None:
+        self.asker = Asker(file)
+        self.plan = file.plan
+        self.targets: dict[tuple[str, ...], Node] = {}
+        self.families = {
+            part.label: (sweep.label, strength)
+            for sweep in self.plan.defenses
+            for part, strength in zip(sweep.variants, sweep.strengths, strict=True)
+        }
+
+    def require_judges(self) -> None:
+        metrics = [part for part in self.plan.metrics if self.asker.use("metrics", part.spec).plugin.needs_evaluator]
+        if metrics and not self.plan.evaluators:
+            name = metrics[0].label
+            raise PlanError(
+                f"metric {name!r} asks a judge, and the plan has no evaluators",
+                "a judge of another architecture than the targets'",
+                f'add [evaluator] with use = "plain_cnn" and name = "judge", or remove {name!r}',
+            )
+
+    def judges(self) -> dict[tuple[str, str], Node]:
+        return {
+            (part.label, judge.label): evaluator.ask(self.asker, judge, datasets.ask(self.asker, part))
+            for part in self.plan.data
+            for judge in self.plan.evaluators
+        }
+
+    def notes(self, defense: DefensePart) -> tuple[str, ...]:
+        common, own = self.asker.recipe(), self.asker.recipe(defense.recipe)
+        changed = [f"{name} {own[name]} instead of {common[name]}" for name in own if own[name] != common[name]]
+        return (f"own recipe: {', '.join(changed)}",) if changed else ()
+
+    def target(self, part: Part, model: TargetPart, defense: DefensePart, seed: int) -> Node:
+        """The same object for all attacks, so that it is hashed once."""
+        place = (part.label, model.label, defense.label, str(seed))
+        if place not in self.targets:
+            self.targets[place] = target.ask(self.asker, model, defense, datasets.ask(self.asker, part), seed)
+        return self.targets[place]
+
+    def cell(self, names: tuple[Part, TargetPart, DefensePart, AttackPart, int], judges: Mapping[str, Node]) -> Cell:
+        part, model, defense, attack, seed = names
+        family, strength = self.families[defense.label]
+        attacked = self.target(part, model, defense, seed)
+        place = Place(attacked.parents["data"], attacked, seed, None, attack.limits)
+        asked = attacks.ask(self.asker, attack.spec, place, attack.label)
+        nodes = {"data": place.data, "target": attacked, **_flat(asked), "attack": asked}
+        measures = [node for one in self.plan.metrics for node in measure.ask(self.asker, one, attacked, asked, judges)]
+        if self.plan.pictures:
+            nodes["picture"] = picture.ask(asked, self.plan.pictures)
+        labels = (part.label, model.label, defense.label, attack.label)
+        role = plugins.role(asked.uses["attack"][0].plugin)
+        notes = (*self.notes(defense), *_first_weights(nodes))
+        return Cell(*labels, seed, nodes, tuple(measures), notes, family, strength, role)
+
+
+def targets(file: PlanFile, part: DefensePart) -> dict[tuple[str, str], Node]:
+    """A target under a defense for each data set and model of a plan, by their names, with the plan's first seed.
+
+    Args:
+        file: Gives data sets, models, recipe and seed; its own defenses are left alone.
+        part: The defense.
+    """
+    asker, plan = Asker(file), file.plan
+    return {
+        (data.label, model.label): target.ask(asker, model, part, datasets.ask(asker, data), plan.seeds[0])
+        for data in plan.data
+        for model in plan.targets
+    }
+
+
+def _first_weights(nodes: Mapping[str, Node]) -> list[str]:
+    """Notes on the weights that the target and the prior of a cell start from."""
+    starts = [
+        (role, use)
+        for role, part in (("target", "model"), ("prior", "prior"))
+        if role in nodes
+        for use in nodes[role].uses[part]
+    ]
+    return [f"{role}'s first weights: {note}" for role, use in starts for note in use.notes]
+
+
+def _flat(node: Node, within: str = "") -> dict[str, Node]:
+    """What a node's plugin needs, and what these need in turn, by role and the roles that lead there."""
+    found: dict[str, Node] = {}
+    for role, need in node.needs.items():
+        found |= {f"{within}{role}": need, **_flat(need, f"{within}{role} ")}
+    return found
+
+
+def expand(file: PlanFile) -> Matrix:
+    """All cells of a plan. Makes every plugin, so that every wrong name and setting is found before anything runs.
+
+    Raises:
+        PluginError: For a plugin that is unknown, broken or wrongly configured.
+        PlanError: For a metric that asks a judge where there is none.
+        WeightsError: For weights that cannot be used.
+        JudgeError: For an evaluator that is the target.
+    """
+    build, plan = _Builder(file), file.plan
+    build.require_judges()
+    judges = build.judges()
+    cells = tuple(
+        build.cell(
+            (part, model, defense, attack, seed),
+            {name: node for (data, name), node in judges.items() if data == part.label},
+        )
+        for seed in plan.seeds
+        for part in plan.data
+        for model in plan.targets
+        for sweep in plan.defenses
+        for defense in sweep.variants
+        for attack in plan.attacks
+    )
+    return Matrix(cells, judges, tuple(build.asker.notes))
