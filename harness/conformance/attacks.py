@@ -14,8 +14,10 @@ from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.watch import Tensors, Trial
 from unveil.harness.plan import plugins
 from unveil.harness.steps.attack import checked
-from unveil.harness.types import Attack, Ceiling, Images, Ingredients
+from unveil.harness.words.attack import Attack, Ceiling
 from unveil.harness.words.errors import AccessError
+from unveil.harness.words.given import Ingredients
+from unveil.harness.words.images import Images
 from unveil.harness.words.names import Access, Role
 from unveil.harness.words.run import Run
 from unveil.harness.words.view import View

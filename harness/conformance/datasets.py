@@ -11,7 +11,7 @@ from unveil.harness.conformance import watch
 from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.watch import Tensors, Trial, require_pixels
 from unveil.harness.data.splits import PARTS, ROLES
-from unveil.harness.types import Data, Images
+from unveil.harness.words.images import Data, Images
 from unveil.harness.words.run import Run
 
 

@@ -17,8 +17,9 @@ from unveil.harness.conformance.loading import LOADERS, answers_by_loader
 from unveil.harness.conformance.report import BreachError, Check, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial, require_finite, require_pixels
 from unveil.harness.training.fit import fit
-from unveil.harness.types import Defense, Images, Step, Terms
 from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.defense import Defense, Step, Terms
+from unveil.harness.words.images import Images
 from unveil.harness.words.run import Run
 
 if TYPE_CHECKING:

@@ -16,7 +16,10 @@ from unveil.harness.conformance import supply, tiny, watch
 from unveil.harness.conformance.report import BreachError, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial
 from unveil.harness.figures.intervals import to_figure
-from unveil.harness.types import Direction, Evidence, Given, Images, Measurement, Metric
+from unveil.harness.words.given import Given
+from unveil.harness.words.images import Images
+from unveil.harness.words.metric import Evidence, Measurement, Metric
+from unveil.harness.words.names import Direction
 from unveil.harness.words.run import Run
 
 if TYPE_CHECKING:

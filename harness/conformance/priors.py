@@ -15,10 +15,12 @@ from unveil.harness.conformance.report import BreachError, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial, require_finite, require_pixels
 from unveil.harness.steps import lineage
 from unveil.harness.steps.prior import fitted
-from unveil.harness.types import Generator, Given, Prior, PriorWithNeeds
 from unveil.harness.words.errors import PluginError
+from unveil.harness.words.generator import Generator
+from unveil.harness.words.given import Given
 from unveil.harness.words.names import Access
 from unveil.harness.words.needs import access_of
+from unveil.harness.words.prior import Prior, PriorWithNeeds
 from unveil.harness.words.run import Run
 from unveil.harness.words.view import View
 

@@ -14,9 +14,10 @@ from unveil.harness.conformance.shrink import shrunk
 from unveil.harness.conformance.watch import Tensors
 from unveil.harness.plan import plugins
 from unveil.harness.steps.model import require_weights
-from unveil.harness.types import Attempt, Generator, Given, Ingredients
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import PluginError
+from unveil.harness.words.generator import Generator
+from unveil.harness.words.given import Attempt, Given, Ingredients
 from unveil.harness.words.needs import (
     PRIOR,
     GivenComparer,

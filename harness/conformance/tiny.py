@@ -13,8 +13,8 @@ from unveil.harness.data.splits import Pictures, Shares, assemble, to_uint8
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.steps.people import join
 from unveil.harness.training.fit import fit
-from unveil.harness.types import Data, Images
 from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.images import Data, Images
 from unveil.harness.words.recipe import Recipe
 from unveil.harness.words.run import Run
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from unveil.harness.assets import catalogue as assets
 from unveil.harness.data.images import decode
 from unveil.harness.data.splits import Pictures, Shares, assemble, label
-from unveil.harness.types import Data
+from unveil.harness.words.images import Data
 from unveil.harness.words.run import Run
 
 APART = "the publisher numbers its 40 people, and the public ones have other numbers"

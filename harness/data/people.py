@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from unveil.harness.assets import catalogue as assets
 from unveil.harness.data.splits import Pictures, Shares, assemble, to_float, to_uint8
 from unveil.harness.models.dcgan import DCGAN, load_digiface
-from unveil.harness.types import Data
+from unveil.harness.words.images import Data
 from unveil.harness.words.run import Bar, Run, draw_normal
 
 CHUNK = 64

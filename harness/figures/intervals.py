@@ -33,7 +33,7 @@ from unveil.harness.figures.rows import Figure
 from unveil.harness.words.errors import UnveilError
 
 if TYPE_CHECKING:
-    from unveil.harness.types import Measurement
+    from unveil.harness.words.metric import Measurement
 
 SEED = 20_200_607  # one constant for all figures: equal values have equal intervals, and two cells share their draws
 SLACK = 1e-9  # rounding by which a mean may leave its range

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unveil.harness.figures.intervals import interval
+from unveil.harness.figures.tries import accuracy
 
 if TYPE_CHECKING:
     from unveil.harness.plan.node import Node
@@ -55,16 +56,6 @@ def rungs(node: Node, store: Store) -> list[Rung]:
     chosen = store.record(node.key)["chosen"]
     zero = accuracy(tried[0])
     return [_rung(one, i == chosen, zero) for i, one in enumerate(tried)]
-
-
-def accuracy(tried: Mapping[str, Any]) -> float:
-    """Share of the validation pictures that a rung recognised.
-
-    Args:
-        tried: An entry of a ladder's record that has ``people``: ``[recognised, pictures]`` by class.
-    """
-    right, pictures = np.sum(list(tried["people"].values()), axis=0)
-    return float(right / pictures)
 
 
 def _rung(tried: Mapping[str, Any], picked: bool, zero: float) -> Rung:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from unveil.harness.assets import weights as files
 from unveil.harness.assets.checkpoints import read
 from unveil.harness.training.global_rng import seeded
-from unveil.harness.types import Model
 from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.model import Model
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import LocalPath
 

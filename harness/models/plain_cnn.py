@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unveil.harness.training.global_rng import seeded
-from unveil.harness.types import Model
 from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.model import Model
 from unveil.harness.words.run import Run
 
 STRIDED_FROM = 48  # sides from which the first convolution halves the picture

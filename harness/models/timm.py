@@ -20,9 +20,9 @@ from unveil.harness.assets import weights as files
 from unveil.harness.assets.checkpoints import Checkpoint, read
 from unveil.harness.models.chains import split
 from unveil.harness.training.global_rng import seeded
-from unveil.harness.types import Model
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import PluginError, WeightsError
+from unveil.harness.words.model import Model
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import LocalPath
 

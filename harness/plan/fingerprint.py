@@ -15,20 +15,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 # These carry questions and answers but decide no number; changing them must not throw results away.
-PLUMBING = tuple(
+PLUMBING = frozenset(
     f"unveil.harness.{name}"
     for name in (
-        *(
-            "store.artefacts",
-            "store.files",
-            "store.lease",
-            "figures.panel",
-            "figures.rows",
-            "words.disk",
-            "words.errors",
-            "words.spec",
-        ),
-        *("plan.canonical", "plan.file", "plan.fingerprint", "plan.node", "plan.plugins"),
+        *("figures.panel", "figures.rows", "plan.asker", "plan.canonical", "plan.complaints", "plan.file"),
+        *("plan.fingerprint", "plan.node", "plan.plugins", "plan.text", "plan.validation", "steps.wishes"),
+        *("store.artefacts", "store.files", "store.lease", "words.disk", "words.errors", "words.spec"),
     )
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,17 @@ from unveil.harness.words.needs import TAKEN
 from unveil.harness.words.spec import Spec
 
 NEEDY = ("attack", "prior", "measure")  # kinds of nodes whose plugins may need something
+STEPS = "unveil.harness.steps"
 FILES = {"weights": "pretraining"}  # where a kind, which is part of identities, has another name than its step
 SCHEMA = 2  # raised when the meaning of stored artefacts changes
+
+
+def step(name: str) -> Any:
+    """The module of a kind of step, found by name: what one step computes does not hang on how another one does it.
+
+    Whoever needs another step's answer has its node for a parent, and so its code in the key.
+    """
+    return importlib.import_module(f"{STEPS}.{name}")
 
 
 @dataclass(frozen=True)
@@ -121,7 +131,7 @@ class Node:
     @property
     def step(self) -> str:
         """Module that asks for, computes and reads back this kind of work."""
-        return f"unveil.harness.steps.{FILES.get(self.kind, self.kind)}"
+        return f"{STEPS}.{FILES.get(self.kind, self.kind)}"
 
     @functools.cached_property
     def identity(self) -> str:

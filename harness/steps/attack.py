@@ -19,12 +19,16 @@ from unveil.harness.steps.given import by_wrapped, ingredients, spent
 from unveil.harness.steps.isolation import Held, held_apart
 from unveil.harness.steps.wishes import Place, needs, require_access
 from unveil.harness.store.artefacts import Artefact
-from unveil.harness.types import Access, Attack, Attempt, Budget, Ceiling, Images, Run, Spent, View
+from unveil.harness.words.attack import Attack, Ceiling
 from unveil.harness.words.errors import AccessError, UnveilError
+from unveil.harness.words.given import Attempt
+from unveil.harness.words.images import Images
 from unveil.harness.words.memo import forget_all
-from unveil.harness.words.names import Role
+from unveil.harness.words.names import Access, Role
 from unveil.harness.words.needs import WrappedAttack, access_of
+from unveil.harness.words.run import Run
 from unveil.harness.words.spec import Spec
+from unveil.harness.words.view import Budget, Spent, View
 
 
 def ask(asker: Asker, spec: Spec, place: Place, name: str) -> Node:

@@ -9,8 +9,8 @@ import torch
 
 from unveil.harness.plan.node import Node
 from unveil.harness.store.artefacts import Artefact, Store
-from unveil.harness.types import Run
 from unveil.harness.words.memo import Memo
+from unveil.harness.words.run import Run
 
 T = TypeVar("T")
 KEPT = 6  # things in memory at once: data, target, prior, students and a little more

@@ -14,9 +14,12 @@ from unveil.harness.steps.bench import Bench, owned
 from unveil.harness.steps.rejection import Reject
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.training.fit import fit
-from unveil.harness.types import Classifier, Defense, Images, Run
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.defense import Defense
 from unveil.harness.words.errors import WeightsError
+from unveil.harness.words.images import Images
 from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.run import Run
 
 
 def read(node: Node, bench: Bench, run: Run) -> Classifier:

@@ -7,8 +7,9 @@ from unveil.harness.plan.node import Node
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.wishes import Place
 from unveil.harness.store.artefacts import Artefact
-from unveil.harness.types import Comparer, Run
+from unveil.harness.words.comparer import Comparer
 from unveil.harness.words.needs import GivenComparer
+from unveil.harness.words.run import Run
 
 
 def answer(asker: Asker, need: GivenComparer, place: Place, number: int) -> Node:  # noqa: ARG001 (as all that answer)

@@ -10,8 +10,9 @@ from unveil.harness.plan.asker import Asker
 from unveil.harness.plan.node import Node
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefacts import Artefact
-from unveil.harness.types import Data, Images, Run
 from unveil.harness.words.account import Account, Part
+from unveil.harness.words.images import Data, Images
+from unveil.harness.words.run import Run
 
 
 def ask(asker: Asker, part: file.Part) -> Node:

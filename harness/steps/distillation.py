@@ -11,10 +11,14 @@ from torch import Tensor
 from torch.optim import SGD
 
 from unveil.harness.training.global_rng import seeded
-from unveil.harness.types import Access, Distillation, Images, Run, View
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import DataError, TrainingError
 from unveil.harness.words.finite import require_finite
+from unveil.harness.words.images import Images
+from unveil.harness.words.names import Access
+from unveil.harness.words.needs import Distillation
+from unveil.harness.words.run import Run
+from unveil.harness.words.view import View
 
 CHECKPOINT = "student"
 CHUNK = 256  # pictures per pass

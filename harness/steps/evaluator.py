@@ -21,9 +21,12 @@ from unveil.harness.steps.people import hold_out, join, known_people, strangers,
 from unveil.harness.steps.rejection import Reject, calibrate
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.training.fit import predict
-from unveil.harness.types import Classifier, Data, Direction, Images, Measurement, Run
+from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import DataError, JudgeError
-from unveil.harness.words.names import ACCEPTS_PRIVATE, CALIBRATION, TAKES_STRANGERS, TOP_1, TRUST, Quantity
+from unveil.harness.words.images import Data, Images
+from unveil.harness.words.metric import Measurement
+from unveil.harness.words.names import ACCEPTS_PRIVATE, CALIBRATION, TAKES_STRANGERS, TOP_1, TRUST, Direction, Quantity
+from unveil.harness.words.run import Run
 
 APART = 0.2  # share of public people whom no judge sees in training: half set its threshold, half measure its floor
 VALIDATION = 0.15

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from unveil.harness.plan.node import Node
+from unveil.harness.plan.node import Node, step
 from unveil.harness.steps import data as datasets
 from unveil.harness.store.artefacts import Store
-from unveil.harness.types import Given, Ingredients, Run, Spent
+from unveil.harness.words.given import Given, Ingredients
 from unveil.harness.words.needs import PRIOR
+from unveil.harness.words.run import Run
+from unveil.harness.words.view import Spent
 
 if TYPE_CHECKING:
     from unveil.harness.steps.bench import Bench
@@ -20,7 +21,7 @@ def given(node: Node, bench: Bench, run: Run) -> Given:
     """All that a node's plugin asked for, by role, each as the step of its kind reads it back."""
     found: dict[str, dict[str, Any]] = {kind: {} for kind in ("prior", "student", "model", "comparer", "attack")}
     for role, need in node.needs.items():
-        found[need.kind][role] = importlib.import_module(need.step).read(need, bench, run)
+        found[need.kind][role] = step(need.kind).read(need, bench, run)
     return Given(found["prior"], found["student"] | found["model"], found["comparer"], found["attack"])
 
 

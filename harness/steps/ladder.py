@@ -17,9 +17,12 @@ from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.training.fit import fit, predict
-from unveil.harness.types import Classifier, Data, Defense, Images, Run
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.defense import Defense
 from unveil.harness.words.errors import DataError, PluginError, TrainingError
+from unveil.harness.words.images import Data, Images
 from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.run import Run
 
 
 def ask(target: Node, place: int, swept: DefensePart | None, picked: Mapping[str, Node]) -> Node:

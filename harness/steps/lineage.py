@@ -15,8 +15,9 @@ from typing import Any
 from torch import Tensor
 
 from unveil.harness.data.splits import ROLES, to_uint8
-from unveil.harness.types import Data, Images, Origin, Pretrained, Prior
 from unveil.harness.words.errors import DataError, PluginError, WeightsError
+from unveil.harness.words.images import Data, Images
+from unveil.harness.words.prior import Origin, Pretrained, Prior
 
 CHECKSUM = re.compile(r"\b[0-9a-f]{64}\b")
 

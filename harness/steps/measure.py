@@ -20,10 +20,14 @@ from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.given import given
 from unveil.harness.steps.wishes import Place, needs
 from unveil.harness.store.artefacts import Artefact
-from unveil.harness.types import Classifier, Evidence, Guided, Images, Measurement, Metric, Run
+from unveil.harness.words.attack import Guided
+from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import JudgeError, UnveilError
+from unveil.harness.words.images import Images
+from unveil.harness.words.metric import Evidence, Measurement, Metric
 from unveil.harness.words.names import TOP_1, Opinion, Quantity
 from unveil.harness.words.needs import ACCESS
+from unveil.harness.words.run import Run
 
 OWN_ANSWER = Quantity(quantity=TOP_1)  # of an evaluator; what it would say of private people alone is another
 

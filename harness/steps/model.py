@@ -12,9 +12,11 @@ from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench, owned
 from unveil.harness.steps.wishes import Place
 from unveil.harness.store.artefacts import Artefact
-from unveil.harness.types import Classifier, Model, Run
+from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import AssetError, WeightsError
+from unveil.harness.words.model import Model
 from unveil.harness.words.needs import GivenModel
+from unveil.harness.words.run import Run
 
 
 def answer(asker: Asker, need: GivenModel, place: Place, number: int) -> Node:  # noqa: ARG001 (as all that answer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unveil.harness.types import Images
+from unveil.harness.words.images import Images
 
 
 def known_people(images: Images, fewest: int) -> Images:

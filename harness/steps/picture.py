@@ -11,7 +11,8 @@ from unveil.harness.steps import data as datasets
 from unveil.harness.steps.attack import reconstructions
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefacts import Artefact
-from unveil.harness.types import Images, Run
+from unveil.harness.words.images import Images
+from unveil.harness.words.run import Run
 
 REAL, MADE, GAP = 3, 5, 6  # pictures a side, and pixels between the sides
 

@@ -11,8 +11,8 @@ from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.classifiers import kept, train
 from unveil.harness.steps.people import hold_out, known_people
 from unveil.harness.store.artefacts import Artefact
-from unveil.harness.types import Run
 from unveil.harness.words.errors import DataError
+from unveil.harness.words.run import Run
 
 FEWEST = 5  # pictures of a public person that make a class
 

@@ -19,22 +19,16 @@ from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.given import given
 from unveil.harness.steps.wishes import Place, needs
 from unveil.harness.store.artefacts import Artefact
-from unveil.harness.types import (
-    Access,
-    ConditionalGenerator,
-    Data,
-    Generator,
-    Given,
-    Images,
-    Prior,
-    PriorWithNeeds,
-    Run,
-    Spent,
-    View,
-)
 from unveil.harness.words.errors import TrainingError
 from unveil.harness.words.finite import require_finite
+from unveil.harness.words.generator import ConditionalGenerator, Generator
+from unveil.harness.words.given import Given
+from unveil.harness.words.images import Data, Images
+from unveil.harness.words.names import Access
 from unveil.harness.words.needs import TrainedPrior, access_of, needs_of
+from unveil.harness.words.prior import Prior, PriorWithNeeds
+from unveil.harness.words.run import Run
+from unveil.harness.words.view import Spent, View
 
 SIDE = 6  # samples a side of the grid ...
 WIDEST = 1536  # ... but no more than fit into so many pixels

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unveil.harness.figures.rungs import accuracy
+from unveil.harness.figures.tries import accuracy
 from unveil.harness.plan.file import DefensePart
-from unveil.harness.plan.node import Node
-from unveil.harness.steps import ladder
+from unveil.harness.plan.node import Node, step
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefacts import Artefact
-from unveil.harness.types import Run
 from unveil.harness.words.errors import TrainingError
+from unveil.harness.words.run import Run
 
 ROUNDING = 1e-12  # of a difference of two shares
 
@@ -35,7 +34,7 @@ def ask(target: Node, part: DefensePart) -> dict[str, Node]:
     for i, use in enumerate(target.uses["defenses"]):
         tuned = part.tune is not None and i == len(target.uses["defenses"]) - 1
         if tuned or use.plugin.open:
-            tries = ladder.ask(target, i, part if tuned and part.sweep else None, found)
+            tries = step("ladder").ask(target, i, part if tuned and part.sweep else None, found)
             cost = {"cost": COST if part.tune is None else part.tune}
             found[f"strength {i}"] = Node(
                 "strength", tries.label.replace("ladder", "strength", 1), {}, cost, {"ladder": tries}

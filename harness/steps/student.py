@@ -15,9 +15,12 @@ from unveil.harness.steps.distillation import answers, distil
 from unveil.harness.steps.wishes import Place
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.training.fit import accuracy, predict
-from unveil.harness.types import Access, Classifier, Distillation, Run, View
+from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import AccessError
-from unveil.harness.words.needs import Surrogate
+from unveil.harness.words.names import Access
+from unveil.harness.words.needs import Distillation, Surrogate
+from unveil.harness.words.run import Run
+from unveil.harness.words.view import View
 
 
 def answer(asker: Asker, need: Surrogate, place: Place, number: int) -> Node:

@@ -6,13 +6,13 @@ import dataclasses
 
 from unveil.harness.plan.asker import Asker, seed_label
 from unveil.harness.plan.file import DefensePart, TargetPart
-from unveil.harness.plan.node import Node
-from unveil.harness.steps import classifiers, pretraining, strength
+from unveil.harness.plan.node import Node, step
+from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.classifiers import kept, train
 from unveil.harness.store.artefacts import Artefact
-from unveil.harness.types import Run
+from unveil.harness.words.run import Run
 
 
 def ask(asker: Asker, part: TargetPart, defense: DefensePart, data: Node, seed: int) -> Node:
@@ -20,11 +20,11 @@ def ask(asker: Asker, part: TargetPart, defense: DefensePart, data: Node, seed: 
     model = asker.use("models", part.spec)
     uses = {"model": (model,), "defenses": tuple(asker.use("defenses", spec) for spec in defense.stack)}
     options = {"recipe": asker.recipe(defense.recipe), "seed": seed}
-    parents = {"data": data, **pretraining.ask(asker, part, data)}
+    parents = {"data": data, **step("pretraining").ask(asker, part, data)}
     stream = {"model": model.asked, "seed": seed, "data": data.identity}
     label = f"target {part.label} with {defense.label}{seed_label(seed)}"
     bare = Node("target", label, uses, options, parents, stream)
-    return dataclasses.replace(bare, parents={**parents, **strength.ask(bare, defense)})
+    return dataclasses.replace(bare, parents={**parents, **step("strength").ask(bare, defense)})
 
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from unveil.harness.plan.asker import Asker
-from unveil.harness.plan.node import Node, Use
+from unveil.harness.plan.node import Node, Use, step
 from unveil.harness.words.errors import AccessError, PluginError
 from unveil.harness.words.needs import (
     ACCESS,
@@ -64,8 +63,7 @@ def needs(asker: Asker, use: Use, place: Place) -> dict[str, Node]:
     found: dict[str, Node] = {}
     for role, need in needs_of(use.plugin).items():
         number = 1 + sum(node.kind == ANSWERS[type(need)] for node in found.values())
-        step = importlib.import_module(f"unveil.harness.steps.{ANSWERS[type(need)]}")
-        found[role] = step.answer(asker, need, place, number)
+        found[role] = step(ANSWERS[type(need)]).answer(asker, need, place, number)
     asker.asking.pop()
     return found
 

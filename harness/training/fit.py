@@ -14,10 +14,11 @@ from torch import Tensor
 
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.training.prefix import Source
-from unveil.harness.types import Defense, Images, Step
 from unveil.harness.words.classifier import Classifier, Forward
+from unveil.harness.words.defense import Defense, Step
 from unveil.harness.words.errors import DataError, TrainingError
 from unveil.harness.words.finite import REMEDY, require_finite
+from unveil.harness.words.images import Images
 from unveil.harness.words.learner import Learner
 from unveil.harness.words.recipe import Recipe
 from unveil.harness.words.run import Bar, Run

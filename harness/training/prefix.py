@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from unveil.harness.types import Defense, Images
 from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.defense import Defense
+from unveil.harness.words.images import Images
 from unveil.harness.words.recipe import Recipe
 from unveil.harness.words.run import Run
 

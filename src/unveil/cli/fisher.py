@@ -57,7 +57,7 @@ def only_fisher(file: PlanFile) -> PlanFile:
     """
     from unveil.harness.plan import plugins  # noqa: PLC0415 (imports pydantic)
     from unveil.harness.plan.file import Part  # noqa: PLC0415
-    from unveil.harness.types import Guided  # noqa: PLC0415 (imports torch)
+    from unveil.harness.words.attack import Guided  # noqa: PLC0415 (imports torch)
 
     plan = file.plan
     made = [(part, plugins.make("attacks", part.spec, file.base)) for part in plan.attacks]

@@ -3,7 +3,7 @@
 ``golden/nodes.json`` was written before the code that makes nodes was rebuilt. A difference means that stored results
 are thrown away, or that numbers change. If that is meant, say so in the changelog and write the file anew::
 
-    python tests/harness/test_golden_nodes.py
+    python tests/harness/plan/test_golden_nodes.py
 """
 
 import json
