@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from unveil.harness.words.account import Account
 from unveil.harness.words.names import Direction, Quantity, Role, Strength
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Status = Literal["done", "failed", "blocked"]
 
@@ -175,3 +178,14 @@ class Results(_Plain):
     judges: tuple[Judge, ...] = ()
     pictures: tuple[Picture, ...] = ()
     provenance: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    def frame(self) -> pd.DataFrame:
+        """One line for each figure of each cell; see `harness.figures.notebook.frame`."""
+        from unveil.harness.figures.notebook import frame  # noqa: PLC0415 (pandas takes a while)
+
+        return frame(self)
+
+    def _repr_html_(self) -> str:
+        from unveil.harness.figures.notebook import html  # noqa: PLC0415 (only notebooks ask)
+
+        return html(self)

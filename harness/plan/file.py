@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from unveil.harness.plan import complaints as plan_errors
 from unveil.harness.plan import text as plan_text
-from unveil.harness.plan.plugins import suggest
+from unveil.harness.plan.plugins import suggest, use_of
 from unveil.harness.words.errors import PlanError
 from unveil.harness.words.names import Strength
 from unveil.harness.words.spec import Spec
@@ -332,7 +333,40 @@ def parse(text: str, where: str) -> Plan:
     Raises:
         PlanError: If it is not TOML or not a plan.
     """
-    raw = plan_text.tables(text, where)
+    return checked(plan_text.tables(text, where), where)
+
+
+def from_mapping(raw: Mapping[str, Any]) -> PlanFile:
+    """A plan from what a plan file holds. ``use`` may be a class; its report is kept under the title.
+
+    Raises:
+        PlanError: If it says something no plan can say.
+        PluginError: If a class has no file that it could be imported from.
+    """
+    plain = _by_name(raw)
+    plan = checked(plain, "the plan")
+    return PlanFile(plan, json.dumps(plain, indent=1), Path.cwd(), plan.title)
+
+
+def _by_name(value: Any) -> Any:
+    """Classes by what a plan file calls them, tuples as lists."""
+    if isinstance(value, Mapping):
+        return {str(name): _by_name(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_by_name(one) for one in value]
+    return use_of(value) if isinstance(value, type) else value
+
+
+def checked(raw: dict[str, Any], where: str) -> Plan:
+    """Validates what a plan file holds.
+
+    Args:
+        raw: Tables by name.
+        where: What to call it in errors.
+
+    Raises:
+        PlanError: If it is not a plan.
+    """
     plan_errors.require_known(raw, PARTS, list(Plan.model_fields), where)
     named = {plan_errors.SINGULAR.get(name, name): value for name, value in raw.items()}
     parts = {name: [value] if isinstance(value, dict) and name != "recipe" else value for name, value in named.items()}

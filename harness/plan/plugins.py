@@ -140,6 +140,29 @@ def load(kind: str, use: str, base: Path) -> type:
     return cls
 
 
+def use_of(cls: type) -> str:
+    """How a plan names a class: as it is registered, else by its file.
+
+    Raises:
+        PluginError: If it was defined in a notebook cell, at a prompt or in the running script.
+    """
+    target = f"{cls.__module__}:{cls.__qualname__}"
+    for kind in KINDS:
+        for name, entries in registered(kind).items():
+            if [entry.target for entry in entries] == [target]:
+                return name
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    if cls.__module__ == "__main__" or file is None or "." in cls.__qualname__:
+        raise PluginError(
+            f"{cls.__qualname__} is defined in {cls.__module__}, where its code cannot be found again",
+            "a class at the top level of a file: the code is part of what a result is known by, and old results would "
+            "be taken for those of changed code",
+            f"write it to a file (in a notebook: begin its cell with %%writefile my_plugin.py) and name it: "
+            f"use = 'my_plugin.py:{cls.__name__}'",
+        )
+    return f"{file}:{cls.__qualname__}"
+
+
 def role(attack: Any) -> Role | Literal[""]:
     """What an attack, or its class, is a control for; empty for a real one.
 

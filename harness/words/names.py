@@ -29,6 +29,14 @@ class Access(StrEnum):
     LABELS = "labels"  # the arg-max only
 
 
+class Precision(StrEnum):
+    """How matrix work is rounded: ``auto`` is mixed on a GPU."""
+
+    AUTO = "auto"
+    FULL = "full"
+    MIXED = "mixed"
+
+
 class Role(StrEnum):
     """What a control is for; see `unveil.harness.types.Control`."""
 

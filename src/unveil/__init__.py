@@ -1,5 +1,27 @@
-"""unveil: audit how much of its private training data an image classifier gives away."""
+"""unveil: audit how much of its private training data an image classifier gives away.
+
+In Python: ``unveil.run(plan, store=...)`` gives `Results`, ``unveil.plugins()`` says what is registered.
+"""
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unveil.harness.audit import plugins, run
+    from unveil.harness.figures.rows import Results
 
 __version__ = version("unveil")
+__all__ = ["Results", "__version__", "plugins", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """What is asked for, imported when it is: ``import unveil`` alone loads nothing."""
+    if name == "Results":
+        from unveil.harness.figures.rows import Results  # noqa: PLC0415 (see above)
+
+        return Results
+    if name in ("plugins", "run"):
+        from unveil.harness import audit  # noqa: PLC0415 (see above)
+
+        return getattr(audit, name)
+    raise AttributeError(f"module 'unveil' has no attribute {name!r}")

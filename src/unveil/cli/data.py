@@ -40,7 +40,7 @@ def data(
     nodes = {cell.data: cell.nodes["data"] for cell in expand(file).cells}
     if out and len(nodes) > 1:
         raise PlanError(f"--out names one file, and the plan has {len(nodes)} data sets", "one", "leave --out out")
-    outcomes = compute_all(list(nodes.values()), kept, Surroundings(kept.url), tell_data=False)
+    outcomes = compute_all(list(nodes.values()), kept, Surroundings(kept.url), accounts=False)
     good = {name: node for name, node in nodes.items() if outcomes[node.key].good}
     told = {name: (account(node, kept), _sheet(node, name, kept, out, file.name)) for name, node in good.items()}
     if as_json:

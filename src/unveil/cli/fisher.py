@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from unveil.cli.runs import JsonOption, PlanArgument, StoreOption, compute_results
-from unveil.cli.surroundings import CompileOption, DeviceOption, Precision, PrecisionOption, surroundings
+from unveil.cli.surroundings import CompileOption, DeviceOption, PrecisionOption
 from unveil.cli.terminal import one_line, output, print_json, table
 from unveil.harness.words.errors import PlanError
+from unveil.harness.words.names import Precision
 
 if TYPE_CHECKING:
     from unveil.harness.figures.rows import Row
@@ -27,16 +28,14 @@ def fisher(
     as_json: JsonOption = False,
 ) -> None:
     """Show by layer what classification and inversion look at in a plan's targets, and whether TL-DMI's claim holds."""
+    from unveil.harness.audit import prepare  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.plan.file import read  # noqa: PLC0415
-    from unveil.harness.running.matrix import expand  # noqa: PLC0415 (torch is loaded here, not for --help)
-    from unveil.harness.store.artefacts import Store  # noqa: PLC0415
+    from unveil.harness.running.devices import surroundings  # noqa: PLC0415
     from unveil.leaderboard.figures import setups  # noqa: PLC0415
     from unveil.leaderboard.fisher import plain, profiles  # noqa: PLC0415
 
-    file = only_fisher(read(plan))
-    matrix, kept = expand(file), Store(store)
-    around = surroundings(kept, device, precision, compiled)
-    results = compute_results(file, matrix, kept, around)
+    audit = prepare(only_fisher(read(plan)), store)
+    results = compute_results(audit, surroundings(audit.store, device, precision, compiled))
     found = [(setup, profile) for setup in setups(results) for profile in profiles(setup.rows)]
     if as_json:
         print_json([{"data": setup.data, "model": setup.model, **plain(profile)} for setup, profile in found])

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from unveil.cli.surroundings import CompileOption, DeviceOption, Precision, PrecisionOption, surroundings
+from unveil.cli.surroundings import CompileOption, DeviceOption, PrecisionOption
 from unveil.cli.tables import show
 from unveil.cli.terminal import Screen, errors, lasting, one_line, output, print_json, table
-from unveil.harness.words.errors import DamageError, PlanError, TrackingError
+from unveil.harness.words.errors import TrackingError
+from unveil.harness.words.names import Precision
 
 if TYPE_CHECKING:
+    from unveil.harness.audit import Audit
     from unveil.harness.figures.rows import Results
-    from unveil.harness.plan.file import PlanFile
     from unveil.harness.plan.node import Node
     from unveil.harness.running.execute import Outcome, Surroundings
     from unveil.harness.running.matrix import Matrix
     from unveil.harness.store.artefacts import Store
 
+T = TypeVar("T")
 PlanArgument = Annotated[str, typer.Argument(help="A plan file, or a preset such as quick.", metavar="PLAN")]
 StoreOption = Annotated[
     str, typer.Option("--store", help="Folder or URL where everything computed is kept.", envvar="UNVEIL_STORE")
@@ -59,43 +61,70 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     as_json: JsonOption = False,
 ) -> None:
     """Train, attack, measure, log and render whatever of a plan is not there yet."""
-    from unveil.harness.plan.file import read  # noqa: PLC0415
-    from unveil.harness.running.matrix import expand  # noqa: PLC0415 (torch is loaded here, not for --help)
-    from unveil.harness.running.reports import Reports  # noqa: PLC0415
-    from unveil.harness.store.artefacts import Store  # noqa: PLC0415
+    from unveil.harness.audit import prepare  # noqa: PLC0415 (torch is loaded here, not for --help)
+    from unveil.harness.running.devices import surroundings  # noqa: PLC0415
 
-    file, kept = read(plan), Store(store)
-    matrix = expand(file)
-    _say_notes(matrix)
-    around = surroundings(kept, device, precision, compiled, isolated=not in_process)
-    results = compute_results(file, matrix, kept, around)
-    folder = Reports(kept, file.name).keep(file.text, file.path, results)
-    page = _render(results, kept, folder, private_pictures)
-    _log(results, page, kept, mlflow)
+    audit = prepare(plan, store)
+    _say_notes(audit.matrix)
+    around = surroundings(audit.store, device, precision, compiled, isolated=not in_process)
+    results = compute_results(audit, around)
+    folder = audit.keep(results)
+    page = _render(results, audit.store, folder, private_pictures)
+    _log(results, page, audit.store, mlflow)
     if as_json:
         print_json([row.plain() for row in results.rows])
     else:
         show(results)
-    errors().print(f"leaderboard: {_page(kept, folder)}", soft_wrap=True)
+    errors().print(f"leaderboard: {_page(audit.store, folder)}", soft_wrap=True)
     if any(row.status != "done" for row in results.rows):
         raise typer.Exit(1)
 
 
-def compute_results(file: PlanFile, matrix: Matrix, store: Store, around: Surroundings) -> Results:
-    """Computes what is not there yet and puts all together; what is found damaged only then is computed again, too.
+def compute_results(audit: Audit, around: Surroundings) -> Results:
+    """The results of a plan, with what is computed for them on the screen; Ctrl-C ends the command with status 130."""
+    return _on_screen(
+        audit.matrix.nodes(),
+        audit.store,
+        lambda screen, listener: audit.results(replace(around, shown=screen), listener),
+    )
+
+
+def compute_all(nodes: Sequence[Node], store: Store, around: Surroundings, *, accounts: bool) -> dict[str, Outcome]:
+    """Computes what is not there yet and says so; Ctrl-C ends the command with status 130.
 
     Args:
-        file: The plan.
-        matrix: Its cells.
+        nodes: Parents before children.
         store: Where everything is kept.
-        around: What it is computed with.
-    """
-    from unveil.harness.running.assemble import results as assemble  # noqa: PLC0415 (see run)
+        around: What it is computed with; progress goes to the terminal.
+        accounts: Whether to say of each data set what was read and what was not.
 
-    try:
-        return assemble(file, matrix, compute_all(matrix.nodes(), store, around), store)
-    except DamageError:
-        return assemble(file, matrix, compute_all(matrix.nodes(), store, around), store)
+    Raises:
+        StoreError: If nothing can be written there, before anything is computed; or later.
+    """
+    from unveil.harness.audit import compute  # noqa: PLC0415 (see run)
+
+    return _on_screen(
+        nodes,
+        store,
+        lambda screen, listener: compute(nodes, store, replace(around, shown=screen), listener),
+        accounts=accounts,
+    )
+
+
+def _on_screen(
+    nodes: Sequence[Node], store: Store, work: Callable[[Screen, _Teller], T], *, accounts: bool = True
+) -> T:
+    with Screen() as screen:
+        listener = _Teller(screen, nodes, store, accounts=accounts)
+        try:
+            done = work(screen, listener)
+        except KeyboardInterrupt:
+            screen.say("interrupted: what was computed is kept; run the same command again to go on", "yellow")
+            raise typer.Exit(130) from None
+    counts = Counter(listener.ended.values())
+    bad = "".join(f", {counts[how]} {how}" for how in ("failed", "blocked", "unscored") if counts[how])
+    screen.say(f"{len(nodes)} steps: {counts['done']} computed now, {counts['cached']} known before{bad}")
+    return done
 
 
 def _say_notes(matrix: Matrix) -> None:
@@ -103,44 +132,13 @@ def _say_notes(matrix: Matrix) -> None:
         errors().print(f"note: {note}", style="yellow")
 
 
-def compute_all(
-    nodes: Sequence[Node], store: Store, around: Surroundings, *, tell_data: bool = True
-) -> dict[str, Outcome]:
-    """Computes what is not there yet and says so; Ctrl-C ends the command with status 130.
-
-    Args:
-        nodes: Parents before children.
-        store: Where everything is kept.
-        around: What it is computed with; progress goes to the terminal.
-        tell_data: Whether to say of each data set what was read and what was not.
-
-    Raises:
-        StoreError: If nothing can be written there, before anything is computed; or later.
-    """
-    from unveil.harness.running.pools import InlinePool  # noqa: PLC0415
-    from unveil.harness.running.schedule import run_nodes  # noqa: PLC0415
-
-    store.check()
-    with Screen() as screen:
-        heard = _Teller(screen, nodes, store, tell_data=tell_data)
-        try:
-            outcomes = run_nodes(nodes, replace(around, shown=screen), InlinePool(), heard)
-        except KeyboardInterrupt:
-            screen.say("interrupted: what was computed is kept; run the same command again to go on", "yellow")
-            raise typer.Exit(130) from None
-    counts = Counter(outcome.status for outcome in outcomes.values())
-    bad = "".join(f", {counts[how]} {how}" for how in ("failed", "blocked", "unscored") if counts[how])
-    screen.say(f"{len(nodes)} steps: {counts['done']} computed now, {counts['cached']} known before{bad}")
-    return outcomes
-
-
 class _Teller:
     """Says what starts and how it ended."""
 
-    def __init__(self, screen: Screen, nodes: Sequence[Node], store: Store, *, tell_data: bool) -> None:
-        self.screen, self.nodes, self.store, self.tell_data = screen, nodes, store, tell_data
+    def __init__(self, screen: Screen, nodes: Sequence[Node], store: Store, *, accounts: bool) -> None:
+        self.screen, self.nodes, self.store, self.accounts = screen, nodes, store, accounts
         self.total = len(nodes)
-        self.ended: set[str] = set()  # keys, since a step that turns out to be damaged ends twice
+        self.ended: dict[str, str] = {}  # status by key, since a step that turns out to be damaged ends twice
 
     def __call__(self, node: Node, outcome: Outcome | None) -> None:
         from unveil.harness.figures.rungs import summary  # noqa: PLC0415 (numpy and scipy take a while)
@@ -148,7 +146,8 @@ class _Teller:
         if outcome is None:
             self.screen.starts(f"[{len(self.ended) + 1}/{self.total}] {one_line(node.label)} ...")
             return
-        self.ended.add(node.key)
+        if not (outcome.status == "cached" and self.ended.get(node.key) == "done"):  # assembled a second time
+            self.ended[node.key] = outcome.status
         if outcome.status == "done":
             self.screen.say(f"[{len(self.ended)}/{self.total}] {one_line(node.label)}: {outcome.seconds:.1f} s")
             if node.kind == "strength":
@@ -156,7 +155,7 @@ class _Teller:
         elif outcome.status in ("failed", "unscored"):  # what is blocked by it need not repeat its error
             how = f"{outcome.status.upper()}: {outcome.error}"
             self.screen.say(f"[{len(self.ended)}/{self.total}] {one_line(node.label)}: {how}", "red")
-        if node.kind == "data" and outcome.good and self.tell_data:
+        if node.kind == "data" and outcome.good and self.accounts:
             self._account(node)
 
     def _account(self, node: Node) -> None:
@@ -203,20 +202,17 @@ def _log(results: Results, page: str, store: Store, uri: str) -> None:
 
 def plan_(plan: PlanArgument, store: StoreOption = "runs", as_json: JsonOption = False) -> None:
     """Show what a plan would run, what is known already, and what the rest may cost."""
-    from unveil.harness.plan.file import read  # noqa: PLC0415
-    from unveil.harness.running.estimate import estimate  # noqa: PLC0415 (see run)
-    from unveil.harness.running.matrix import expand  # noqa: PLC0415
-    from unveil.harness.store.artefacts import Store  # noqa: PLC0415
+    from unveil.harness.audit import prepare  # noqa: PLC0415 (see run)
+    from unveil.harness.running.estimate import estimate  # noqa: PLC0415
 
-    file = read(plan)
-    matrix = expand(file)
-    _say_notes(matrix)
-    steps = estimate(matrix, Store(store))
+    audit = prepare(plan, store)
+    _say_notes(audit.matrix)
+    steps = estimate(audit.matrix, audit.store)
     if as_json:
         print_json([step.__dict__ for step in steps])
         return
     made = table(
-        f"{file.plan.title}: {len(matrix.cells)} cells, {len(steps)} steps",
+        f"{audit.file.plan.title}: {len(audit.matrix.cells)} cells, {len(steps)} steps",
         "step",
         "what",
         "state",
@@ -272,35 +268,14 @@ def log(plan: PlanArgument, store: StoreOption = "runs", mlflow: UriOption = "")
     output().print(f"{'logged' if logged.fresh else 'was logged before'}: run {logged.run} at {where}", soft_wrap=True)
 
 
-def _stored(where: str, url: str) -> tuple[Store, str, Results]:
+def _stored(plan: str, store: str) -> tuple[Store, str, Results]:
     """The store, the folder of a plan's report there, and its results; says so if the plan has changed since."""
-    from unveil.harness.plan.file import find  # noqa: PLC0415 (see run)
-    from unveil.harness.running.reports import Reports  # noqa: PLC0415
-    from unveil.harness.store.artefacts import Store  # noqa: PLC0415
+    from unveil.harness.audit import stored  # noqa: PLC0415 (see run)
 
-    store, todo = Store(url), f"unveil run {where}"
-    reports = Reports(store, Path(where).stem)
-    known = reports.folders()
-    try:
-        text, path = find(where)
-    except PlanError:
-        if len(known) != 1:
-            raise
-        results = reports.read(known[0], "run the plan")
-        _warn(f"there is no plan {where!r} to be read: these are the results stored under that name")
-        return store, known[0], results
-    folder = reports.find(text, path)
-    if folder is None:
-        others = f": {', '.join(known)} {'is' if len(known) == 1 else 'are'} of other plans of that name" * bool(known)
-        raise PlanError(f"no results of {where!r} in {store.url}{others}", "a plan that was run with this store", todo)
-    results = reports.read(folder, todo)
-    if results.plan != text:
-        _warn(f"{where} has changed since: these are the results of the plan as it was run. `{todo}` computes the new")
-    return store, folder, results
-
-
-def _warn(text: str) -> None:
-    errors().print(text, style="yellow", soft_wrap=True)
+    found = stored(plan, store)
+    if found.note:
+        errors().print(found.note, style="yellow", soft_wrap=True)
+    return found.store, found.folder, found.results
 
 
 COMMANDS = (run, plan_, board, log)

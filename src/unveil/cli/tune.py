@@ -11,10 +11,11 @@ import typer
 from pydantic import ValidationError
 
 from unveil.cli.runs import JsonOption, StoreOption, compute_all
-from unveil.cli.surroundings import DeviceOption, Precision, PrecisionOption, surroundings
+from unveil.cli.surroundings import DeviceOption, PrecisionOption
 from unveil.cli.terminal import errors, output, print_json, table
 from unveil.harness.plan.plugins import KINDS, registered, suggest
 from unveil.harness.words.errors import PlanError
+from unveil.harness.words.names import Precision
 
 if TYPE_CHECKING:
     from unveil.harness.plan.file import DefensePart, PlanFile
@@ -46,7 +47,8 @@ def tune(
 ) -> None:
     """Find the strongest setting of a defense that costs no more utility than stated, on validation pictures."""
     from unveil.harness.plan.file import read  # noqa: PLC0415
-    from unveil.harness.running.matrix import targets  # noqa: PLC0415 (torch is loaded here, not for --help)
+    from unveil.harness.running.devices import surroundings  # noqa: PLC0415 (torch is loaded here, not for --help)
+    from unveil.harness.running.matrix import targets  # noqa: PLC0415
     from unveil.harness.store.artefacts import Store  # noqa: PLC0415
 
     file, kept = read(plan), Store(store)
@@ -54,7 +56,7 @@ def tune(
     found = targets(file, part)
     needed = [node for target in found.values() for node in _strengths(target).values()]
     nodes = list(dict.fromkeys(node for want in needed for node in want.lineage()))
-    outcomes = compute_all(nodes, kept, surroundings(kept, device, precision, compiled=False))
+    outcomes = compute_all(nodes, kept, surroundings(kept, device, precision, compiled=False), accounts=True)
     failed = [outcomes[node.key].error for node in nodes if outcomes[node.key].status == "failed"]
     if failed:
         errors().print("\n".join(failed), style="red")

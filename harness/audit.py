@@ -1,0 +1,211 @@
+"""Plan, store and pool in, results out: what the command line and a notebook both call. Raises, and never exits."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unveil.harness.figures.rows import Results
+from unveil.harness.plan import plugins as registry
+from unveil.harness.plan.file import PlanFile, find, from_mapping, read
+from unveil.harness.plan.node import Node
+from unveil.harness.running.assemble import results as assemble
+from unveil.harness.running.devices import surroundings
+from unveil.harness.running.execute import Outcome, Surroundings
+from unveil.harness.running.matrix import Matrix, expand
+from unveil.harness.running.pools import InlinePool, Pool
+from unveil.harness.running.reports import Reports
+from unveil.harness.running.schedule import Listener, run_nodes
+from unveil.harness.store.artefacts import Store
+from unveil.harness.words.errors import DamageError, PlanError
+from unveil.harness.words.names import Precision
+
+log = logging.getLogger("unveil")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A plan on a store.
+
+    Attributes:
+        file: The plan.
+        matrix: Its cells.
+        store: Where everything is kept.
+    """
+
+    file: PlanFile
+    matrix: Matrix
+    store: Store
+
+    def results(self, around: Surroundings, listener: Listener, pool: Pool | None = None) -> Results:
+        """Computes what is not there yet and puts all together; what is found damaged only then is computed, too.
+
+        Args:
+            around: What it is computed with.
+            listener: Told of every start and end.
+            pool: Where to compute; None computes here, step by step.
+
+        Raises:
+            StoreError: If the store cannot be read or written.
+        """
+        try:
+            return self._results(around, listener, pool)
+        except DamageError:
+            return self._results(around, listener, pool)
+
+    def _results(self, around: Surroundings, listener: Listener, pool: Pool | None) -> Results:
+        outcomes = compute(self.matrix.nodes(), self.store, around, listener, pool)
+        return assemble(self.file, self.matrix, outcomes, self.store)
+
+    def keep(self, results: Results) -> str:
+        """Writes results beside the plan's earlier ones, and returns the folder in the store."""
+        return Reports(self.store, self.file.name).keep(self.file.text, self.file.path, results)
+
+
+def prepare(plan: str | Path | Mapping[str, Any] | PlanFile, store: str | Path | Store = "runs") -> Audit:
+    """Reads a plan and makes all its plugins, so that every wrong name and setting is found before anything runs.
+
+    Args:
+        plan: A TOML file, the name of a preset, what such a file holds, or a plan that was read.
+        store: A folder or URL.
+
+    Raises:
+        UnveilError: If the plan cannot be run as it is, or the store cannot be used.
+    """
+    file = _file(plan)
+    kept = store if isinstance(store, Store) else Store(str(store))
+    return Audit(file, expand(file), kept)
+
+
+def _file(plan: str | Path | Mapping[str, Any] | PlanFile) -> PlanFile:
+    if isinstance(plan, PlanFile):
+        return plan
+    return from_mapping(plan) if isinstance(plan, Mapping) else read(str(plan))
+
+
+def compute(
+    nodes: Sequence[Node], store: Store, around: Surroundings, listener: Listener, pool: Pool | None = None
+) -> dict[str, Outcome]:
+    """Computes the nodes that are not in the store yet.
+
+    Args:
+        nodes: Parents before children.
+        store: Where everything is kept.
+        around: What they are computed with.
+        listener: Told of every start and end.
+        pool: Where to compute; None computes here, step by step.
+
+    Returns:
+        Outcome per key.
+
+    Raises:
+        StoreError: If nothing can be written there, before anything is computed; or later.
+    """
+    store.check()
+    return run_nodes(nodes, around, pool or InlinePool(), listener)
+
+
+def run(
+    plan: str | Path | Mapping[str, Any] | PlanFile,
+    store: str | Path | Store = "runs",
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    compiled: bool = False,
+    isolated: bool = True,
+    pool: Pool | None = None,
+    listener: Listener | None = None,
+) -> Results:
+    """Trains, attacks and measures whatever of a plan is not in the store yet.
+
+    Args:
+        plan: A TOML file, the name of a preset, or what such a file holds, as a dictionary. In a dictionary ``use``
+            may be a class, if its module is a file that can be imported.
+        store: A folder or URL where everything computed is kept.
+        device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
+        precision: ``auto``, ``full`` or ``mixed``.
+        compiled: Whether networks that attacks descend are compiled.
+        isolated: Whether a target of which an attack sees only scores or labels is kept in another process.
+        pool: Where to compute; None computes here, step by step.
+        listener: Told of every start and end; None logs them.
+
+    Returns:
+        All cells, failed ones too: ``results.rows``, ``results.frame()``.
+
+    Raises:
+        UnveilError: If the plan cannot be run as it is, or the store cannot be used.
+    """
+    audit = prepare(plan, store)
+    for note in audit.matrix.notes:
+        log.warning("%s", note)
+    around = surroundings(audit.store, device, Precision(precision), compiled, isolated=isolated)
+    results = audit.results(around, listener or _log_step, pool)
+    audit.keep(results)
+    return results
+
+
+def _log_step(node: Node, outcome: Outcome | None) -> None:
+    if outcome is None:
+        log.info("%s ...", node.label)
+    elif outcome.status in ("failed", "unscored"):
+        log.warning("%s: %s: %s", node.label, outcome.status, outcome.error)
+    else:
+        log.info("%s: %s, %.1f s", node.label, outcome.status, outcome.seconds)
+
+
+def plugins() -> dict[str, dict[str, str]]:
+    """What is registered, by kind and name, and what each is, in a line."""
+    return {
+        kind: {name: registry.about(entries[0]).line for name, entries in registry.registered(kind).items()}
+        for kind in registry.KINDS
+    }
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Results that were kept.
+
+    Attributes:
+        store: Where.
+        folder: In the store.
+        results: What was kept.
+        note: What a reader must know of them; empty if nothing.
+    """
+
+    store: Store
+    folder: str
+    results: Results
+    note: str = ""
+
+
+def stored(plan: str, url: str) -> Stored:
+    """The results of a plan as they were kept, without computing anything.
+
+    Args:
+        plan: A plan file or a preset.
+        url: Of the store.
+
+    Raises:
+        PlanError: If there are none.
+        StoreError: If they cannot be read.
+    """
+    store, todo = Store(url), f"unveil run {plan}"
+    reports = Reports(store, Path(plan).stem)
+    known = reports.folders()
+    try:
+        text, path = find(plan)
+    except PlanError:
+        if len(known) != 1:
+            raise
+        note = f"there is no plan {plan!r} to be read: these are the results stored under that name"
+        return Stored(store, known[0], reports.read(known[0], "run the plan"), note)
+    folder = reports.find(text, path)
+    if folder is None:
+        others = f": {', '.join(known)} {'is' if len(known) == 1 else 'are'} of other plans of that name" * bool(known)
+        raise PlanError(f"no results of {plan!r} in {store.url}{others}", "a plan that was run with this store", todo)
+    results = reports.read(folder, todo)
+    changed = f"{plan} has changed since: these are the results of the plan as it was run. `{todo}` computes the new"
+    return Stored(store, folder, results, changed if results.plan != text else "")
