@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from unveil.harness.figures.rows import Judge
 from unveil.harness.words.names import COPIES, Role
+from unveil.leaderboard.board import Board
 from unveil.leaderboard.estimates import scored
 from unveil.leaderboard.figures import Setup, judge_warnings
 from unveil.leaderboard.matrices import Matrix
-from unveil.leaderboard.scale import faults
 from unveil.leaderboard.wording import listing, number
 
 Tone = Literal["less", "more", "tie", "fault", "warning", "plain"]
@@ -56,10 +55,10 @@ def left_out(found: Matrix, setup: Setup) -> list[Point]:
     return [Point("warning", text) for text in texts]
 
 
-def unfit_judges(setup: Setup, judges: Sequence[Judge]) -> list[Point]:
+def unfit_judges(board: Board) -> list[Point]:
     """What judges say of themselves and the controls say of them."""
-    said = [(j.name, text) for j in judges if j.data == setup.data for text in judge_warnings(j)]
-    said += [(fault.judge, fault.text) for fault in faults(setup, judges)]
+    said = [(j.name, text) for j in board.judges if j.data == board.setup.data for text in judge_warnings(j)]
+    said += [(fault.judge, fault.text) for fault in board.faults]
     return [Point("fault", f"Judge {name} {text}: the benchmark, not the defense, is at fault.") for name, text in said]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from statistics import fmean
 
 from unveil.harness.figures.intervals import interval
@@ -117,15 +116,7 @@ def over_people(
         limits: Smallest and largest possible value.
         by_seed: The same people's means of each seed; two or more let the interval hold for other trainings too.
     """
-    names = list(people)
-    seeds = tuple(tuple(own[k] for k in names) for own in (by_seed or {}).values())
-    return _ends(tuple(people.values()), limits, seeds)
-
-
-@lru_cache(maxsize=4096)  # the matrix, the verdict and the scatter ask for the same means
-def _ends(
-    values: tuple[float, ...], limits: tuple[float, float], seeds: tuple[tuple[float, ...], ...] = ()
-) -> tuple[float | None, float | None]:
+    values, seeds = list(people.values()), [[own[k] for k in people] for own in (by_seed or {}).values()]
     wider = crossed(seeds).stretch() if len(seeds) > 1 and len(values) > 1 else 1.0
     ends = interval(values, range(len(values)), bounds=limits, stretch=wider)
     low, high = max(ends[0], limits[0]), min(ends[1], limits[1])

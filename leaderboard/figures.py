@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeVar
 
 import pandas as pd
@@ -102,6 +103,24 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A row with its figures by name.
+
+    Attributes:
+        row: The row.
+        figures: Its figures, by ``Figure.name``.
+    """
+
+    row: Row
+    figures: Mapping[str, Figure]
+
+    @classmethod
+    def of(cls, row: Row) -> Measured:
+        """From a row."""
+        return cls(row, {figure.name: figure for figure in row.figures})
+
+
+@dataclass(frozen=True)
 class Setup:
     """One data set and target model: what may be compared with each other.
 
@@ -116,6 +135,25 @@ class Setup:
     model: str
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
+
+    @cached_property
+    def measured(self) -> Mapping[tuple[str, str], tuple[Measured, ...]]:
+        """The rows with their figures by name, by (defense, attack)."""
+        found: dict[tuple[str, str], list[Measured]] = {}
+        for row in self.rows:
+            found.setdefault((row.defense, row.attack), []).append(Measured.of(row))
+        return {key: tuple(mine) for key, mine in found.items()}
+
+    @cached_property
+    def _cells(self) -> dict[tuple[Column, str, str], Cell]:
+        return {}
+
+    def cell(self, column: Column, defense: str, attack: str) -> Cell:
+        """One figure of one cell, averaged over its seeds once, whoever asks."""
+        key = column, defense, attack
+        if key not in self._cells:
+            self._cells[key] = cell(self.measured.get((defense, attack), ()), column)
+        return self._cells[key]
 
     @property
     def title(self) -> str:
@@ -183,15 +221,18 @@ def setups(results: Results) -> tuple[Setup, ...]:
     )
 
 
-def cell(rows: Iterable[Row], column: Column, defense: str, attack: str) -> Cell:
-    """Averages one figure of one cell over its seeds, or says why there is nothing to average.
+def cell(mine: Sequence[Measured], column: Column) -> Cell:
+    """Averages one figure over the seeds of one cell, or says why there is nothing to average.
 
     A failed row gives no number, whatever it had measured before it failed.
+
+    Args:
+        mine: The cell's rows.
+        column: The figure.
     """
-    mine = [r for r in rows if (r.defense, r.attack) == (defense, attack)]
-    found = [(r.seed, f) for r in mine if r.status == "done" for f in r.figures if f.name == column.name]
+    found = [(m.row.seed, m.figures[column.name]) for m in mine if m.row.status == "done" and column.name in m.figures]
     figures, parts = [f for _, f in found], [estimate(f, seed) for seed, f in found if scored(f)]
-    broken = [r for r in mine if r.status != "done"]
+    broken = [m.row for m in mine if m.row.status != "done"]
     reasons = [f"seed {r.seed}: {r.error or 'no error was recorded'}" for r in broken]
     reasons += [f.reason or "the value is not a number" for f in figures if not scored(f)]
     pooled = pool(parts, column.limits, seeds=len(parts)) if parts else None
@@ -200,7 +241,10 @@ def cell(rows: Iterable[Row], column: Column, defense: str, attack: str) -> Cell
 
 def utility(setup: Setup, column: Column) -> dict[str, Cell]:
     """Usefulness of each defended target, averaged over seeds; it needs no attack, so a failed one does not hide it."""
-    return {d: _utility_cell([r for r in setup.rows if r.defense == d], column) for d in setup.defenses}
+    mine: dict[str, list[Measured]] = {d: [] for d in setup.defenses}
+    for (defense, _), found in setup.measured.items():
+        mine[defense] += found
+    return {d: _utility_cell(found, column) for d, found in mine.items()}
 
 
 def broken(setup: Setup) -> dict[tuple[str, str], list[Row]]:
@@ -245,20 +289,19 @@ def _setup(data: str, model: str, rows: Sequence[Row], judges: Sequence[Judge]) 
     return Setup(data, model, tuple(rows), tuple(sorted(found.values(), key=place)))
 
 
-def _utility_cell(rows: Sequence[Row], column: Column) -> Cell:
+def _utility_cell(mine: Sequence[Measured], column: Column) -> Cell:
     # Every attack's row repeats its target's figures: one row a seed is enough, the first that has the figure.
     by_seed: dict[int, Figure] = {}
-    for row in rows:
-        for figure in row.figures:
-            if figure.name == column.name and (row.seed not in by_seed or not scored(by_seed[row.seed])):
-                by_seed[row.seed] = figure
+    for seed, figure in ((m.row.seed, m.figures.get(column.name)) for m in mine):
+        if figure is not None and (seed not in by_seed or not scored(by_seed[seed])):
+            by_seed[seed] = figure
     figures = list(by_seed.values())
     parts = [estimate(f, seed) for seed, f in by_seed.items() if scored(f)]
-    broken = [] if figures else [r for r in rows if r.status != "done"]
+    broken = [] if figures else [m.row for m in mine if m.row.status != "done"]
     reasons = [r.error or "no error was recorded" for r in broken]
     reasons += [f.reason or "the value is not a number" for f in figures if not scored(f)]
     found = pool(parts, column.limits, seeds=len(parts)) if parts else None
-    return Cell(_state(found, broken, figures), found, _unique(reasons), len({r.seed for r in rows}))
+    return Cell(_state(found, broken, figures), found, _unique(reasons), len({m.row.seed for m in mine}))
 
 
 def _state(found: Estimate | None, broken: Sequence[Row], figures: Sequence[Figure]) -> State:
@@ -279,6 +322,6 @@ def lines(setup: Setup, columns: Mapping[Key, Column]) -> Iterator[tuple[str, st
     for attacks in (setup.attacks, setup.controls):
         for defense in setup.defenses:
             for attack in attacks:
-                cells = {name: cell(setup.rows, column, defense, attack) for name, column in columns.items()}
+                cells = {key: setup.cell(column, defense, attack) for key, column in columns.items()}
                 if any(c.state != "absent" for c in cells.values()):
                     yield defense, attack, roles[attack], cells

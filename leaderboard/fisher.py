@@ -22,7 +22,7 @@ from unveil.harness.words.names import (
     Quantity,
 )
 from unveil.leaderboard.estimates import Estimate
-from unveil.leaderboard.figures import Cell, Column, Setup, cell
+from unveil.leaderboard.figures import Cell, Column, Measured, Setup, cell
 from unveil.leaderboard.scatter import Axis
 from unveil.leaderboard.wording import bare, full, listing, number, plural, span
 
@@ -111,9 +111,9 @@ def profiles(rows: Sequence[Row]) -> list[Profile]:
     found = []
     for metric in dict.fromkeys(f.metric for row in rows for f in row.figures if is_fisher(f)):
         for defense, attack in dict.fromkeys((r.defense, r.attack) for r in rows if not r.role):
-            mine = [row for row in rows if (row.defense, row.attack) == (defense, attack)]
-            columns = {f.about: Column.of(f) for row in mine for f in row.figures if f.metric == metric}
-            cells = {about: cell(mine, column, defense, attack) for about, column in columns.items()}
+            mine = [Measured.of(row) for row in rows if (row.defense, row.attack) == (defense, attack)]
+            columns = {f.about: Column.of(f) for m in mine for f in m.figures.values() if f.metric == metric}
+            cells = {about: cell(mine, column) for about, column in columns.items()}
             if cells:
                 found.append(Profile(metric, defense, attack, cells))
     return found

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from unveil.harness.words.names import Role
 from unveil.leaderboard import counts
 from unveil.leaderboard.estimates import Estimate, pool
-from unveil.leaderboard.figures import Cell, Column, Setup, cell
+from unveil.leaderboard.figures import Cell, Column, Setup
 from unveil.leaderboard.paired import ranks
-from unveil.leaderboard.worth import worths
+from unveil.leaderboard.worth import Worth
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Matrix:
         means: Mean over the common attacks, by defense.
         mean_ranks: Possible ranks of these means.
         pictures: Fewest and most pictures per seed, by attack.
+        floor: What pure luck reaches, averaged over defenses.
     """
 
     column: Column
@@ -36,6 +37,7 @@ class Matrix:
     means: Mapping[str, Estimate]
     mean_ranks: Mapping[str, tuple[int, int]]
     pictures: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    floor: Estimate | None = None
 
     @property
     def unequal(self) -> str:
@@ -56,19 +58,24 @@ class Matrix:
         return (min(ends), max(ends)) if ends else (0.0, 1.0)
 
 
-def matrix(setup: Setup, column: Column) -> Matrix:
+def matrix(setup: Setup, column: Column, worth: Mapping[str, Worth]) -> Matrix:
     """Fills in one figure for every defense and attack of a setup.
 
     Where only equal numbers of pictures compare, an attack that has others on one defense than on another is neither
     ranked nor averaged. A target that is no better than guessing has numbers and a mean, but no rank.
+
+    Args:
+        setup: The rows.
+        column: The figure.
+        worth: Of the setup's targets.
     """
     attacks = setup.attacks + setup.controls
-    cells = {(d, a): cell(setup.rows, column, d, a) for d in setup.defenses for a in attacks}
+    cells = {(d, a): setup.cell(column, d, a) for d in setup.defenses for a in attacks}
     numbers = {k: c.estimate for k, c in cells.items() if c.estimate}
     pictures = counts.pictures(numbers)
     refused = counts.unequal(pictures, setup.attacks) if column.counted else ()
     fair = tuple(a for a in setup.attacks if a not in refused)
-    useless = {d for d, worth in worths(setup).items() if worth.useless}
+    useless = {d for d, mine in worth.items() if mine.useless}
     ranked: dict[tuple[str, str], tuple[int, int]] = {}
     for a in fair:
         of = ranks({d: e for (d, b), e in numbers.items() if b == a and d not in useless}, column.direction)
@@ -77,7 +84,7 @@ def matrix(setup: Setup, column: Column) -> Matrix:
     common = tuple(a for a in fair if compared and all((d, a) in numbers for d in compared))
     means = {d: mean(numbers, d, common, column) for d in compared} if common else {}
     mean_ranks = ranks({d: e for d, e in means.items() if d not in useless}, column.direction)
-    return Matrix(column, cells, ranked, compared, common, means, mean_ranks, pictures)
+    return Matrix(column, cells, ranked, compared, common, means, mean_ranks, pictures, _floor(setup, numbers, column))
 
 
 def mean(numbers: Mapping[tuple[str, str], Estimate], defense: str, attacks: Sequence[str], column: Column) -> Estimate:
@@ -86,8 +93,6 @@ def mean(numbers: Mapping[tuple[str, str], Estimate], defense: str, attacks: Seq
     return pool(parts, column.limits, seeds=min(p.seeds for p in parts))
 
 
-def floor(found: Matrix, setup: Setup) -> Estimate | None:
-    """What pure luck reaches, averaged over defenses."""
-    luck = [a for a in setup.controls if setup.roles[a] == Role.FLOOR]
-    parts = [e for d in setup.defenses for a in luck if (e := found.cells[d, a].estimate)]
-    return pool(parts, found.column.limits, seeds=min(p.seeds for p in parts)) if parts else None
+def _floor(setup: Setup, numbers: Mapping[tuple[str, str], Estimate], column: Column) -> Estimate | None:
+    parts = [numbers[d, a] for d in setup.defenses for a in setup.named(Role.FLOOR) if (d, a) in numbers]
+    return pool(parts, column.limits, seeds=min(p.seeds for p in parts)) if parts else None

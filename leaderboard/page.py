@@ -23,6 +23,7 @@ from unveil.harness.words.names import Direction
 from unveil.leaderboard import fisher, spending, strips, wording
 from unveil.leaderboard.agreement import panel
 from unveil.leaderboard.agreement import title as opinion_title
+from unveil.leaderboard.board import board
 from unveil.leaderboard.curves import curves
 from unveil.leaderboard.figures import (
     BASELINE,
@@ -36,9 +37,7 @@ from unveil.leaderboard.figures import (
     is_floor,
     judge_warnings,
     setups,
-    utility,
 )
-from unveil.leaderboard.matrices import matrix
 from unveil.leaderboard.roc import roc
 from unveil.leaderboard.scale import scales
 from unveil.leaderboard.scatter import scatter
@@ -184,14 +183,15 @@ def anchor(*parts: object) -> str:
 
 
 def _section(index: int, setup: Setup, results: Results) -> dict[str, Any]:
-    matrices = [matrix(setup, column) for column in setup.leaking]
+    found = board(setup, results.judges)
+    matrices = list(found.matrices.values())
     return {
         "id": f"setup{index}",
         "setup": setup,
-        "verdict": verdict(setup, results.judges),
+        "verdict": verdict(found),
         "matrices": matrices,
-        "useful": [(column, utility(setup, column)) for column in setup.useful],
-        "plot": scatter(setup, matrices[0]) if matrices else None,
+        "useful": list(found.useful.items()),
+        "plot": scatter(found),
         "broken": broken(setup),
         "tradeoffs": tradeoffs(setup),
         "fisher": fisher.section(setup),
@@ -253,7 +253,8 @@ def _sha256(text: str) -> str:
 
 def _embedded(results: Results) -> Markup:
     """All results but the pictures, as JSON that no string inside can break out of."""
-    text = json.dumps(_finite(results.model_dump(exclude={"pictures"})), allow_nan=False, ensure_ascii=False)
+    plain = results.model_dump(exclude={"pictures"}, exclude_none=True)
+    text = json.dumps(_finite(plain), allow_nan=False, ensure_ascii=False)
     for char in "<>&\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
     return Markup(text)  # noqa: S704 - no markup left

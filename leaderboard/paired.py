@@ -45,11 +45,6 @@ def sign_flip(gaps: Sequence[float], flips: int = FLIPS) -> float:
         >>> sign_flip([0.0, 0.0, 0.0])
         1.0
     """
-    return _sign_flip(tuple(gaps), flips)
-
-
-@lru_cache(maxsize=4096)  # ranks and verdict ask for the same pairs
-def _sign_flip(gaps: tuple[float, ...], flips: int) -> float:
     values = np.asarray(gaps, np.float64)
     seen = np.abs(_signs(len(values), flips) @ values) >= abs(values.sum()) - _ROUNDING
     return float((1 + seen.sum()) / (1 + len(seen)))

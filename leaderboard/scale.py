@@ -27,7 +27,7 @@ from unveil.leaderboard.figures import (
     Setup,
     is_ceiling,
 )
-from unveil.leaderboard.matrices import Matrix, matrix
+from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.resampling import REACHED, Drawn
 from unveil.leaderboard.tradeoff import Answer, averaged
 from unveil.leaderboard.wording import full, listing, number
@@ -124,10 +124,16 @@ def scales(setup: Setup, matrices: Sequence[Matrix], judges: Sequence[Judge]) ->
     return tuple(scale for scale in made if scale.lines)
 
 
-def faults(setup: Setup, judges: Sequence[Judge]) -> tuple[Fault, ...]:
-    """What the controls say against each judge, by attack accuracy top-1, beyond what it says of itself."""
-    columns = [c for c in setup.leaking if c.leads and c.judge and c.direction == Direction.LEAKS]
-    return tuple(fault for column in columns for fault in _faults(setup, matrix(setup, column), judges))
+def faults(setup: Setup, matrices: Sequence[Matrix], judges: Sequence[Judge]) -> tuple[Fault, ...]:
+    """What the controls say against each judge, by attack accuracy top-1, beyond what it says of itself.
+
+    Args:
+        setup: The rows.
+        matrices: Of the setup.
+        judges: What they say of themselves.
+    """
+    wanted = [m for m in matrices if m.column.leads and m.column.judge and m.column.direction == Direction.LEAKS]
+    return tuple(fault for m in wanted for fault in _faults(setup, m, judges))
 
 
 def _lines(setup: Setup, m: Matrix, judges: Sequence[Judge]) -> tuple[Scaled, ...]:
@@ -166,8 +172,9 @@ def _estimate(setup: Setup, m: Matrix, defense: str, attack: str) -> Estimate | 
     found = m.cells[defense, attack].estimate
     if found is None or found.per_identity:
         return found
-    rows = [r for r in setup.rows if (r.defense, r.attack, r.status) == (defense, attack, "done")]
-    figures = [(r.seed, f) for r in rows for f in r.figures if f.name == m.column.name and scored(f)]
+    done = [one for one in setup.measured[defense, attack] if one.row.status == "done"]
+    named = [(one.row.seed, one.figures.get(m.column.name)) for one in done]
+    figures = [(seed, f) for seed, f in named if f is not None and scored(f)]
     return averaged([estimate(f, seed) for seed, f in figures], m.column)
 
 

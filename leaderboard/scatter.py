@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from unveil.harness.words.names import Direction
+from unveil.leaderboard.board import Board
 from unveil.leaderboard.estimates import Estimate
-from unveil.leaderboard.figures import Column, Setup, utility
-from unveil.leaderboard.matrices import Matrix, floor
+from unveil.leaderboard.figures import Column, Setup
+from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.wording import full, number
 
 WIDTH, HEIGHT = 640.0, 440.0
@@ -172,16 +173,12 @@ class Axis:
         return tuple((self(i * step), number(round(i * step, 10), unit, precise=fine)) for i in range(first, last + 1))
 
 
-def scatter(setup: Setup, found: Matrix) -> Plot | None:
-    """Lays out leakage against utility; None where one of the two is missing.
-
-    Args:
-        setup: Gives the utility.
-        found: Gives the leakage, one mark per number.
-    """
-    if setup.utility is None:
+def scatter(board: Board) -> Plot | None:
+    """Lays out the headline's leakage, one mark per number, against utility; None where one of the two is missing."""
+    setup, found = board.setup, board.headline
+    if setup.utility is None or found is None:
         return None
-    useful = {d: e for d, c in utility(setup, setup.utility).items() if (e := c.estimate)}
+    useful = {d: e for d, c in board.utility.items() if (e := c.estimate)}
     points = {
         (d, a): e for (d, a), c in found.cells.items() if a in setup.attacks and d in useful and (e := c.estimate)
     }
@@ -198,7 +195,7 @@ def scatter(setup: Setup, found: Matrix) -> Plot | None:
     return Plot(
         WIDTH, HEIGHT, LEFT, top - 8, WIDTH - RIGHT, HEIGHT - FOOT, y.start,
         x.ticks(setup.utility.unit), y.ticks(found.column.unit), marks, _labels(setup, flagged, rows, marks, x),
-        {a: SHAPES[i % len(SHAPES)] for i, a in enumerate(setup.attacks)}, _floor(setup, found, y),
+        {a: SHAPES[i % len(SHAPES)] for i, a in enumerate(setup.attacks)}, _floor(found, y),
         f"{setup.utility.metric} · {setup.utility.column}", found.column.title,
         axis_name(found.column), found.column.direction == Direction.LEAKS,
     )  # fmt: skip
@@ -298,8 +295,8 @@ def short(name: str, most: int = 22) -> str:
     return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
 
 
-def _floor(setup: Setup, found: Matrix, y: Axis) -> tuple[float, str] | None:
-    low = floor(found, setup)
+def _floor(found: Matrix, y: Axis) -> tuple[float, str] | None:
+    low = found.floor
     return None if low is None else (y(low.value), f"luck (random latents) {full(low, found.column.unit)}")
 
 

@@ -32,6 +32,9 @@ from unveil.leaderboard.wording import bare, number
 COSTS = (0.01, 0.02, 0.05)  # utility below the undefended target's at which families are compared
 AREA = 0.0  # stands for the area beside the costs
 
+Utilities = dict[tuple[str, tuple[int, ...]], Estimate]
+"""By defense and seeds: a target's utility is the same under every attack and whoever judges."""
+
 
 @dataclass(frozen=True)
 class Strength:
@@ -150,10 +153,20 @@ def tradeoffs(setup: Setup) -> dict[str, tuple[Tradeoff, ...]]:
         for c in setup.leaking
         if (c.metric, c.column) == (head.metric, head.column) and c.direction == Direction.LEAKS
     ]
-    return {c.judge or "": tuple(tradeoff(setup.rows, a, c, utility) for a in setup.attacks) for c in columns}
+    known: Utilities = {}
+    return {
+        c.judge or "": tuple(tradeoff(setup.rows, a, c, utility, known=known) for a in setup.attacks) for c in columns
+    }
 
 
-def tradeoff(rows: Iterable[Row], attack: str, leak: Column, utility: Column, resamples: int = DRAWS) -> Tradeoff:
+def tradeoff(
+    rows: Iterable[Row],
+    attack: str,
+    leak: Column,
+    utility: Column,
+    resamples: int = DRAWS,
+    known: Utilities | None = None,
+) -> Tradeoff:
     """Compares the families under one attack.
 
     Args:
@@ -162,8 +175,10 @@ def tradeoff(rows: Iterable[Row], attack: str, leak: Column, utility: Column, re
         leak: Figure for leakage, a share.
         utility: Figure for utility, a share.
         resamples: Of the bootstrap.
+        known: What is known of the same targets from other attacks; what is computed here is added.
     """
-    none, families = _points([r for r in rows if r.attack == attack], leak, utility)
+    known = {} if known is None else known
+    none, families = _points([r for r in rows if r.attack == attack], leak, utility, known)
     if none is None:
         return Tradeoff(attack, leak, utility, None, families, {}, {}, {}, None, {}, 0)
     drawn = _Points([none, *(p for f in families for p in f.points)], resamples)
@@ -185,13 +200,15 @@ def tradeoff(rows: Iterable[Row], attack: str, leak: Column, utility: Column, re
     return Tradeoff(attack, leak, utility, none, families, matched, below, gaps, shared, deltas, drawn.people)
 
 
-def _points(rows: Sequence[Row], leak: Column, utility: Column) -> tuple[Strength | None, tuple[Family, ...]]:
+def _points(
+    rows: Sequence[Row], leak: Column, utility: Column, known: Utilities
+) -> tuple[Strength | None, tuple[Family, ...]]:
     none: Strength | None = None
     families: dict[str, tuple[tuple[Strength, ...], tuple[str, ...]]] = {}
     for defense in dict.fromkeys(row.defense for row in rows):
         mine = [row for row in rows if row.defense == defense]
         family = mine[0].family or defense
-        point, why = _point(mine, leak, utility)
+        point, why = _point(mine, leak, utility, known)
         if defense == BASELINE:
             none = point
             continue
@@ -200,7 +217,7 @@ def _points(rows: Sequence[Row], leak: Column, utility: Column) -> tuple[Strengt
     return none, tuple(Family(name, *parts) for name, parts in families.items())
 
 
-def _point(rows: Sequence[Row], leak: Column, utility: Column) -> tuple[Strength | None, str]:
+def _point(rows: Sequence[Row], leak: Column, utility: Column, known: Utilities) -> tuple[Strength | None, str]:
     """From the seeds that have both figures, so that utility and leakage are of the same targets."""
     pairs = [
         (row.seed, mine[leak.name], mine[utility.name])
@@ -213,9 +230,11 @@ def _point(rows: Sequence[Row], leak: Column, utility: Column) -> tuple[Strength
         reasons += [f.reason for row in rows for f in row.figures if f.name in (leak.name, utility.name) and f.reason]
         return None, reasons[0].split("\n")[0] if reasons else "no seed has both leakage and utility"
     first = rows[0]
-    utilities = averaged([estimate(useful, seed) for seed, _, useful in pairs], utility)
+    target = first.defense, tuple(seed for seed, _, _ in pairs)
+    if target not in known:
+        known[target] = averaged([estimate(useful, seed) for seed, _, useful in pairs], utility)
     leaks = averaged([estimate(leaked, seed) for seed, leaked, _ in pairs], leak)
-    return Strength(first.defense, str(first.strength or first.defense), utilities, leaks), ""
+    return Strength(first.defense, str(first.strength or first.defense), known[target], leaks), ""
 
 
 def averaged(seeds: Sequence[Estimate], column: Column) -> Estimate:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from unveil.harness.figures.rows import Judge
 from unveil.harness.words.names import HEADLINE, Quantity
+from unveil.leaderboard.board import Board
 from unveil.leaderboard.comparing import ALPHA, Comparison, comparisons, smallest
 from unveil.leaderboard.complaints import Point, broken_rows, copies, copying, left_out, unfit_judges
 from unveil.leaderboard.estimates import Estimate, better
-from unveil.leaderboard.figures import BASELINE, TOP, Setup, judge_warnings
-from unveil.leaderboard.matrices import Matrix, floor, matrix
+from unveil.leaderboard.figures import BASELINE, TOP, judge_warnings
+from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.paired import ranks
-from unveil.leaderboard.scale import faults
 from unveil.leaderboard.wording import bare, full, listing, number, plural, span
-from unveil.leaderboard.worth import DEAR, Worth, useless_sentence, utility_sentence, worths
+from unveil.leaderboard.worth import DEAR, Worth, useless_sentence, utility_sentence
 
 CLOSED = Quantity(quantity=HEADLINE[1], closed=True)  # of an open-set judge
 _NAMED = 4  # so many defenses fit in a sentence
@@ -35,37 +34,33 @@ class Verdict:
     points: tuple[Point, ...]
 
 
-def verdict(setup: Setup, judges: Sequence[Judge]) -> Verdict:
-    """Puts the headline figure of a setup in words.
-
-    Args:
-        setup: The rows.
-        judges: Evaluators; those of this data set may spoil the verdict.
-    """
-    if setup.headline is None:
-        return Verdict(
-            "Nothing was scored, so nothing can be said.", (*unfit_judges(setup, judges), *broken_rows(setup))
-        )
-    found, worth = matrix(setup, setup.headline), worths(setup)
-    points = [*copies(setup), *unfit_judges(setup, judges), *_basis(found), *_otherwise(found, setup)]
-    points += [*_useless(found, worth), *_comparisons(found, worth), *_detectable(found, worth)]
-    points += [*_few(found), *_best(found, worth), *_useful(setup)]
-    points += [*_above_floor(found, setup), *left_out(found, setup), *broken_rows(setup)]
-    return Verdict(_lead(found, setup, judges, worth), tuple(points))
+def verdict(board: Board) -> Verdict:
+    """Puts the headline figure of a setup in words."""
+    setup, found, worth = board.setup, board.headline, board.worths
+    if found is None:
+        return Verdict("Nothing was scored, so nothing can be said.", (*unfit_judges(board), *broken_rows(setup)))
+    # With none, but for those that are useless: what they leak would look like praise.
+    compared = [c for c in comparisons(found) if not worth[c.defense].useless]
+    points = [*copies(setup), *unfit_judges(board), *_basis(found), *_otherwise(board, found)]
+    points += [*_useless(found, worth), *_comparisons(found, compared, worth), *_detectable(found, compared)]
+    points += [*_few(found), *_best(found, worth), *_useful(board)]
+    points += [*_above_floor(found), *left_out(found, setup), *broken_rows(setup)]
+    return Verdict(_lead(board, found, compared), tuple(points))
 
 
-def _lead(found: Matrix, setup: Setup, judges: Sequence[Judge], worth: Mapping[str, Worth]) -> str:
+def _lead(board: Board, found: Matrix, compared: Sequence[Comparison]) -> str:
     if not found.means:
         return "No attack was scored on every defense, so the defenses cannot be compared."
     averaged = "Averaged over" if len(found.common) > 1 else "Against"
     against = f"{averaged} {plural(len(found.common), 'attack')}"
-    concluded = _doubt(found, setup, judges, worth) or _conclusion(found, worth)
-    return f"{against}, {_numbers(found, worth)}{_usefulness(found, setup, worth)}. {concluded}"
+    concluded = _doubt(board, found) or _conclusion(found, compared, board.worths)
+    return f"{against}, {_numbers(found, board.worths)}{_usefulness(found, board)}. {concluded}"
 
 
 def _first(found: Matrix, among: Sequence[str]) -> list[str]:
     """Those that may leak least."""
-    ranked = ranks({d: found.means[d] for d in among}, found.column.direction)
+    known = found.mean_ranks.keys() == set(among)
+    ranked = found.mean_ranks if known else ranks({d: found.means[d] for d in among}, found.column.direction)
     return [d for d, (best, _) in ranked.items() if best == 1]
 
 
@@ -73,7 +68,7 @@ def _of_use(found: Matrix, worth: Mapping[str, Worth]) -> list[str]:
     return [d for d in found.means if not worth[d].useless]
 
 
-def _told(found: Matrix, worth: Mapping[str, Worth]) -> list[str]:
+def _named_defenses(found: Matrix, worth: Mapping[str, Worth]) -> list[str]:
     """All defenses if few; else the undefended target and, of those that are of use, the ones that may leak least."""
     if len(found.means) <= _NAMED:
         return list(found.means)
@@ -82,10 +77,10 @@ def _told(found: Matrix, worth: Mapping[str, Worth]) -> list[str]:
 
 
 def _numbers(found: Matrix, worth: Mapping[str, Worth]) -> str:
-    told = _told(found, worth)
-    if not told:
+    named = _named_defenses(found, worth)
+    if not named:
         return "no defended target beats guessing"
-    numbers = {d: full(found.means[d], found.column.unit) for d in told}
+    numbers = {d: full(found.means[d], found.column.unit) for d in named}
     if found.column.leads:
         first, *others = numbers
         undefended = " (undefended)" if first == BASELINE else ""
@@ -95,25 +90,25 @@ def _numbers(found: Matrix, worth: Mapping[str, Worth]) -> str:
     return f"{found.column.metric} {found.column.column} is " + listing([f"{v} for {d}" for d, v in numbers.items()])
 
 
-def _usefulness(found: Matrix, setup: Setup, worth: Mapping[str, Worth]) -> str:
-    told = _told(found, worth)
-    known = [number(e.value, setup.utility.unit) for d in told if setup.utility and (e := worth[d].utility)]
-    return f"; utility {listing(known)}" if known and len(known) == len(told) else ""
+def _usefulness(found: Matrix, board: Board) -> str:
+    named, column = _named_defenses(found, board.worths), board.setup.utility
+    known = [number(e.value, column.unit) for d in named if column and (e := board.worths[d].utility)]
+    return f"; utility {listing(known)}" if known and len(known) == len(named) else ""
 
 
-def _doubt(found: Matrix, setup: Setup, judges: Sequence[Judge], worth: Mapping[str, Worth]) -> str:
+def _doubt(board: Board, found: Matrix) -> str:
     """Why the numbers say nothing about any defense, if so."""
-    if thieves := list(copying(setup)):
+    if thieves := list(copying(board.setup)):
         verb = "returns" if len(thieves) == 1 else "return"
         return f"But {listing(thieves)} {verb} private pictures themselves, so nothing can be concluded."
-    if BASELINE in found.means and worth[BASELINE].useless:
+    if BASELINE in found.means and board.worths[BASELINE].useless:
         return "But the undefended target itself is no better than guessing, so nothing can be concluded."
-    mine = [j for j in judges if (j.data, j.name) == (setup.data, found.column.judge)]
+    mine = [j for j in board.judges if (j.data, j.name) == (board.setup.data, found.column.judge)]
     unfit = [text for j in mine for text in judge_warnings(j)]
-    unfit += [fault.text for fault in faults(setup, judges) if fault.judge == found.column.judge and fault.voids]
+    unfit += [fault.text for fault in board.faults if fault.judge == found.column.judge and fault.voids]
     if unfit:
         return f"But the judge is not fit to judge ({unfit[0]}), so nothing can be concluded."
-    low = floor(found, setup)
+    low = found.floor
     if low and BASELINE in found.means and not _above_luck(found, low):
         return "But that cannot be told apart from pure luck, so nothing can be concluded about any defense."
     return ""
@@ -130,27 +125,21 @@ def _lucky(found: Matrix, low: Estimate) -> list[str]:
     return [a for a, e in alone.items() if e is None or not better(low, e, found.column.direction)]
 
 
-def _conclusion(found: Matrix, worth: Mapping[str, Worth]) -> str:
+def _conclusion(found: Matrix, compared: Sequence[Comparison], worth: Mapping[str, Worth]) -> str:
     others = [d for d in found.means if d != BASELINE]
     if BASELINE not in found.means or not others:
         return "There is no undefended target to compare with." if others else "There is no defense to compare with."
-    compared = _compared(found, worth)
     less, more, ties = ([c.defense for c in compared if c.side == side] for side in ("less", "more", "tie"))
     cheap, dear = [d for d in less if not worth[d].dear], [d for d in less if worth[d].dear]
     than = [f"{_leak(cheap)} less than no defense"] if cheap else []
     than += [f"{_leak(dear)} less than no defense, but at a price of {_prices(dear, worth)} of utility"] if dear else []
     than += [f"{_leak(more)} more than no defense"] if more else []
-    told = f"cannot be told apart from {'it' if than else 'no defense'}"
-    than += [f"{_some(ties)} {told}: the difference may be chance, so nothing can be concluded"] if ties else []
+    tied = f"cannot be told apart from {'it' if than else 'no defense'}"
+    than += [f"{_some(ties)} {tied}: the difference may be chance, so nothing can be concluded"] if ties else []
     useless = [d for d in others if worth[d].useless]
     it, leaks = ("is", "it leaks") if len(useless) == 1 else ("are", "they leak")
     than += [f"{_some(useless)} {it} useless, no better than guessing, so what {leaks} says nothing"] if useless else []
     return "; ".join(than) + "."
-
-
-def _compared(found: Matrix, worth: Mapping[str, Worth]) -> list[Comparison]:
-    """With none, but for those that are useless."""
-    return [c for c in comparisons(found) if not worth[c.defense].useless]
 
 
 def _prices(names: Sequence[str], worth: Mapping[str, Worth]) -> str:
@@ -177,32 +166,31 @@ def _basis(found: Matrix) -> list[Point]:
     return [Point("plain", f"Figure: {found.column.metric} {found.column.column}{judged}; attacks: {named}.")]
 
 
-def _otherwise(found: Matrix, setup: Setup) -> list[Point]:
+def _otherwise(board: Board, found: Matrix) -> list[Point]:
     """What the undefended target gives away by other judges, and by this one if it could not say "nobody here"."""
     if not found.column.leads or BASELINE not in found.means:
         return []
-    told = []
-    for c in setup.leaking:
+    opinions = []
+    for c, other in board.matrices.items():
         same = c.metric == HEADLINE[0] and c.judge and (c.about == TOP) != (c.judge == found.column.judge)
-        if same and c.about in (TOP, CLOSED) and (e := matrix(setup, c).means.get(BASELINE)):
+        if same and c.about in (TOP, CLOSED) and (e := other.means.get(BASELINE)):
             made = f" if it had to name a private person ({CLOSED})" if c.about == CLOSED else ""
-            told.append(f"{full(e, c.unit)} by {c.judge}{made}")
-    return [Point("plain", f"The same pictures of the undefended target: {listing(told)}.")] if told else []
+            opinions.append(f"{full(e, c.unit)} by {c.judge}{made}")
+    return [Point("plain", f"The same pictures of the undefended target: {listing(opinions)}.")] if opinions else []
 
 
 def _useless(found: Matrix, worth: Mapping[str, Worth]) -> list[Point]:
     return [Point("warning", useless_sentence(d, worth[d])) for d in found.means if worth[d].useless]
 
 
-def _comparisons(found: Matrix, worth: Mapping[str, Worth]) -> list[Point]:
-    """Each defense against none, but for those that are useless: it would look like praise."""
+def _comparisons(found: Matrix, compared: Sequence[Comparison], worth: Mapping[str, Worth]) -> list[Point]:
     said = {"less": "leaks less than", "more": "leaks more than", "tie": "cannot be told apart from"}
-    told = []
-    for c in _compared(found, worth):
+    points = []
+    for c in compared:
         price = f" It costs {worth[c.defense].price} of utility." if worth[c.defense].dear else ""
         text = f"{c.defense} {said[c.side]} the undefended target{_gap(found, c)}.{price}"
-        told.append(Point(c.side, text))
-    return told
+        points.append(Point(c.side, text))
+    return points
 
 
 def _gap(found: Matrix, compared: Comparison) -> str:
@@ -221,9 +209,8 @@ def _points(found: Matrix, value: float) -> str:
     return bare(value, unit) + (" points" if unit == "share" else "")
 
 
-def _detectable(found: Matrix, worth: Mapping[str, Worth]) -> list[Point]:
+def _detectable(found: Matrix, compared: Sequence[Comparison]) -> list[Point]:
     """What this plan could have found, so that nobody takes "not told apart" for "equal"."""
-    compared = _compared(found, worth)
     known = smallest(compared)
     if not known:
         return []
@@ -275,24 +262,24 @@ def _least(found: Matrix, among: Sequence[str], whom: str, worth: Mapping[str, W
     return Point("tie", f"Of {whom}, tied for leaking least, since tests of all pairs leave it open: {named}.")
 
 
-def _useful(setup: Setup) -> list[Point]:
-    if setup.utility is None:
+def _useful(board: Board) -> list[Point]:
+    if board.setup.utility is None:
         return [Point("warning", "Utility was not measured: a useless model leaks nothing.")]
-    if told := utility_sentence(setup):
-        return [Point("plain", told)]
+    if sentence := utility_sentence(board.setup, board.worths):
+        return [Point("plain", sentence)]
     return [Point("warning", "Utility was not scored: a useless model leaks nothing.")]
 
 
-def _above_floor(found: Matrix, setup: Setup) -> list[Point]:
-    low = floor(found, setup)
+def _above_floor(found: Matrix) -> list[Point]:
+    low = found.floor
     if low is None:
         return [Point("warning", "No control attack was run: how much pure luck would score is unknown.")]
     text = f"Pure luck (random latents) scores {full(low, found.column.unit)}"
     if BASELINE not in found.means:
         return [Point("plain", text + ".")]
     if not _above_luck(found, low):
-        told = "the attacks on the undefended target cannot be told apart from it: they prove nothing"
-        return [Point("warning", f"{text}; {told}.")]
+        powerless = "the attacks on the undefended target cannot be told apart from it: they prove nothing"
+        return [Point("warning", f"{text}; {powerless}.")]
     if better(low, found.means[BASELINE], found.column.direction):
         text += "; the attacks on the undefended target do better than that"
     return [Point("plain", text + "."), *_powerless(_lucky(found, low))]
@@ -302,6 +289,6 @@ def _powerless(lucky: list[str]) -> list[Point]:
     """Attacks that only pull the averages down."""
     if not lucky:
         return []
-    told = "it proves nothing and dilutes" if len(lucky) == 1 else "they prove nothing and dilute"
-    text = f"{listing(lucky)} cannot be told apart from pure luck on the undefended target: {told} the averages."
+    they = "it proves nothing and dilutes" if len(lucky) == 1 else "they prove nothing and dilute"
+    text = f"{listing(lucky)} cannot be told apart from pure luck on the undefended target: {they} the averages."
     return [Point("warning", text)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from unveil.harness.words.names import MACRO, TOP_1, Quantity
 from unveil.leaderboard.estimates import Estimate, difference
-from unveil.leaderboard.figures import BASELINE, Column, Setup, utility
+from unveil.leaderboard.figures import BASELINE, Cell, Column, Setup
 from unveil.leaderboard.wording import bare, full, number, span
 
 DEAR = 0.1  # utility that a defense may cost before its protection is told together with its price
@@ -49,12 +49,17 @@ class Worth:
         return f"{bare(self.loss.value, 'share')} points{' ' + span(self.loss, 'share') if known else ''}"
 
 
-def worths(setup: Setup) -> Mapping[str, Worth]:
-    """By defense; chance and loss are known only where utility is a share."""
+def worths(setup: Setup, useful: Mapping[str, Cell]) -> Mapping[str, Worth]:
+    """By defense; chance and loss are known only where utility is a share.
+
+    Args:
+        setup: The rows.
+        useful: The setup's utility by defense; empty if it has none.
+    """
     column = setup.utility
     if column is None:
         return {d: Worth() for d in setup.defenses}
-    known = {d: cell.estimate for d, cell in utility(setup, column).items()}
+    known = {d: cell.estimate for d, cell in useful.items()}
     base = known.get(BASELINE)
     return {
         d: Worth(mine, _chance(mine, column), _loss(mine, base) if column.is_share and d != BASELINE else None)
@@ -62,12 +67,12 @@ def worths(setup: Setup) -> Mapping[str, Worth]:
     }
 
 
-def utility_sentence(setup: Setup) -> str:
+def utility_sentence(setup: Setup, worth: Mapping[str, Worth]) -> str:
     """The utility of every defense with its price, in one sentence; empty if none was scored."""
     column, parts = setup.utility, []
-    for defense, worth in worths(setup).items() if column else ():
-        if worth.utility is not None and column is not None:
-            parts.append(f"{defense} {full(worth.utility, column.unit)}{_cost(worth)}")
+    for defense, mine in worth.items() if column else ():
+        if mine.utility is not None and column is not None:
+            parts.append(f"{defense} {full(mine.utility, column.unit)}{_cost(mine)}")
     return f"Utility ({column.column}): {'; '.join(parts)}." if parts and column else ""
 
 

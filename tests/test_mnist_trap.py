@@ -16,6 +16,7 @@ from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import AssetError
+from unveil.leaderboard.board import board
 from unveil.leaderboard.figures import setups
 from unveil.leaderboard.verdict import verdict
 
@@ -45,7 +46,7 @@ def check(results: Results) -> None:
     (setup,) = setups(results)
     assert setup.headline
     assert setup.headline.judge == OPEN
-    said = verdict(setup, results.judges)
+    said = verdict(board(setup, results.judges))
     faults = " ".join(p.text for p in said.points if p.tone == "fault")
     assert "Judge closed set takes 100\u00a0% of strangers for people it knows" in faults
     assert "of public look-alikes (public_lookalikes), more than half" in faults

@@ -14,6 +14,7 @@ from unveil.harness.running.matrix import expand
 from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
 from unveil.harness.store.artefacts import Store
+from unveil.leaderboard.board import board
 from unveil.leaderboard.figures import setups
 from unveil.leaderboard.page import render
 from unveil.leaderboard.verdict import Verdict, verdict
@@ -213,7 +214,7 @@ def judged(everything: Results) -> Judged:
         wanted = tuple(r for r in everything.rows if r.attack in {*attacks, *CONTROLS} and r.defense in defenses)
         kept = everything.model_copy(update={"rows": wanted})
         (setup,) = setups(kept)
-        return verdict(setup, kept.judges), kept
+        return verdict(board(setup, kept.judges)), kept
 
     return some
 

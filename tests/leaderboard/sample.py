@@ -307,7 +307,7 @@ def results() -> Results:
     rows = tuple(row(d, a, s) for d in DEFENSES for a in ATTACKS for s in (0, 1))
     versions = {"python": "3.11.2", "torch": "2.13.0", "unveil": "0.1.0"}
     facts = {"seconds": 131.7, "device": "cpu", "versions": versions, "time": "2026-01-31T12:00:00Z"}
-    made = {k: facts for r in rows for k in r.keys.values()}
+    made = {k: {"kind": kind, **facts} for r in rows for kind, k in r.keys.items()}
     made[key("judge")] = {"seconds": 58.2, "device": "cpu"}
     return Results(
         title="Faces, four defenses",

@@ -7,10 +7,11 @@ from types import ModuleType
 import pytest
 
 from unveil.harness.figures.rows import Figure, Results, Row
+from unveil.leaderboard.board import board
 from unveil.leaderboard.counts import pictures, sentence, unequal
 from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.figures import setups
-from unveil.leaderboard.matrices import Matrix, matrix
+from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.page import render
 
 
@@ -31,7 +32,7 @@ def changed(sample: ModuleType, counted: bool, samples: int) -> Results:
 def found(results: Results) -> Matrix:
     (setup,) = setups(results)
     (column,) = (c for c in setup.columns if c.column == "knn distance")
-    return matrix(setup, column)
+    return board(setup, ()).matrices[column]
 
 
 def test_unequal_numbers_are_neither_ranked_nor_averaged(sample: ModuleType) -> None:

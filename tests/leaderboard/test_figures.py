@@ -8,8 +8,9 @@ import pytest
 
 from unveil.harness.figures.rows import Results, Row
 from unveil.harness.words.names import Role
+from unveil.leaderboard.board import board
 from unveil.leaderboard.figures import Setup, is_ceiling, is_floor, judge_warnings, setups, utility
-from unveil.leaderboard.matrices import Matrix, floor, matrix
+from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.page import render
 from unveil.leaderboard.scatter import WIDTH, Axis, scatter
 from unveil.leaderboard.strips import people, tint
@@ -26,7 +27,7 @@ def setup(results: Results) -> Setup:
 @pytest.fixture(scope="module")
 def found(setup: Setup) -> Matrix:
     assert setup.headline
-    return matrix(setup, setup.headline)
+    return board(setup, ()).matrices[setup.headline]
 
 
 def test_headline_is_top_1_by_the_first_judge_whatever_the_order_of_figures(sample: ModuleType) -> None:
@@ -65,7 +66,7 @@ def test_a_failed_row_gives_no_number_even_if_it_measured_something(sample: Modu
     rows = (good.model_copy(update={"status": "failed", "error": "ValueError: fid"}),)
     (setup,) = setups(Results(title="t", plan="", rows=rows))
     assert setup.headline
-    assert matrix(setup, setup.headline).cells["none", "gmi"].state == "failed"
+    assert board(setup, ()).matrices[setup.headline].cells["none", "gmi"].state == "failed"
     assert setup.utility
     assert utility(setup, setup.utility)["none"].state == "scored"  # the target is whole
 
@@ -80,7 +81,7 @@ def test_means_are_over_the_attacks_that_all_have(found: Matrix) -> None:
 
 def test_not_scored_keeps_its_reason(setup: Setup) -> None:
     fid = next(c for c in setup.columns if c.metric == "fid")
-    shown = matrix(setup, fid)
+    shown = board(setup, ()).matrices[fid]
     assert shown.not_scored == ("fewer than 2,048 pictures: 200",)
     assert shown.means == {}
 
@@ -102,7 +103,7 @@ def test_judges_are_judged(sample: ModuleType) -> None:
 
 
 def test_the_verdict_says_what_the_intervals_allow(setup: Setup, results: Results) -> None:
-    said = verdict(setup, results.judges)
+    said = verdict(board(setup, results.judges))
     assert "none (undefended) lets 46\u00a0% [28,\u00a066] of reconstructions be recognised" in said.lead
     assert "tl_dmi+bido leaks less than no defense" in said.lead  # two seeds tell little
     assert (
@@ -118,12 +119,12 @@ def test_the_verdict_says_what_the_intervals_allow(setup: Setup, results: Result
 def test_an_unfit_judge_or_luck_voids_the_verdict(sample: ModuleType, results: Results) -> None:
     good, bad = sample.judges()
     turned = results.model_copy(update={"judges": (bad, good)})
-    assert "not fit to judge" in verdict(setups(turned)[0], turned.judges).lead
+    assert "not fit to judge" in verdict(board(setups(turned)[0], turned.judges)).lead
     lucky = [
         sample.row("none", "random_latents", 0).model_copy(update={"attack": "gmi", "role": ""}),
         sample.row("none", "random_latents", 0),
     ]
-    assert "pure luck" in verdict(setups(Results(title="", plan="", rows=tuple(lucky)))[0], ()).lead
+    assert "pure luck" in verdict(board(setups(Results(title="", plan="", rows=tuple(lucky)))[0], ())).lead
 
 
 def test_controls_stand_apart_and_count_in_nothing(sample: ModuleType) -> None:
@@ -139,14 +140,16 @@ def test_controls_stand_apart_and_count_in_nothing(sample: ModuleType) -> None:
     assert more.attacks == plain.attacks == ("gmi",)
     assert more.controls == ("random_latents", "luck", "fooled", "best")
     assert plain.headline
-    before, after = matrix(plain, plain.headline), matrix(more, plain.headline)
+    before, after = (board(setup, ()).matrices[plain.headline] for setup in (plain, more))
     assert (before.means, before.ranks, before.mean_ranks) == (after.means, after.ranks, after.mean_ranks)
-    low = floor(after, more)
-    old = floor(before, plain)
+    low = after.floor
+    old = before.floor
     assert low
     assert old
     assert old.value < low.value < after.means["none"].value  # the mean of both floors, and of no other control
-    assert [p for p in verdict(more, ()).points if p.tone != "fault" and ("best" in p.text or "fooled" in p.text)] == []
+    assert [
+        p for p in verdict(board(more, ())).points if p.tone != "fault" and ("best" in p.text or "fooled" in p.text)
+    ] == []
     page = render(Results(title="", plan="", rows=tuple(attacks + controls)))
     assert all(f"{head}<small>" in page for head in ("Luck", "Gullibility", "Ceiling"))
 
@@ -156,11 +159,11 @@ def test_small_matrices_have_a_verdict_too(sample: ModuleType, keep: set[str]) -
     rows = [sample.row(d, a, 0) for d in ("tl_dmi",) for a in keep]
     rows += [Row(data="people", model="small_resnet", defense="none", attack="gmi", seed=0, status="failed", error="x")]
     (setup,) = setups(Results(title="", plan="", rows=tuple(rows)))
-    assert verdict(setup, ()).lead
+    assert verdict(board(setup, ())).lead
 
 
 def test_floor_and_tint(found: Matrix, setup: Setup) -> None:
-    low = floor(found, setup)
+    low = found.floor
     assert low
     assert low.value < 0.05
     assert tint(found, low) == 0
@@ -170,7 +173,7 @@ def test_floor_and_tint(found: Matrix, setup: Setup) -> None:
 
 
 def test_scatter_labels_neither_overlap_nor_leave_the_picture(found: Matrix, setup: Setup) -> None:
-    plot = scatter(setup, found)
+    plot = scatter(board(setup, ()))
     assert plot
     assert len(plot.marks) == 11  # 4 x 3, one failed
     boxes = [(lab.x, lab.x + 7.4 * len(lab.text), lab.y) for lab in plot.labels]

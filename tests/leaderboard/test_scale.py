@@ -10,9 +10,9 @@ import pytest
 from unveil.harness.figures.intervals import interval
 from unveil.harness.figures.rows import Figure, Judge, Results, Row
 from unveil.leaderboard import page
+from unveil.leaderboard.board import board
 from unveil.leaderboard.figures import setups
-from unveil.leaderboard.matrices import matrix
-from unveil.leaderboard.scale import Fault, Scaled, faults, scales
+from unveil.leaderboard.scale import Fault, Scaled, scales
 from unveil.leaderboard.verdict import verdict
 
 JUDGE = "judge"
@@ -51,13 +51,13 @@ def judge(ceiling: list[float] | float) -> Judge:
 
 def lines(*rows: Row, judges: tuple[Judge, ...] = ()) -> tuple[Scaled, ...]:
     (setup,) = setups(Results(title="t", plan="", rows=rows))
-    (made,) = scales(setup, [matrix(setup, c) for c in setup.leaking], judges)
+    (made,) = scales(setup, tuple(board(setup, judges).matrices.values()), judges)
     return made.lines
 
 
 def found(*rows: Row, judges: tuple[Judge, ...] = ()) -> tuple[Fault, ...]:
     (setup,) = setups(Results(title="t", plan="", rows=rows))
-    return faults(setup, judges)
+    return board(setup, judges).faults
 
 
 def test_the_scale_by_hand() -> None:
@@ -200,7 +200,7 @@ def test_faults_lead_the_page_in_red_and_void_the_verdict() -> None:
         row("pixel_adversarial", [0.38, 0.42] * 15), row("public_lookalikes", [0.1] * 30),
     )  # fmt: skip
     (setup,) = setups(Results(title="t", plan="", rows=rows))
-    said = verdict(setup, ())
+    said = verdict(board(setup, ()))
     assert (
         "not fit to judge (accepts 20\u00a0% of what luck makes, the floor), so nothing can be concluded" in said.lead
     )

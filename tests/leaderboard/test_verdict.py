@@ -9,10 +9,10 @@ import pytest
 
 from unveil.harness.figures.intervals import interval
 from unveil.harness.figures.rows import Figure, Results, Row
+from unveil.leaderboard.board import board
 from unveil.leaderboard.figures import Setup, setups
-from unveil.leaderboard.matrices import matrix
 from unveil.leaderboard.verdict import Verdict, verdict
-from unveil.leaderboard.worth import Worth, worths
+from unveil.leaderboard.worth import Worth
 
 
 def share(
@@ -40,7 +40,7 @@ def said(
     defenses: Mapping[str, tuple[float, float]], people: int = 20, attack: str = "gmi", **stolen: float
 ) -> Verdict:
     """The verdict on defenses by name, each with its leakage and utility."""
-    return verdict(measured(defenses, people, attack, **stolen), ())
+    return verdict(board(measured(defenses, people, attack, **stolen), ()))
 
 
 def measured(
@@ -96,7 +96,7 @@ def test_a_useless_defense_is_not_compared_and_never_best() -> None:
 def test_a_useless_defense_has_no_rank() -> None:
     setup = measured({"none": (0.8, 0.9), "good": (0.4, 0.9), "ruined": (0.0, 0.05)})
     assert setup.headline
-    found = matrix(setup, setup.headline)
+    found = board(setup, ()).headline
     assert found.mean_ranks == {"none": (2, 2), "good": (1, 1)}
     assert found.ranks == {("none", "gmi"): (2, 2), ("good", "gmi"): (1, 1)}
     assert found.means["ruined"].value == 0  # the number is shown all the same
@@ -164,8 +164,8 @@ def test_without_a_utility_nothing_is_called_useless() -> None:
         for d, leak in (("none", 0.8), ("good", 0.1))
     )
     (setup,) = setups(Results(title="", plan="", rows=rows))
-    assert set(worths(setup).values()) == {Worth()}
-    assert verdict(setup, ()).lead.endswith("good leaks less than no defense.")
+    assert set(board(setup, ()).worths.values()) == {Worth()}
+    assert verdict(board(setup, ())).lead.endswith("good leaks less than no defense.")
 
 
 def test_what_other_judges_say_of_the_same_pictures() -> None:
@@ -184,7 +184,7 @@ def test_what_other_judges_say_of_the_same_pictures() -> None:
         for d, (first, closed, other) in leaks.items()
     )
     (setup,) = setups(Results(title="", plan="", rows=rows))
-    (told,) = [t for t in texts(verdict(setup, ()), "plain") if t.startswith("The same pictures")]
+    (told,) = [t for t in texts(verdict(board(setup, ())), "plain") if t.startswith("The same pictures")]
     assert told == (
         "The same pictures of the undefended target: 90 % [82, 95] by as published and 80 % [73, 86] by open if it had "
         "to name a private person (closed-set top-1)."
