@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeVar
 
-import pandas as pd
-
 from unveil.harness.figures.rows import Figure, Judge, Results, Row
-from unveil.harness.words.names import ACCEPTS_PRIVATE, HEADLINE, Direction, Quantity, Role
+from unveil.harness.words.names import ACCEPTS_PRIVATE, HEADLINE, Access, Direction, Quantity, Role
 from unveil.leaderboard.estimates import Estimate, estimate, pool, scored
-from unveil.leaderboard.wording import number
+from unveil.leaderboard.wording import number, threat
 
 Key = TypeVar("Key")
 
@@ -122,19 +120,21 @@ class Measured:
 
 @dataclass(frozen=True)
 class Setup:
-    """One data set and target model: what may be compared with each other.
+    """One data set, target model and threat model: what may be compared with each other.
 
     Attributes:
         data: Data set.
         model: Target model.
-        rows: Its rows.
+        rows: Its rows, the controls' among them, whatever these see of the target.
         columns: Every figure that occurs, the headline first, then the attacks', then the target's.
+        access: How much of the target all its attacks see; None if that is not known, or there is no attack.
     """
 
     data: str
     model: str
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
+    access: Access | None = None
 
     @cached_property
     def measured(self) -> Mapping[tuple[str, str], tuple[Measured, ...]]:
@@ -158,7 +158,7 @@ class Setup:
     @property
     def title(self) -> str:
         """For a reader."""
-        return f"{self.data} · {self.model}"
+        return f"{self.data} · {self.model}" + (f" · {threat(self.access)} attacks" if self.access else "")
 
     @property
     def defenses(self) -> tuple[str, ...]:
@@ -211,14 +211,25 @@ class Setup:
 
 
 def setups(results: Results) -> tuple[Setup, ...]:
-    """Splits the rows into what may be compared: same data set, same target model."""
-    if not results.rows:
-        return ()
-    frame = pd.DataFrame({"data": [r.data for r in results.rows], "model": [r.model for r in results.rows]})
+    """Splits the rows into what may be compared: same data set, same target model, attacks that see equally much.
+
+    Controls stand beside every threat model.
+    """
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in results.rows:
+        groups.setdefault((row.data, row.model), []).append(row)
     return tuple(
-        _setup(str(data), str(model), [results.rows[i] for i in part.index], results.judges)
-        for (data, model), part in frame.groupby(["data", "model"], sort=False)
+        _setup(*names, access, [r for r in rows if r.role or r.access == access], results.judges)
+        for names, rows in groups.items()
+        for access in _threats(rows)
     )
+
+
+def _threats(rows: Iterable[Row]) -> list[Access | None]:
+    """How much attacks see, most first; None alone where there are only controls."""
+    found = {row.access for row in rows if not row.role}
+    known: list[Access | None] = [access for access in Access if access in found]
+    return known + [None] * (None in found or not found)
 
 
 def cell(mine: Sequence[Measured], column: Column) -> Cell:
@@ -278,7 +289,7 @@ def judge_warnings(judge: Judge) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _setup(data: str, model: str, rows: Sequence[Row], judges: Sequence[Judge]) -> Setup:
+def _setup(data: str, model: str, access: Access | None, rows: Sequence[Row], judges: Sequence[Judge]) -> Setup:
     found = {f.name: Column.of(f) for row in rows for f in row.figures}
     order = {judge.name: i for i, judge in enumerate(judges)}
 
@@ -286,7 +297,7 @@ def _setup(data: str, model: str, rows: Sequence[Row], judges: Sequence[Judge]) 
         useful = column.direction == Direction.USEFUL
         return useful, not (column.leads or (useful and column.about == TOP)), order.get(column.judge or "", len(order))
 
-    return Setup(data, model, tuple(rows), tuple(sorted(found.values(), key=place)))
+    return Setup(data, model, tuple(rows), tuple(sorted(found.values(), key=place)), access)
 
 
 def _utility_cell(mine: Sequence[Measured], column: Column) -> Cell:

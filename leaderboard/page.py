@@ -63,7 +63,7 @@ def render(results: Results, *, private_pictures: bool = False) -> str:
     style, script = (_read(name) for name in ("style.css", "script.js"))
     return page.render(
         results=results,
-        sections=[_section(i, setup, results) for i, setup in enumerate(setups(results))],
+        sections=_sections(results),
         pictures=[_picture(p, private_pictures) for p in results.pictures],
         private=private_pictures and any(not p.publishable for p in results.pictures),
         policy=_policy(style, script),
@@ -180,6 +180,15 @@ def breakable(text: object) -> Markup:
 def anchor(*parts: object) -> str:
     """A short id for a link inside the page, whatever the names contain."""
     return "c" + hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:10]
+
+
+def _sections(results: Results) -> list[dict[str, Any]]:
+    made: list[dict[str, Any]] = []
+    for i, setup in enumerate(setups(results)):
+        again = any((s["setup"].data, s["setup"].model) == (setup.data, setup.model) for s in made)
+        # controls stand beside every threat model, but cell by cell only once
+        made.append(_section(i, setup, results) | {"by_cell": setup.attacks + (() if again else setup.controls)})
+    return made
 
 
 def _section(index: int, setup: Setup, results: Results) -> dict[str, Any]:

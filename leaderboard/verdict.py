@@ -10,10 +10,10 @@ from unveil.leaderboard.board import Board
 from unveil.leaderboard.comparing import ALPHA, Comparison, comparisons, smallest
 from unveil.leaderboard.complaints import Point, broken_rows, copies, copying, left_out, unfit_judges
 from unveil.leaderboard.estimates import Estimate, better
-from unveil.leaderboard.figures import BASELINE, TOP, judge_warnings
+from unveil.leaderboard.figures import BASELINE, TOP, Setup, judge_warnings
 from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.paired import ranks
-from unveil.leaderboard.wording import bare, full, listing, number, plural, span
+from unveil.leaderboard.wording import bare, full, listing, number, plural, span, threat
 from unveil.leaderboard.worth import DEAR, Worth, useless_sentence, utility_sentence
 
 CLOSED = Quantity(quantity=HEADLINE[1], closed=True)  # of an open-set judge
@@ -41,7 +41,7 @@ def verdict(board: Board) -> Verdict:
         return Verdict("Nothing was scored, so nothing can be said.", (*unfit_judges(board), *broken_rows(setup)))
     # With none, but for those that are useless: what they leak would look like praise.
     compared = [c for c in comparisons(found) if not worth[c.defense].useless]
-    points = [*copies(setup), *unfit_judges(board), *_basis(found), *_otherwise(board, found)]
+    points = [*copies(setup), *unfit_judges(board), *_basis(found, setup), *_otherwise(board, found)]
     points += [*_useless(found, worth), *_comparisons(found, compared, worth), *_detectable(found, compared)]
     points += [*_few(found), *_best(found, worth), *_useful(board)]
     points += [*_above_floor(found), *left_out(found, setup), *broken_rows(setup)]
@@ -52,7 +52,7 @@ def _lead(board: Board, found: Matrix, compared: Sequence[Comparison]) -> str:
     if not found.means:
         return "No attack was scored on every defense, so the defenses cannot be compared."
     averaged = "Averaged over" if len(found.common) > 1 else "Against"
-    against = f"{averaged} {plural(len(found.common), 'attack')}"
+    against = f"{averaged} {plural(len(found.common), threat(board.setup.access, 'attack'))}"
     concluded = _doubt(board, found) or _conclusion(found, compared, board.worths)
     return f"{against}, {_numbers(found, board.worths)}{_usefulness(found, board)}. {concluded}"
 
@@ -158,12 +158,12 @@ def _some(names: Sequence[str]) -> str:
     return listing(names) if len(names) <= _NAMED else f"{len(names)} defenses"
 
 
-def _basis(found: Matrix) -> list[Point]:
+def _basis(found: Matrix, setup: Setup) -> list[Point]:
     if not found.common:
         return []
     judged = f", judged by {found.column.judge}" if found.column.judge else ""
-    named = listing(found.common)
-    return [Point("plain", f"Figure: {found.column.metric} {found.column.column}{judged}; attacks: {named}.")]
+    named, kind = listing(found.common), threat(setup.access, "attacks")
+    return [Point("plain", f"Figure: {found.column.metric} {found.column.column}{judged}; {kind}: {named}.")]
 
 
 def _otherwise(board: Board, found: Matrix) -> list[Point]:

@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 
 from unveil.harness.figures.rows import Figure
+from unveil.harness.words.names import Access
 from unveil.leaderboard.estimates import Estimate
 
+THREATS = {Access.WHITE_BOX: "white-box", Access.SCORES: "score-based", Access.LABELS: "label-only"}
 _HOLD = "\u00a0"  # no line may break between a number and what belongs to it
 
 
@@ -76,6 +78,15 @@ def listing(names: Sequence[str], last: str = "and") -> str:
 def plural(count: int, one: str, many: str = "") -> str:
     """``1 seed``, ``2 seeds``."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def threat(access: Access | None, what: str = "") -> str:
+    """What attacks are called that see so much of the target; only the noun itself where that is not known.
+
+    >>> threat(Access.LABELS, "attack"), threat(None, "attack")
+    ('label-only attack', 'attack')
+    """
+    return " ".join(filter(None, (THREATS[access] if access else "", what)))
 
 
 def _minus(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from unveil.harness.words.account import Account
-from unveil.harness.words.names import Direction, Quantity, Role, Strength
+from unveil.harness.words.names import Access, Direction, Quantity, Role, Strength
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,6 +90,8 @@ class Row(_Cell):
         strength: The swept setting and its value; None without a sweep.
         role: What the attack is a control for; empty for a real one. Controls are never ranked nor averaged with
             attacks.
+        access: How much of the target the attack sees. Only attacks that see equally much are compared or averaged.
+            None for the ceiling, which sees no target.
         status: ``done``, ``failed`` (something raised) or ``blocked`` (something it needs failed).
         error: What was raised, where.
         figures: All numbers: the attack's and the target's (utility).
@@ -103,6 +105,7 @@ class Row(_Cell):
     family: str = ""
     strength: Strength | None = None
     role: Role | Literal[""] = ""
+    access: Access | None = None
     status: Status
     error: str | None = None
     figures: tuple[Figure, ...] = ()

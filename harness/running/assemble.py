@@ -50,6 +50,7 @@ def row(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> Row:
         family=cell.family,
         strength=cell.strength,
         role=cell.role,
+        access=cell.access,
         status=_status(bad),
         error=bad[0].error if bad else None,
         figures=(*figures, *_panel(cell, outcomes, store)),

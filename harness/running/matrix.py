@@ -15,7 +15,7 @@ from unveil.harness.steps import data as datasets
 from unveil.harness.steps import evaluator, measure, picture, target
 from unveil.harness.steps.wishes import Place
 from unveil.harness.words.errors import PlanError
-from unveil.harness.words.names import Role, Strength
+from unveil.harness.words.names import Access, Role, Strength
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Cell:
         family: What the defense is a strength of: its own name, or that of the sweep.
         strength: Its step of the sweep; None without one.
         role: What the attack is a control for; empty for a real one.
+        access: How much of the target the attack sees; None for the ceiling, which sees none.
     """
 
     data: str
@@ -42,6 +43,7 @@ class Cell:
     family: str = ""
     strength: Strength | None = None
     role: Role | Literal[""] = ""
+    access: Access | None = None
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,11 @@ class _Builder:
         if self.plan.pictures:
             nodes["picture"] = picture.ask(asked, self.plan.pictures)
         labels = (part.label, model.label, defense.label, attack.label)
-        role = plugins.role(asked.uses["attack"][0].plugin)
+        plugin = asked.uses["attack"][0].plugin
+        role = plugins.role(plugin)
+        access = None if role == Role.CEILING else plugin.access
         notes = (*self.notes(defense), *_first_weights(nodes))
-        return Cell(*labels, seed, nodes, tuple(measures), notes, family, strength, role)
+        return Cell(*labels, seed, nodes, tuple(measures), notes, family, strength, role, access)
 
 
 def targets(file: PlanFile, part: DefensePart) -> dict[tuple[str, str], Node]:

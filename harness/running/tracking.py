@@ -239,7 +239,8 @@ class Tracker:
         from mlflow.entities import Metric, Param  # noqa: PLC0415 (see log)
 
         tags = {"mlflow.parentRunId": parent, "unveil.status": row.status, "unveil.error": row.error or ""}
-        names = row.model_dump(include={"data", "model", "defense", "attack", "seed"})
+        tags |= {"unveil.access": row.access.value} if row.access else {}
+        names = row.model_dump(include={"data", "model", "defense", "attack", "access", "seed"}, exclude_none=True)
         params = {**names, **row.facts, **self.settings(row)}
         values = {name: float(count) for name, count in row.budget.items()}
         for figure in row.figures:

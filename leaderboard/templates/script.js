@@ -78,7 +78,7 @@ function csv(results) {
   const union = (field) => [...new Set(results.rows.flatMap((row) => Object.keys(row[field])))];
   const [budgets, facts, keys] = [union("budget"), union("facts"), union("keys")];
   const timed = keys.filter((role) => results.rows.some((row) => results.provenance[row.keys[role]]?.seconds !== undefined));
-  const cell = ["data", "model", "defense", "attack", "seed", "status", "error"];
+  const cell = ["data", "model", "defense", "attack", "access", "seed", "status", "error"];
   const figure = ["metric", "column", "judge", "value", "low", "high", "unit", "direction", "samples", "identities", "reason"];
   const lines = [[...cell, ...figure, ...budgets, ...facts, "notes", ...keys.map((role) => `${role} key`),
     ...timed.map((role) => `${role} seconds`)]];

@@ -8,16 +8,20 @@ from unveil.harness.figures.rows import Figure, Results, Row
 LEAKS, USEFUL = "higher leaks more", "higher is more useful"
 
 
-def figure(metric, column, judge=None, direction=LEAKS):
+def figure(metric, quantity, judge=None, direction=LEAKS, closed=False):
     return Figure(
-        metric=metric, column=column, judge=judge, unit="share", direction=direction, range=(0, 1),
+        metric=metric, quantity=quantity, closed=closed, judge=judge, unit="share", direction=direction, range=(0, 1),
         value=0.5, low=0.4, high=0.6, samples=10, identities=10,
     )  # fmt: skip
 
 
 JUDGES = ("first", "second", "third")
 MANY = [
-    *(figure("attack_accuracy", c, j) for j in JUDGES for c in ("top-1", "closed-set top-1", "nobody here")),
+    *(
+        figure("attack_accuracy", c, j, closed=closed)
+        for j in JUDGES
+        for c, closed in (("top-1", False), ("top-1", True), ("nobody here", False))
+    ),
     figure("nearest_anchor", "top-1"),
     figure("utility", "top-1", direction=USEFUL),
     figure("panel", "mean of judges"),
@@ -52,3 +56,14 @@ def test_the_reader_is_told_of_the_rest(capsys):
     assert max(map(len, told.splitlines())) <= 160
     show(Results(title="t", plan="", rows=(row.model_copy(update={"figures": tuple(MANY[:2])}),)))
     assert "more columns" not in capsys.readouterr().out
+
+
+def test_the_reader_is_told_what_attacks_see(capsys):
+    names = {"data": "d", "model": "m", "defense": "none", "seed": 0, "status": "done", "figures": tuple(MANY[:2])}
+    rows = (Row(**names, attack="gmi", access="white-box"), Row(**names, attack="luck", access="labels", role="floor"))
+    show(Results(title="t", plan="", rows=rows))
+    assert "access of the attacks: white-box" in capsys.readouterr().out
+    show(Results(title="t", plan="", rows=(*rows, Row(**names, attack="brep_mi", access="labels"))))
+    lines = capsys.readouterr().out.splitlines()
+    assert any("access" in line and "attack" in line for line in lines)
+    assert any("brep_mi" in line and "labels" in line for line in lines)

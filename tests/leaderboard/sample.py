@@ -229,7 +229,8 @@ def key(*parts: object) -> str:
 
 def row(defense: str, attack: str, seed: int) -> Row:
     cell = {"data": "people", "model": "small_resnet", "defense": defense, "attack": attack, "seed": seed}
-    names = {**cell, "role": "floor" if attack == "random_latents" else ""}
+    luck = attack == "random_latents"
+    names = {**cell, "role": "floor" if luck else "", "access": "labels" if luck else "white-box"}
     keys = {
         "data": key("data"),
         "target": key("target", defense, seed),

@@ -30,8 +30,8 @@ def test_scripts_run_under_the_policy_and_the_console_stays_silent(
 
 def test_sorting_puts_numbers_in_order_and_what_has_none_last(rendered: str, ask: Ask) -> None:
     script = """
-      const head = document.querySelectorAll('#table thead th')[4];
-      const read = () => [...document.getElementById('table').tBodies].map((b) => b.rows[0].cells[4].dataset.v);
+      const head = document.querySelectorAll('#table thead th')[5];
+      const read = () => [...document.getElementById('table').tBodies].map((b) => b.rows[0].cells[5].dataset.v);
       const out = [];
       for (const _ of [1, 2]) {
         head.querySelector('button').click();
@@ -81,6 +81,7 @@ def test_csv_holds_every_figure_and_no_formula(sample: ModuleType, ask: Ask) -> 
     lines = list(csv.DictReader(io.StringIO(json.loads(answer))))
     assert len(lines) == len(good.figures) + 1
     assert [(line["metric"], line["column"]) for line in lines[:-1]] == [(f.metric, f.column) for f in good.figures]
+    assert {line["access"] for line in lines} == {"white-box", ""}
     assert float(lines[0]["value"]) == good.figures[0].value
     assert {line["attack seconds"] for line in lines[:-1]} == {"12.5"}
     assert "prior seconds" not in lines[0]

@@ -46,11 +46,17 @@ def show(results: Results) -> None:
             _judges(title, judges)
         rows = [row for row in results.rows if row.data == data]
         known = {figure.name: figure for row in rows for figure in row.figures if _ranked(figure)}
-        figures = fitting(known, output().width - _names_wide(rows))
-        made = table("" if judges else title, "defense", "attack", *(_heading(figure) for figure in figures.values()))
+        seen = dict.fromkeys(row.access.value for row in rows if row.access and not row.role)
+        mixed = ["access"] if len(seen) > 1 else []
+        figures = fitting(known, output().width - _names_wide(rows, ("defense", "attack", *mixed)))
+        heading = "" if judges else title
+        if seen and not mixed:
+            heading = f"{heading}{': ' * bool(heading)}access of the attacks: {', '.join(seen)}"
+        made = table(heading, "defense", "attack", *mixed, *(_heading(figure) for figure in figures.values()))
         for row in rows:
             several = [part for part in (row.model, f"seed {row.seed}") if part not in _common(rows)]
-            made.add_row(one_line(" ".join([row.defense, *several])), one_line(row.attack), *_cells(row, list(figures)))
+            names = [" ".join([row.defense, *several]), row.attack, *(row.access or "" for _ in mixed)]
+            made.add_row(*map(one_line, names), *_cells(row, list(figures)))
         output().print(made)
         if left := len(known) - len(figures):
             output().print(f"{left} more columns are on the leaderboard and in --json")
@@ -74,8 +80,8 @@ def _rank(figure: Figure, judge: str | None) -> int:
     return FIRST.index(own) if own in FIRST else len(FIRST)
 
 
-def _names_wide(rows: list[Row]) -> int:
-    return sum(max((len(getattr(row, name)) for row in rows), default=0) + 3 for name in ("defense", "attack"))
+def _names_wide(rows: list[Row], names: tuple[str, ...]) -> int:
+    return sum(max((len(getattr(row, name) or "") for row in rows), default=0) + 3 for name in names)
 
 
 def _ranked(figure: Figure) -> bool:

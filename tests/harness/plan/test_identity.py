@@ -71,3 +71,12 @@ def test_a_row_says_where_its_recipe_departs(tmp_path):
     assert cells[0].notes == ()
     assert cells[2].notes == ("own recipe: lr 0.5 instead of 0.003",)
     assert cells[0].nodes["target"].randomness == cells[2].nodes["target"].randomness
+
+
+def test_a_cell_knows_what_its_attack_sees(tmp_path):
+    controls = "".join(f'[[attacks]]\nuse = "{name}"\n' for name in ("brep_mi", "random_latents", "held_out_private"))
+    cells = matrix(tmp_path, PLAN.replace("[metric]", f"{controls}[metric]")).cells
+    assert [(cell.attack, cell.role, cell.access) for cell in cells[:5]] == [
+        ("gmi", "", "white-box"), ("kedmi", "", "white-box"), ("brep_mi", "", "labels"),
+        ("random_latents", "floor", "labels"), ("held_out_private", "ceiling", None),
+    ]  # fmt: skip

@@ -25,6 +25,7 @@ def row(defense, **more):
         range=(0, 1), value=0.5, low=0.4, high=0.6, samples=10, identities=5,
     )  # fmt: skip
     given = {"status": "done", "figures": (figure,), "budget": {"attack queries": 7}, "keys": {"target": "t"}}
+    given["access"] = "scores"
     return Row(data="people", model="net", defense=defense, attack="gmi", seed=0, **{**given, **more})
 
 
@@ -87,6 +88,7 @@ def test_everything_is_logged_once(store, results, tmp_path):
     assert none.data.metrics["attack_accuracy/top-1 by judge low"] == 0.4
     assert none.data.metrics["attack queries"] == 7
     assert none.data.params["model.net.width"] == "8"
+    assert (none.data.tags["unveil.access"], none.data.params["access"]) == ("scores", "scores")
     assert runs["broken x gmi, seed 0"].info.status == "FAILED"
     assert runs["broken x gmi, seed 0"].data.tags["unveil.error"] == "ValueError: no"
     curve = client.get_metric_history(runs["target net"].info.run_id, "loss/ce")
