@@ -31,7 +31,7 @@ import torch
 from unveil.harness.assets import catalogue as assets
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.models.dcgan import DCGAN, load_digiface
-from unveil.harness.types import ConditionalGenerator, Origin, Run
+from unveil.harness.types import Access, ConditionalGenerator, Origin, Run
 
 
 class Faces(ConditionalGenerator):

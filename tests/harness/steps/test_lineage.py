@@ -33,7 +33,7 @@ PRIOR = '''
 from dataclasses import dataclass
 from typing import ClassVar
 import torch
-from unveil.harness.types import Generator, Origin
+from unveil.harness.types import Access, Generator, Origin
 
 
 class Grey(Generator):
