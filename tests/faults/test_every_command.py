@@ -16,6 +16,15 @@ VALUES = {
     "plan": "plan.toml", "defense": "ls", "plugin": "ls", "kind": "defense", "name": "mine",
     "source": "net.pkl", "out": "out.safetensors",
 }  # fmt: skip
+LEAVES = """
+from dataclasses import dataclass
+from unveil.harness.types import Defense
+
+@dataclass(frozen=True)
+class Other(Defense):
+    def loss(self, terms, step):
+        raise SystemExit(0)
+"""
 STATUSES = {0, 1, 2, 130}
 AWAY = "http://127.0.0.1:9"
 OFFLINE = {
@@ -133,6 +142,7 @@ SURROUNDINGS = {
     "plan is no TOML": (spoilt_plan(b"title = [\x1b[2J"), {}, ("run",)),
     "plan is empty": (spoilt_plan(b""), {}, ("plan",)),
     "plugin ends the process": (plugin("raise SystemExit(0)"), {}, ("run", "plan")),
+    "plugin ends it later": (plugin(LEAVES), {}, ("run",)),
     "plugin is no Python": (plugin("def ("), {}, ("run",)),
     "store is a file": (store_is_a_file, {}, ("plan",)),
     "nothing may be written": (read_only, {"before": NOBODY}, ("run", "new")),
