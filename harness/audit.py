@@ -105,7 +105,7 @@ def compute(
         StoreError: If nothing can be written there, before anything is computed; or later.
     """
     store.check()
-    return run_nodes(nodes, around, pool or InlinePool(), listener)
+    return run_nodes(nodes, around, pool or InlinePool(), listener, store)
 
 
 def run(

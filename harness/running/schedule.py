@@ -18,7 +18,9 @@ Listener = Callable[[Node, Outcome | None], None]
 TRIES = 3  # times that a node is started whose parents turn out to be damaged; a disk that goes on like that is broken
 
 
-def run_nodes(nodes: Sequence[Node], around: Surroundings, pool: Pool, heard: Listener) -> dict[str, Outcome]:
+def run_nodes(
+    nodes: Sequence[Node], around: Surroundings, pool: Pool, heard: Listener, store: Store | None = None
+) -> dict[str, Outcome]:
     """Computes every node that is not in the store yet, and again what is there and turns out to be damaged.
 
     Args:
@@ -26,6 +28,7 @@ def run_nodes(nodes: Sequence[Node], around: Surroundings, pool: Pool, heard: Li
         around: Store, device, progress.
         pool: Where to compute.
         heard: Told of every start and end.
+        store: The store of ``around``, where the caller has one: what it has read is not read again.
 
     Returns:
         Outcome per key.
@@ -33,18 +36,19 @@ def run_nodes(nodes: Sequence[Node], around: Surroundings, pool: Pool, heard: Li
     Raises:
         StoreError: If the store cannot be written, or does not keep what is written; what was stored before is kept.
     """
-    return _Schedule(nodes, around, pool, heard).run()
+    return _Schedule(nodes, around, pool, heard, store or Store(around.store)).run()
 
 
 class _Schedule:
-    def __init__(self, nodes: Sequence[Node], around: Surroundings, pool: Pool, heard: Listener) -> None:
+    def __init__(self, nodes: Sequence[Node], around: Surroundings, pool: Pool, heard: Listener, store: Store) -> None:
         self.around, self.pool, self.heard = around, pool, heard
-        self.store, self.waiting = Store(around.store), list(nodes)
+        self.store, self.waiting = store, list(nodes)
         self.outcomes: dict[str, Outcome] = {}
         self.running: dict[Future[Outcome], Node] = {}
         self.starts: Counter[str] = Counter()
 
     def run(self) -> dict[str, Outcome]:
+        self.store.prefetch(node.key for node in self.waiting)
         while self.waiting or self.running:
             known = self.outcomes
             node = next((n for n in self.waiting if all(p.key in known for p in n.parents.values())), None)
@@ -74,6 +78,7 @@ class _Schedule:
     def repeat(self, node: Node) -> None:
         """Puts a node back in line, after those that it needs and that are not there any more."""
         done = [n for n in dict.fromkeys(node.lineage()) if n.key in self.outcomes and self.outcomes[n.key].good]
+        self.store.forget(n.key for n in done)
         gone = [n for n in done if not self.store.has(n.key)]
         for one in gone:
             del self.outcomes[one.key]

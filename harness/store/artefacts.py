@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +59,7 @@ class Store:
     def __init__(self, url: str) -> None:
         self.files = Files(url)
         self.url, self.local = self.files.url, self.files.local
+        self._manifests: dict[str, dict[str, Any]] = {}  # as they were read: what is stored once never changes
 
     def check(self) -> None:
         """Tries whether something can be written here, before hours of work are.
@@ -67,6 +68,19 @@ class Store:
             StoreError: If not.
         """
         self.files.check()
+
+    def prefetch(self, keys: Iterable[str]) -> None:
+        """Reads the manifests of all these that are there, at once: many small files are slow one by one."""
+        there = {name.removesuffix(".json") for name in self.files.names("artefacts")}
+        wanted = {_manifest(key): key for key in keys if key in there and key not in self._manifests}
+        for path, data in self.files.get_many(list(wanted)).items():
+            with suppress(UnreadableError):  # whoever needs it sets it aside
+                self._manifests[wanted[path]] = _whole(data)
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Reads the manifests of these anew when they are needed: somebody else may have set them aside."""
+        for key in keys:
+            self._manifests.pop(key, None)
 
     def has(self, key: str) -> bool:
         """Whether that artefact was completed, and its manifest can be read."""
@@ -147,30 +161,30 @@ class Store:
 
     def known(self) -> list[str]:
         """Keys of all artefacts whose manifests can be read, in order."""
-        found = [Path(name) for name in self.files.names("artefacts")]
-        return [path.stem for path in found if path.suffix == ".json" and self.has(path.stem)]
+        found = [Path(name).stem for name in self.files.names("artefacts") if name.endswith(".json")]
+        self.prefetch(found)
+        return [key for key in found if self.has(key)]
 
     def _parsed(self, key: str) -> dict[str, Any] | None:
-        """A manifest; None if there is none."""
-        data = self.files.get(_manifest(key))
-        if data is None:
-            return None
-        try:
-            manifest: dict[str, Any] = json.loads(data)
-            whole = manifest.pop("sha256") == digest(manifest)
-        except (ValueError, RecursionError, LookupError, AttributeError, TypeError):
-            raise UnreadableError("is no manifest" if data else "is empty") from None
-        if not whole:
-            raise UnreadableError("has not the checksum that it was written with")
-        return manifest
+        """A manifest, read once; None if there is none."""
+        if key not in self._manifests:
+            data = self.files.get(_manifest(key))
+            if data is None:
+                return None
+            self._manifests[key] = _whole(data)
+        return self._manifests[key]
 
     def _read(self, key: str) -> dict[str, Any]:
         try:
             if (manifest := self._parsed(key)) is not None:
                 return manifest
         except UnreadableError as why:
-            self.files.set_aside(_manifest(key), str(why))
+            self._set_aside(key, str(why))
         raise DamageError(f"artefact {key[:12]} in {self.url} is missing or damaged", "what was stored", AGAIN)
+
+    def _set_aside(self, key: str, why: str) -> None:
+        self._manifests.pop(key, None)
+        self.files.set_aside(_manifest(key), why)
 
     def load(self, key: str) -> Artefact:
         """Reads an artefact and checks every file against its checksum.
@@ -196,7 +210,7 @@ class Store:
         except UnreadableError as why:
             self.files.set_aside(path, str(why))
             lost = f"names {blob[:12]}, which was damaged"
-        self.files.set_aside(_manifest(key), lost)
+        self._set_aside(key, lost)
         raise DamageError(f"{name} of artefact {key[:12]} in {self.url} is damaged or lost", "what was stored", AGAIN)
 
     def put_text(self, path: str, text: str) -> str:
@@ -247,6 +261,22 @@ class Store:
 
 def _manifest(key: str) -> str:
     return f"artefacts/{key}.json"
+
+
+def _whole(data: bytes) -> dict[str, Any]:
+    """A manifest from its bytes.
+
+    Raises:
+        UnreadableError: If it is none, or not as it was written.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads(data)
+        whole = manifest.pop("sha256") == digest(manifest)
+    except (ValueError, RecursionError, LookupError, AttributeError, TypeError):
+        raise UnreadableError("is no manifest" if data else "is empty") from None
+    if not whole:
+        raise UnreadableError("has not the checksum that it was written with")
+    return manifest
 
 
 def _blob(name: str) -> str:

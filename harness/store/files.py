@@ -7,7 +7,8 @@ import hashlib
 import logging
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from unveil.harness.words.disk import Disk, told, write
 from unveil.harness.words.errors import StoreError
 
 log = logging.getLogger(__name__)
+AT_ONCE = 32  # requests to a server
 MISSING = (FileNotFoundError, NotADirectoryError)
 # of a file that is there: anything else, such as too many open files, is not the file's fault
 UNREADABLE = (errno.EISDIR, errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP)
@@ -140,6 +142,18 @@ class Files:
                 "a place that can be read",
                 "see to that and run the same command again",
             ) from error
+
+    def get_many(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """What several files hold, by path, as far as they can be read; several at a time where each takes a while."""
+        with ThreadPoolExecutor(1 if self.local is not None else AT_ONCE) as pool:
+            return {
+                path: data for path, data in zip(paths, pool.map(self._or_none, paths), strict=True) if data is not None
+            }
+
+    def _or_none(self, path: str) -> bytes | None:
+        with suppress(UnreadableError):
+            return self.get(path)
+        return None
 
     def set_aside(self, path: str, why: str) -> None:
         """Moves a file to ``aside/`` and says so; nothing is deleted.

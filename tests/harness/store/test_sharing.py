@@ -248,5 +248,5 @@ def test_a_page_is_written_whole_or_not_at_all(ran, out):
 def test_a_store_that_is_a_file_is_told_before_anything_is_computed(tmp_path):
     (tmp_path / "store").write_text("mine")
     with pytest.raises(StoreError, match="it is a file, not a folder"):
-        compute_all([], Store(str(tmp_path / "store")), Surroundings(str(tmp_path / "store")))
+        compute_all([], Store(str(tmp_path / "store")), Surroundings(str(tmp_path / "store")), accounts=True)
     assert (tmp_path / "store").read_text() == "mine"
