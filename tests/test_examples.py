@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,15 @@ def test_presets_expand(name: str) -> None:
     matrix = expand(read(name))
     assert len(matrix.cells) == len({cell.defense for cell in matrix.cells}) * len({c.attack for c in matrix.cells}) > 5
     assert {cell.attack for cell in matrix.cells} >= {"gmi", "kedmi", "random_latents"}
+
+
+def test_the_notebook_runs(tmp_path: Path, monkeypatch, capsys) -> None:
+    """Cell after cell, as somebody new would."""
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLE.parent / "notebook.py"))
+    told = capsys.readouterr().out
+    assert "random_latents" in told
+    assert "['ls', 'none', 'tl_dmi']" in told
 
 
 def faces(folder: Path, people: int, pictures: int, first: int) -> list[dict[str, str]]:

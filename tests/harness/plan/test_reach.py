@@ -1,0 +1,57 @@
+"""What invalidates what: the code that is in the key of each kind of step; docs/decisions/024 has it as a table."""
+
+from pathlib import Path
+
+import pytest
+
+from unveil.harness.plan.fingerprint import PLUMBING, reached
+
+STEPS = Path(__file__).parents[3] / "harness" / "steps"
+HERE = "unveil.harness."
+COMMON = {"steps.bench", "words.memo", "words.run"}
+PICTURES = {"data.apart", "data.copies", "data.names", "data.splits", "words.account", "words.images", "steps.data"}
+TRAINED = PICTURES | {
+    *("steps.classifiers", "steps.rejection", "training.fit", "training.global_rng", "training.prefix"),
+    *("words.classifier", "words.defense", "words.finite", "words.learner", "words.recipe"),
+}
+NEEDS = {"steps.given", "words.comparer", "words.generator", "words.given", "words.names", "words.needs", "words.view"}
+ATTACKED = TRAINED | NEEDS | {"steps.attack", "steps.isolation", "words.attack"}
+REACHED = {
+    "comparer": {"words.comparer", "words.needs"},
+    "strength": {"figures.tries"},
+    "data": PICTURES,
+    "model": PICTURES | {"words.classifier", "words.defense", "words.model", "words.needs"},
+    "target": TRAINED,
+    "ladder": TRAINED,
+    "pretraining": TRAINED | {"steps.people"},
+    "student": TRAINED | {"steps.distillation", "words.names", "words.needs", "words.view"},
+    "evaluator": TRAINED
+    | {"figures.calibration", "figures.intervals", "steps.people", "words.comparer", "words.generator", "words.given"}
+    | {"words.metric", "words.names", "words.needs"},
+    "prior": TRAINED | NEEDS | {"data.grid", "steps.lineage", "words.prior"},
+    "attack": ATTACKED,
+    "measure": ATTACKED | {"figures.intervals", "words.metric"},
+    "picture": ATTACKED | {"data.grid"},
+}
+
+
+@pytest.mark.parametrize("kind", REACHED)
+def test_a_step_is_computed_anew_when_what_it_reaches_changes_and_only_then(kind):
+    found = {name.removeprefix(HERE) for name in reached(f"{HERE}steps.{kind}")}
+    assert found == REACHED[kind] | COMMON | {f"steps.{kind}"}
+
+
+def test_every_step_is_in_the_table_and_none_reaches_the_face():
+    computing = {file.stem for file in STEPS.glob("*.py") if "def compute(" in file.read_text(encoding="utf-8")}
+    assert computing == set(REACHED)
+    assert all(f"{HERE}types" not in reached(f"{HERE}steps.{kind}") for kind in REACHED)
+
+
+def test_a_new_field_of_a_measurement_trains_no_target():
+    reaching = {kind for kind in REACHED if f"{HERE}words.metric" in reached(f"{HERE}steps.{kind}")}
+    assert reaching == {"evaluator", "measure"}
+
+
+def test_what_is_left_out_of_keys_is_there():
+    for name in PLUMBING:
+        assert (STEPS.parent / f"{name.removeprefix(HERE).replace('.', '/')}.py").is_file(), name
