@@ -2,7 +2,7 @@
 
 # %% [markdown]
 # A classifier that tells three people apart is trained without and with label smoothing, attacked, and judged.
-# The "people" are blobs of colour, so that this takes seconds; put your own data set, or `use = "folder"`, in their place.
+# The "people" are blobs of colour, so that this takes seconds. Put your own data in their place.
 
 # %%
 from pathlib import Path
