@@ -48,6 +48,16 @@ from unveil.leaderboard.verification import is_system, systems
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
+def source() -> str:
+    """A hash of what pages are made with: the same results give the same page, as long as it is the same."""
+    folder = Path(__file__).parent
+    files = sorted(file for file in folder.rglob("*") if file.suffix in (".py", ".html", ".css", ".js"))
+    total = hashlib.sha256()
+    for file in files:
+        total.update(f"{file.relative_to(folder).as_posix()}\0".encode() + file.read_bytes())
+    return total.hexdigest()
+
+
 def render(results: Results, *, private_pictures: bool = False) -> str:
     """Renders the page.
 

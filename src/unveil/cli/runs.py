@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -176,11 +177,16 @@ class _Teller:
 
 
 def _render(results: Results, store: Store, folder: str, private: bool) -> str:
-    """Writes the page and returns the one that may be shown around."""
-    from unveil.leaderboard.page import render  # noqa: PLC0415 (pandas takes a while)
+    """Writes the page, unless it is there already, and returns the one that may be shown around."""
+    from unveil.leaderboard.page import render, source  # noqa: PLC0415 (scipy and jinja take a while)
 
+    made = hashlib.sha256(f"{source()}{private}{store.get_text(f'{folder}/results.json')}".encode()).hexdigest()
+    known = store.get_text(f"{folder}/leaderboard.html") if store.get_text(f"{folder}/page.txt") == made else None
+    if known is not None and not private:
+        return known
     page = render(results)
     store.put_text(f"{folder}/leaderboard.html", render(results, private_pictures=True) if private else page)
+    store.put_text(f"{folder}/page.txt", made)
     return page
 
 

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-from unveil.cli.surroundings import Precision, surroundings
 from unveil.harness.plan.file import read
+from unveil.harness.running.devices import surroundings
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.matrix import expand
 from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
 from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.words.errors import PlanError
+from unveil.harness.words.names import Precision
 from unveil.harness.words.run import Run
 
 
@@ -75,7 +76,7 @@ def test_where_nothing_can_be_compiled_it_is_said_before_anything_runs(
     ) as found:
         surroundings(Store(str(tmp_path)), "cpu", Precision.AUTO, compiled=True)
     assert "long advice" not in str(found.value)
-    assert "leave --compile out" in found.value.todo
+    assert "do without compiling" in found.value.todo
 
 
 @pytest.mark.slow
