@@ -129,7 +129,7 @@ def test_every_built_in_plugin_is_named() -> None:
 
 
 def test_the_defense_in_the_readme_conforms(tmp_path: Path) -> None:
-    (source,) = blocks(ROOT / "README.md", "python")
+    (source,) = (block for block in blocks(ROOT / "README.md", "python") if "class " in block)
     (tmp_path / "confidence.py").write_text(source)
     report = check("confidence.py:ConfidencePenalty", base=tmp_path)
     assert report.ok, str(report)
