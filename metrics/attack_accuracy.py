@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unveil.harness.types import Direction, Evidence, Measurement, Metric, Quantity
 from unveil.harness.words.names import TOP_1, TOP_5
-from unveil.metrics.judging import evaluator, hits, logits, per_person, reconstructions
+from unveil.metrics.judging import evaluator, hits, logits, reconstructions, share_of_pictures
 
 FIRST, CLOSED = Quantity(quantity=TOP_1), Quantity(quantity=TOP_1, closed=True)
 VERDICTS = (FIRST, CLOSED)  # columns that say of each picture whether it is taken for the person
@@ -42,7 +42,7 @@ class AttackAccuracy(Metric):
         scores = logits(evaluator(evidence), fakes.pixels, evidence.run, "judging")
         people = fakes.labels.cpu().numpy()
         return [
-            _share(column, direction, values, people)
+            _judged(column, direction, values, people)
             for column, direction, values in _columns(scores, fakes.labels.cpu(), evidence.data.classes)
         ]
 
@@ -57,13 +57,9 @@ def _columns(
         yield Quantity(quantity="nobody here"), Direction.PROTECTS, (scores.argmax(1) >= private).double().numpy()
 
 
-def _share(
+def _judged(
     column: Quantity, direction: Direction, values: NDArray[np.float64] | None, people: NDArray[np.int64]
 ) -> Measurement:
     if values is None:
         return Measurement(column, "share", direction, 0.0, 1.0, reason="the evaluator knows at most 5 classes")
-    mean, who = per_person(values, people)
-    verdict = values > 0 if column in VERDICTS else None
-    return Measurement(
-        column, "share", direction, 0.0, 1.0, values=mean, identities=who, samples=len(values), accepted=verdict
-    )
+    return share_of_pictures(column, direction, values, people, verdict=column in VERDICTS)

@@ -13,7 +13,7 @@ from scipy.special import gammaln, ndtri
 
 from unveil.harness.figures.intervals import SEED, draws, expanded, wilson
 from unveil.harness.types import Direction, Evidence, Measurement, Metric
-from unveil.metrics.judging import evaluator, hits, logits, reconstructions
+from unveil.metrics.judging import evaluator, hits, logits, reconstructions, share
 
 SPLITS = 100  # of everybody's pictures into halves
 RESAMPLES = 400  # of people
@@ -73,8 +73,8 @@ class Exposure(Metric):
         once = np.array([]) if short else at_least_one(hit, made, tries)
         mostly = (2 * hit > made).astype(np.float64)
         return [
-            _share("exposed at least once", once, people, len(fakes), short),
-            _share("exposed mostly", mostly, people, len(fakes), None),
+            _scored("exposed at least once", once, people, len(fakes), short),
+            _scored("exposed mostly", mostly, people, len(fakes), None),
             *self._worst(hit, made, people),
         ]
 
@@ -168,10 +168,10 @@ def _log_choose(n: Counts, t: int) -> Array:
     return found
 
 
-def _share(column: str, values: Array, people: Counts, samples: int, reason: str | None) -> Measurement:
+def _scored(column: str, values: Array, people: Counts, samples: int, reason: str | None) -> Measurement:
     if reason is not None:
         return _measured(column, reason=reason)
-    return Measurement(column, "share", Direction.LEAKS, 0.0, 1.0, values=values, identities=people, samples=samples)
+    return share(column, Direction.LEAKS, values, people, samples)
 
 
 def _measured(

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unveil.harness.types import Evidence, Images
+from unveil.harness.types import Direction, Evidence, Images, Measurement, Quantity
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import JudgeError, UnveilError
 from unveil.harness.words.run import Run
@@ -118,3 +118,46 @@ def per_person(values: NDArray[np.float64], people: NDArray[np.int64]) -> tuple[
     if len(set(counts.tolist())) == 1:
         return values, people
     return np.bincount(position, weights=values) / counts, who
+
+
+def share(
+    column: str | Quantity,
+    direction: Direction,
+    values: NDArray[np.float64],
+    people: NDArray[np.int64],
+    samples: int,
+    accepted: NDArray[np.bool_] | None = None,
+) -> Measurement:
+    """A share with one value a picture or a person.
+
+    Args:
+        column: What it is the share of.
+        direction: What a higher share means.
+        values: In [0, 1], ``(N,)``.
+        people: Whose each value is ``(N,)``.
+        samples: Pictures that went in.
+        accepted: The verdict on each picture, where the column is one.
+    """
+    return Measurement(
+        column, "share", direction, 0.0, 1.0, values=values, identities=people, samples=samples, accepted=accepted
+    )
+
+
+def share_of_pictures(
+    column: str | Quantity,
+    direction: Direction,
+    hit: NDArray[np.float64],
+    people: NDArray[np.int64],
+    *,
+    verdict: bool = False,
+) -> Measurement:
+    """The share of pictures that are hit; people with unequal numbers of them weigh the same.
+
+    Args:
+        column: What it is the share of.
+        direction: What a higher share means.
+        hit: 1 or 0, ``(N,)``.
+        people: Whom each picture should show ``(N,)``.
+        verdict: Whether a hit says that the picture is taken for that person.
+    """
+    return share(column, direction, *per_person(hit, people), len(hit), hit > 0 if verdict else None)

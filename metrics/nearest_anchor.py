@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from unveil.harness.types import Data, Direction, Evidence, Images, Measurement, Metric
 from unveil.harness.words.names import TOP_1
-from unveil.metrics.judging import as_pictures, hits, per_person, reconstructions
+from unveil.metrics.judging import as_pictures, hits, reconstructions, share_of_pictures
 
 NO_TRUTH = "the data set does not know what its people look like (data.anchors); `people` does"
 BLANK = 1e-6  # contrast, in units of the pixel range
@@ -56,11 +56,7 @@ class NearestAnchor(Metric):
         own = self._prepared(images.pixels.cpu()) @ self._prepared(data.anchors).T
         people = images.labels.cpu()
         right = hits(own, people, 1)
-        mean, who = per_person(right, people.numpy())
-        verdict = right > 0 if direction is Direction.LEAKS else None
-        return Measurement(
-            column, "share", direction, 0.0, 1.0, values=mean, identities=who, samples=len(images), accepted=verdict
-        )
+        return share_of_pictures(column, direction, right, people.numpy(), verdict=direction is Direction.LEAKS)
 
     def _prepared(self, pixels: Tensor) -> Tensor:
         """Pixels ``(N, C, H, W)`` to centred unit vectors ``(N, CHW)``, whose products are correlations."""

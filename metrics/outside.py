@@ -15,7 +15,7 @@ from unveil.harness.words.names import VERIFIED
 from unveil.harness.words.run import Run
 from unveil.metrics import comparers
 from unveil.metrics.comparers import enrolled
-from unveil.metrics.judging import per_person
+from unveil.metrics.judging import share_of_pictures
 from unveil.metrics.questions import GENUINE, IMPOSTOR, RECONSTRUCTION, draw
 from unveil.metrics.roc import Pairs
 
@@ -79,9 +79,11 @@ def counted(told: Told, most: float) -> list[Measurement]:
     reason = useless(told.genuine.scores, told.impostors.scores, most)
     verified, genuine, others = COLUMNS
     return [
-        _share(verified, told.own.scores, told.own.shown) if reason is None else Measurement(*verified, reason=reason),
-        _share(genuine, told.genuine.scores, told.genuine.shown),
-        _share(others, told.impostors.scores, told.impostors.claimed),
+        accepted(verified, told.own.scores, told.own.shown)
+        if reason is None
+        else Measurement(*verified, reason=reason),
+        accepted(genuine, told.genuine.scores, told.genuine.shown),
+        accepted(others, told.impostors.scores, told.impostors.claimed),
     ]
 
 
@@ -97,20 +99,26 @@ def useless(genuine: NDArray[Any], impostors: NDArray[Any], most: float) -> str 
         'the judge accepts 0 % of genuine pairs and 0 % of impostor pairs: it cannot tell them apart'
         >>> useless(np.ones(50), np.zeros(50), 0.01)
     """
-    accepted, falsely = float(genuine.mean()), float(impostors.mean())
+    rightly, falsely = float(genuine.mean()), float(impostors.mean())
     if wilson(falsely, len(impostors))[0] > most:
         return (
             f"the judge accepts {100 * falsely:.3g} % of {len(impostors)} impostor pairs, clearly more than "
             f"{100 * most:g} %: what it accepts says nothing"
         )
-    if wilson(accepted, len(genuine))[0] <= falsely:
+    if wilson(rightly, len(genuine))[0] <= falsely:
         return (
-            f"the judge accepts {100 * accepted:.3g} % of genuine pairs and {100 * falsely:.3g} % of impostor pairs: "
+            f"the judge accepts {100 * rightly:.3g} % of genuine pairs and {100 * falsely:.3g} % of impostor pairs: "
             "it cannot tell them apart"
         )
     return None
 
 
-def _share(column: Column, accepted: NDArray[np.float64], people: NDArray[np.int64]) -> Measurement:
-    mean, whose = per_person(accepted, people)
-    return Measurement(*column, values=mean, identities=whose, samples=len(accepted))
+def accepted(column: Column, pairs: NDArray[Any], people: NDArray[np.int64]) -> Measurement:
+    """The share of pairs that are accepted.
+
+    Args:
+        column: Of shares.
+        pairs: Whether each is ``(Q,)``.
+        people: Whose each is ``(Q,)``.
+    """
+    return share_of_pictures(column[0], column[2], pairs.astype(np.float64), people)

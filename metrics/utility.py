@@ -13,7 +13,9 @@ from pydantic import Field
 from unveil.harness.figures.calibration import BINS, calibration_error
 from unveil.harness.types import Direction, Evidence, Measurement, Metric
 from unveil.harness.words.names import CALIBRATION, MACRO, TOP_1, TOP_5
-from unveil.metrics.judging import hits, logits
+from unveil.metrics.judging import hits, logits, share
+
+SCALE = "share", Direction.USEFUL, 0.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,10 @@ class Utility(Metric):
         confidence, answer = scores.double().softmax(1).max(1)
         right = (answer == labels).double().numpy()
         return [
-            _share(TOP_1, first, people, len(test)),
-            _share(TOP_5, hits(scores, labels, 5), people, len(test))
+            share(TOP_1, Direction.USEFUL, first, people, len(test)),
+            share(TOP_5, Direction.USEFUL, hits(scores, labels, 5), people, len(test))
             if scores.shape[1] > 5
-            else _useful(TOP_5, reason="the target knows at most 5 classes"),
+            else Measurement(TOP_5, *SCALE, reason="the target knows at most 5 classes"),
             _macro(first, people),
             self._calibration(confidence.numpy(), right, people),
         ]
@@ -53,8 +55,9 @@ class Utility(Metric):
         self, confidence: NDArray[np.float64], right: NDArray[np.float64], people: NDArray[np.int64]
     ) -> Measurement:
         value, error = calibration_error(confidence, right, people, self.bins)
-        return _useful(
+        return Measurement(
             CALIBRATION,
+            *SCALE,
             value=1 - value,
             standard_error=error,
             identities=people,
@@ -64,33 +67,4 @@ class Utility(Metric):
 
 def _macro(values: NDArray[np.float64], people: NDArray[np.int64]) -> Measurement:
     who, position, counts = np.unique(people, return_inverse=True, return_counts=True)
-    return _share(MACRO, np.bincount(position, weights=values) / counts, who, len(values))
-
-
-def _share(column: str, values: NDArray[np.float64], people: NDArray[np.int64], samples: int) -> Measurement:
-    return _useful(column, values=values, identities=people, samples=samples)
-
-
-def _useful(
-    column: str,
-    *,
-    values: NDArray[np.float64] | None = None,
-    identities: NDArray[np.int64] | None = None,
-    value: float | None = None,
-    standard_error: float | None = None,
-    samples: int = 0,
-    reason: str | None = None,
-) -> Measurement:
-    return Measurement(
-        column,
-        "share",
-        Direction.USEFUL,
-        0.0,
-        1.0,
-        values=values,
-        identities=identities,
-        value=value,
-        standard_error=standard_error,
-        samples=samples,
-        reason=reason,
-    )
+    return share(MACRO, Direction.USEFUL, np.bincount(position, weights=values) / counts, who, len(values))

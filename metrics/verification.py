@@ -33,7 +33,7 @@ from unveil.harness.words.spec import LocalPath, LocalSpec, Spec
 from unveil.metrics import embedders, outside, roc
 from unveil.metrics.comparers import Embeddings, People, enrolled
 from unveil.metrics.gallery import Match
-from unveil.metrics.judging import per_person, reconstructions
+from unveil.metrics.judging import reconstructions
 from unveil.metrics.operating import Calibration, all_pairs, calibration, joined
 from unveil.metrics.questions import by_turn
 
@@ -171,9 +171,9 @@ class Verification(Metric):
                 yield Measurement(*four[0], reason=reason)
             else:  # a judge from outside saw a sample, which is no verdict on every picture
                 every = own > threshold if self.comparer is None else None
-                yield replace(_share(four[0], own > threshold, people), accepted=every)
-            yield _share(four[1], found.genuine.scores > threshold, found.genuine.shown)
-            yield _share(four[2], found.others.scores > threshold, found.others.claimed)
+                yield replace(outside.accepted(four[0], own > threshold, people), accepted=every)
+            yield outside.accepted(four[1], found.genuine.scores > threshold, found.genuine.shown)
+            yield outside.accepted(four[2], found.others.scores > threshold, found.others.claimed)
             yield Measurement(*four[3], value=threshold, standard_error=spread, samples=found.pictures)
         yield Measurement(*next(columns), value=found.area, standard_error=found.area_error, samples=found.pictures)
         for rate, column in zip(self._curve(), columns, strict=True):
@@ -232,13 +232,8 @@ def _on_the_curve(column: outside.Column, rate: float, found: Calibration) -> Me
     if len(found.impostors) < roc.needed(rate):
         return Measurement(*column, reason=_unresolved(rate, len(found.impostors)))
     threshold = roc.threshold(found.impostors.scores, rate)
-    return _share(column, found.genuine.scores > threshold, found.genuine.shown)
+    return outside.accepted(column, found.genuine.scores > threshold, found.genuine.shown)
 
 
 def _unscored(columns: Iterator[outside.Column] | Sequence[outside.Column], reason: str) -> list[Measurement]:
     return [Measurement(*column, reason=reason) for column in columns]
-
-
-def _share(column: outside.Column, accepted: NDArray[np.bool_], people: NDArray[np.int64]) -> Measurement:
-    mean, whose = per_person(accepted.astype(np.float64), people)
-    return Measurement(*column, values=mean, identities=whose, samples=len(accepted))
