@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import fetch as assets
 from unveil.harness.models.timm import Timm
 from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
 from unveil.harness.words.memo import Memo

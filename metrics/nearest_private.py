@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import fetch as assets
 from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
 from unveil.harness.words.run import Run
 from unveil.metrics.judging import apply, as_pictures, per_person, reconstructions

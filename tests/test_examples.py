@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unveil.harness.assets.catalogue import path
+from unveil.harness.assets.fetch import path
 from unveil.harness.plan.file import PlanFile, parse, presets, read
 from unveil.harness.running.matrix import expand
 from unveil.harness.words.errors import AssetError

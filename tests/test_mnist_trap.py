@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unveil.harness.assets.catalogue import path
+from unveil.harness.assets.fetch import path
 from unveil.harness.figures.rows import Results
 from unveil.harness.plan.file import read
 from unveil.harness.running.assemble import results as assemble

@@ -12,7 +12,7 @@ from torch.optim import Adam
 
 from unveil.attacks.loop import resumable_steps
 from unveil.attacks.priors.networks import GZ100, LATENT
-from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import fetch as assets
 from unveil.harness.models.dcgan import DCGAN, load_digiface
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Generator, Images, Origin

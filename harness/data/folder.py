@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from unveil.harness.assets.catalogue import digest, sha256
+from unveil.harness.assets.fetch import digest, sha256
 from unveil.harness.data.images import decode
 from unveil.harness.data.labels import Columns, from_csv
 from unveil.harness.data.listing import Entry, Listing, absolute, from_folders, relative, unnamed

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import fetch as assets
 from unveil.harness.data.images import square
 from unveil.harness.data.splits import Pictures, Shares, assemble, label
 from unveil.harness.words.images import Data

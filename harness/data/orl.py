@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import fetch as assets
 from unveil.harness.data.images import decode
 from unveil.harness.data.splits import Pictures, Shares, assemble, label
 from unveil.harness.words.images import Data

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import fetch as assets
 from unveil.harness.data.splits import Pictures, Shares, assemble, to_float, to_uint8
 from unveil.harness.models.dcgan import DCGAN, load_digiface
 from unveil.harness.words.images import Data

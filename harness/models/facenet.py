@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import fetch as assets
 from unveil.harness.assets import weights as files
 from unveil.harness.assets.checkpoints import read
 from unveil.harness.training.global_rng import seeded

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import fetch as assets
 from unveil.harness.assets import torchvision_ops
 from unveil.harness.assets import weights as files
 from unveil.harness.assets.checkpoints import Checkpoint, read

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unveil.harness.assets.catalogue import path
+from unveil.harness.assets.fetch import path
 from unveil.harness.figures.rows import Figure, Row
 from unveil.harness.plan import plugins
 from unveil.harness.plan.file import read
@@ -28,7 +28,7 @@ TOLD = '''
 from dataclasses import dataclass
 from typing import ClassVar
 import torch
-from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import fetch as assets
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.models.dcgan import DCGAN, load_digiface
 from unveil.harness.types import Access, ConditionalGenerator, Origin, Run

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import fetch as assets
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.types import Images
 from unveil.harness.words.errors import AssetError, WeightsError

@@ -15,7 +15,7 @@ def assets(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List the data and weights that unveil can fetch, or fetch some by name."""
-    from unveil.harness.assets.catalogue import path, status  # noqa: PLC0415 (not needed for --help)
+    from unveil.harness.assets.fetch import path, status  # noqa: PLC0415 (not needed for --help)
 
     for name in names or []:
         errors().print(f"{name}: {path(name)}", soft_wrap=True)

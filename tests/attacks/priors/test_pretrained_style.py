@@ -20,7 +20,7 @@ from unveil.attacks.priors.style_critic import StyleCritic
 from unveil.attacks.priors.style_layers import Layout
 from unveil.attacks.priors.style_networks import Frame, StyleGAN2, StyleGenerator
 from unveil.cli.app import app
-from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import fetch as assets
 from unveil.harness.assets.stylegan2_pickle import convert
 from unveil.harness.plan import plugins
 from unveil.harness.training.global_rng import seeded

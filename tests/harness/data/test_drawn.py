@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import fetch as assets
 from unveil.harness.data.mnist import MNIST
 from unveil.harness.data.orl import ORL
 from unveil.harness.data.people import People

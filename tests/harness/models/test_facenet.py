@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import fetch as assets
 from unveil.harness.models import facenet
 from unveil.harness.models.facenet import FaceNet
 from unveil.harness.words.errors import AssetError, WeightsError

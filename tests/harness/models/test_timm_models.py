@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from unveil.defenses.tl_dmi import TLDMI
-from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import fetch as assets
 from unveil.harness.assets import torchvision_ops
+from unveil.harness.assets.catalogue import ASSETS
 from unveil.harness.models import timm as ours
 from unveil.harness.models.chains import split
 from unveil.harness.models.timm import Timm
@@ -124,7 +125,7 @@ def test_hub_offline_says_how_to_give_a_file(monkeypatch: pytest.MonkeyPatch) ->
 def test_assets_that_do_not_exist_are_named() -> None:
     with pytest.raises(WeightsError, match="tf_efficientnet_lite0"):
         Timm("resnet18", "asset").content()
-    assert set(ours.ASSETS.values()) <= set(assets.ASSETS)
+    assert set(ours.ASSETS.values()) <= set(ASSETS)
 
 
 def test_efficientnet_asset_fits_in_order() -> None:
