@@ -16,6 +16,7 @@ from unveil.attacks import afford
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.attacks.search import Descends, Identity, prior_of, seen_by
 from unveil.harness.plan import plugins
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.types import (
     Access,
     Budget,
@@ -121,10 +122,12 @@ class LOMMA:
 
     def canonical(self) -> Mapping[str, Any]:
         """Settings as identities say them; see `harness.plan.file.plugins.asked`."""
-        own, use, attack = plugins.dump(self), self.base.use, self.attack()
+        own, use, attack = plugin_settings.dump(self), self.base.use, self.attack()
         if use not in FLAT:
-            return {**own, "base": plugins.asked(self.base, attack)}
-        said = {name: value for name, value in plugins.dump(attack).items() if FLAT[use].get(name, ...) != value}
+            return {**own, "base": plugin_settings.asked(self.base, attack)}
+        said = {
+            name: value for name, value in plugin_settings.dump(attack).items() if FLAT[use].get(name, ...) != value
+        }
         samples = next(said.pop(name) for name in SAMPLES if name in said)
         prior = said["prior"] if "prior" in self.base.settings else None
         return {**BESIDE, **own, **said, "base": use, "samples": samples, "prior": prior}
@@ -169,7 +172,7 @@ class LOMMA:
         """
         cls = plugins.load("attacks", self.base.use, Path())
         clamped = CLAMPED if any(f.name in CLAMPED for f in dataclasses.fields(cls)) else {}
-        made: Any = plugins.validated(cls, self.base.use, {**clamped, **self.base.settings}, Path())
+        made: Any = plugin_settings.validated(cls, self.base.use, {**clamped, **self.base.settings}, Path())
         if not isinstance(made, Descends):
             raise PluginError(
                 f"{self.base.use} cannot be the base of lomma: it descends no identity loss but its own",

@@ -12,7 +12,8 @@ import typer
 from unveil.cli.app import app
 from unveil.harness.conformance import check
 from unveil.harness.plan import plugins
-from unveil.harness.plan.file import AttackPart, DefensePart, EvaluatorPart, Plan, PlanFile, TargetPart, parse
+from unveil.harness.plan.file import Plan, PlanFile, parse
+from unveil.harness.plan.parts import AttackPart, DefensePart, EvaluatorPart, TargetPart
 from unveil.harness.running.matrix import expand
 from unveil.harness.words.recipe import Recipe
 

@@ -179,7 +179,7 @@ ASSETS: Mapping[str, Asset] = MappingProxyType({asset.name: asset for asset in _
 
 
 def cache() -> Path:
-    """The user's folder for all that is downloaded: ``$UNVEIL_CACHE``, ``$XDG_CACHE_HOME/unveil`` or ``~/.cache/unveil``.
+    """The user's folder for downloads: ``$UNVEIL_CACHE``, else ``$XDG_CACHE_HOME/unveil``, else ``~/.cache/unveil``.
 
     Raises:
         AssetError: If there is none.

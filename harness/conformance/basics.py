@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unveil.harness.conformance.report import BreachError
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings
 from unveil.harness.plan.canonical import canonical
 from unveil.harness.words.spec import Spec
 
@@ -72,8 +72,8 @@ def can_be_sent_to_another_process(subject: Subject) -> None:
 
 def can_be_made_again_from_its_settings(subject: Subject) -> None:
     """What is logged is enough to make it again."""
-    dumped = plugins.dump(subject.plugin)
-    back = plugins.make(subject.kind, Spec(subject.spec.use, dumped), subject.base)
+    dumped = settings.dump(subject.plugin)
+    back = settings.make(subject.kind, Spec(subject.spec.use, dumped), subject.base)
     if back != subject.plugin:
         names = [f.name for f in dataclasses.fields(back) if getattr(back, f.name) != getattr(subject.plugin, f.name)]
         raise BreachError(
@@ -85,7 +85,7 @@ def can_be_made_again_from_its_settings(subject: Subject) -> None:
 
 def has_an_identity(subject: Subject) -> None:
     """Settings and content can be hashed."""
-    asked = plugins.asked(subject.spec, subject.plugin)
+    asked = settings.asked(subject.spec, subject.plugin)
     try:
         canonical(asked)
     except (TypeError, ValueError) as error:

@@ -15,6 +15,7 @@ from unveil.harness.conformance.basics import Subject
 from unveil.harness.conformance.report import Check, Finding, Report, try_all, try_one
 from unveil.harness.conformance.shrink import changes, shrunk
 from unveil.harness.plan import plugins
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.spec import Spec
 
@@ -51,7 +52,7 @@ def check(
     kind = kind or kind_of(use, base)
     try:
         _require_settings(plugins.load(kind, use, base), spec)
-        asked = plugins.make(kind, spec, base)
+        asked = plugin_settings.make(kind, spec, base)
     except _IncompleteError:
         raise
     except PluginError as error:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unveil.harness.conformance import tiny
 from unveil.harness.conformance.watch import scrambled
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings
 from unveil.harness.plan.node import Node, Use
 from unveil.harness.steps import classifiers
 from unveil.harness.steps.bench import Bench
@@ -34,7 +34,7 @@ def answers_by_loader(subject: Subject, trained: Classifier, images: Images) -> 
         trained: The target, before ``finish``.
         images: What it is asked.
     """
-    spec = Spec(subject.spec.use, plugins.dump(subject.plugin))
+    spec = Spec(subject.spec.use, settings.dump(subject.plugin))
     model = Use("models", Spec("small_resnet", {"width": tiny.WIDTH}), str(subject.base))
     defense = Use("defenses", spec, str(subject.base))
     node = Node("target", "the target", {"model": (model,), "defenses": (defense,)}, stream={"seed": 0})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.spec import Spec
 
@@ -30,15 +30,15 @@ def shrunk(kind: str, spec: Spec, base: Path) -> Any:
     Raises:
         PluginError: If the plugin cannot be made at all.
     """
-    return plugins.make(kind, lowered(kind, spec, base), base)
+    return plugin_settings.make(kind, lowered(kind, spec, base), base)
 
 
 def lowered(kind: str, spec: Spec, base: Path) -> Spec:
     """The spec of the same plugin, smaller, attacks that run inside it included; see `shrunk`."""
-    plugin = plugins.make(kind, spec, base)
-    fixed = plugins.reshaped(type(plugin), spec.settings, base)
+    plugin = plugin_settings.make(kind, spec, base)
+    fixed = plugin_settings.reshaped(type(plugin), spec.settings, base)
     settings: dict[str, Any] = dict(fixed)
-    for name, held in plugins.held(plugin).items():
+    for name, held in plugin_settings.held(plugin).items():
         inner = lowered("attacks", held, base)
         settings[name] = {"use": inner.use, "settings": dict(inner.settings)}
     before: dict[str, Any] | None = None
@@ -49,7 +49,7 @@ def lowered(kind: str, spec: Spec, base: Path) -> Spec:
             if field.name in fixed or type(value) is not int or small is None or value <= small:
                 continue
             try:
-                plugin = plugins.make(kind, Spec(spec.use, {**settings, field.name: small}), base)
+                plugin = plugin_settings.make(kind, Spec(spec.use, {**settings, field.name: small}), base)
                 settings[field.name] = small
             except PluginError:  # below what the setting allows
                 continue

@@ -12,7 +12,7 @@ from unveil.harness.conformance import tiny
 from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.shrink import shrunk
 from unveil.harness.conformance.watch import Tensors
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings
 from unveil.harness.steps.model import require_weights
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import PluginError
@@ -64,7 +64,7 @@ def supplied(plugin: Any, base: Path) -> Given:
             case GivenModel():
                 found = replace(found, models={**found.models, role: built(need, base)})
             case GivenComparer(spec):
-                made = plugins.make("comparers", spec, base)
+                made = settings.make("comparers", spec, base)
                 found = replace(found, comparers={**found.comparers, role: made})
             case WrappedAttack(spec):
                 done = attempted(shrunk("attacks", spec, base), base)
@@ -83,7 +83,7 @@ def trained(prior: Any, base: Path) -> Generator:
 
 def built(need: GivenModel, base: Path) -> Classifier:
     """A model for the tiny world, frozen."""
-    model = plugins.make("models", need.model, base)
+    model = settings.make("models", need.model, base)
     require_weights(model, need.model.use.rpartition(":")[2], trained=need.trained)
     made: Classifier = model.build(tiny.CLASSES, tiny.SHAPE, Run("conformance given"))
     return made.eval().requires_grad_(False)

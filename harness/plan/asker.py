@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unveil.harness.plan import plugins
+from unveil.harness.plan import plugins, settings
 from unveil.harness.plan.complaints import require_own
 from unveil.harness.plan.file import Plan, PlanFile
 from unveil.harness.plan.node import Use
@@ -50,7 +50,7 @@ class Asker:
         for change in changes:
             merged.update(change)
         require_own("the recipe", merged, Recipe.__dataclass_fields__, Plan.model_fields)
-        return plugins.dump(plugins.validated(Recipe, "recipe", merged, Path(self.base)))
+        return settings.dump(settings.validated(Recipe, "recipe", merged, Path(self.base)))
 
 
 def seed_label(seed: int) -> str:

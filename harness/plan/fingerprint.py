@@ -19,7 +19,8 @@ PLUMBING = frozenset(
     f"unveil.harness.{name}"
     for name in (
         *("figures.panel", "figures.rows", "plan.asker", "plan.canonical", "plan.complaints", "plan.file"),
-        *("plan.fingerprint", "plan.node", "plan.plugins", "plan.text", "plan.validation", "steps.wishes"),
+        *("plan.fingerprint", "plan.node", "plan.parts", "plan.plugins", "plan.settings", "plan.text"),
+        *("plan.validation", "steps.wishes"),
         *("store.artefacts", "store.files", "store.lease", "words.disk", "words.errors", "words.spec"),
     )
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.plan.canonical import digest
 from unveil.harness.plan.fingerprint import fingerprint
 from unveil.harness.words.account import Remark
@@ -50,7 +50,7 @@ class Use:
 
     def make(self) -> Any:
         """The plugin, made anew: whoever computes with it shares it with nobody."""
-        return plugins.make(self.kind, self.spec, Path(self.base))
+        return plugin_settings.make(self.kind, self.spec, Path(self.base))
 
     @functools.cached_property
     def plugin(self) -> Any:
@@ -70,11 +70,11 @@ class Use:
     def asked(self) -> dict[str, Any]:
         """What enters the identity."""
         try:
-            return plugins.asked(self.spec, self.plugin)
+            return plugin_settings.asked(self.spec, self.plugin)
         except (AssetError, WeightsError):
             if not self.may_lack:
                 raise
-            return {"use": self.spec.use, "settings": plugins.dump(self.plugin), "absent": True}
+            return {"use": self.spec.use, "settings": plugin_settings.dump(self.plugin), "absent": True}
 
     @functools.cached_property
     def passed_over(self) -> tuple[Remark, ...]:
@@ -98,7 +98,7 @@ class Use:
     @functools.cached_property
     def modules(self) -> tuple[str, ...]:
         """Modules whose source enters the key: the plugin's, and those of attacks that run inside it."""
-        inside = [Use("attacks", spec, self.base) for spec in plugins.held(self.plugin).values()]
+        inside = [Use("attacks", spec, self.base) for spec in plugin_settings.held(self.plugin).values()]
         return (str(type(self.plugin).__module__), *(module for one in inside for module in one.modules))
 
     def __getstate__(self) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import Literal
 
 from unveil.harness.plan import plugins
 from unveil.harness.plan.asker import Asker
-from unveil.harness.plan.file import AttackPart, DefensePart, Part, PlanFile, TargetPart
+from unveil.harness.plan.file import PlanFile
 from unveil.harness.plan.node import Node
+from unveil.harness.plan.parts import AttackPart, DefensePart, Part, TargetPart
 from unveil.harness.steps import attack as attacks
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps import evaluator, measure, picture, target

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings
 from unveil.harness.plan.node import Node
 from unveil.harness.steps.bench import Bench, owned
 from unveil.harness.steps.rejection import Reject
@@ -92,7 +92,7 @@ def train(
     Returns:
         What the record says of the training: curves, the epoch that was chosen, and facts for the row.
     """
-    recipe = plugins.validated(Recipe, "recipe", node.options["recipe"], Path())
+    recipe = settings.validated(Recipe, "recipe", node.options["recipe"], Path())
     history = fit(classifier, defenses, train, validation, recipe, run)
     return {"curves": dict(history.curves), "chosen": history.chosen, "facts": dict(history.facts)}
 

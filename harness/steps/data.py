@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from unveil.harness.data.splits import PARTS, ROLES, from_tensors, to_meta, to_tensors
-from unveil.harness.plan import file
+from unveil.harness.plan import parts
 from unveil.harness.plan.asker import Asker
 from unveil.harness.plan.node import Node
 from unveil.harness.steps.bench import Bench
@@ -15,7 +15,7 @@ from unveil.harness.words.images import Data, Images
 from unveil.harness.words.run import Run
 
 
-def ask(asker: Asker, part: file.Part) -> Node:
+def ask(asker: Asker, part: parts.Part) -> Node:
     """The data set of a plan's ``[data]``."""
     use = asker.use("datasets", part.spec)
     return Node("data", f"data {part.label}", {"dataset": (use,)}, stream={"data": use.asked})

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from unveil.harness.figures.calibration import BINS, calibration_error
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.plan.asker import Asker
-from unveil.harness.plan.file import EvaluatorPart
 from unveil.harness.plan.node import Node
+from unveil.harness.plan.parts import EvaluatorPart
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench

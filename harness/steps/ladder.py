@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.plan.asker import seed_label
 from unveil.harness.plan.canonical import digest
-from unveil.harness.plan.file import DefensePart
 from unveil.harness.plan.node import Node, Use
+from unveil.harness.plan.parts import DefensePart
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
@@ -49,7 +49,7 @@ def _values(use: Use, part: DefensePart) -> dict[str, list[Any]]:
     """The swept setting and its values as a hash can have them, each tried out on the plugin."""
     _, setting, values = part.swept
     made = [use.having({**use.spec.settings, setting: value}).make() for value in values]
-    return {setting: [plugins.dump(one)[setting] for one in made]}
+    return {setting: [plugin_settings.dump(one)[setting] for one in made]}
 
 
 def _require_rungs(use: Use, values: Mapping[str, Any]) -> None:
@@ -108,7 +108,7 @@ def rungs(node: Node, defense: Defense, bench: Bench, data: Data, run: Run) -> l
 
 def changes(defense: Defense, rung: Defense) -> dict[str, Any]:
     """The settings in which a rung differs from the defense as asked for."""
-    before, after = plugins.dump(defense), plugins.dump(rung)
+    before, after = plugin_settings.dump(defense), plugin_settings.dump(rung)
     return {name: value for name, value in after.items() if before[name] != value}
 
 
@@ -121,7 +121,7 @@ def _try(node: Node, rung: Defense, number: int, bench: Bench, data: Data, run: 
     identity = digest({"kind": "target", "stream": dict(node.stream)})
     own = dataclasses.replace(run, identity=identity, scratch=run.scratch and run.scratch / str(number))
     stack = [*classifiers.defenses(node, bench)[:-1], rung]
-    recipe = plugins.validated(Recipe, "recipe", node.options["recipe"], Path())
+    recipe = plugin_settings.validated(Recipe, "recipe", node.options["recipe"], Path())
     try:
         classifier = classifiers.untrained(node, bench, data.classes, data.train.shape, own, stack)
         frozen, trainable = classifier.count()

@@ -11,8 +11,8 @@ import numpy as np
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.figures.panel import Verdict
 from unveil.harness.plan.asker import Asker
-from unveil.harness.plan.file import Part
 from unveil.harness.plan.node import Node
+from unveil.harness.plan.parts import Part
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.attack import path, reconstructions

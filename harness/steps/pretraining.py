@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from unveil.harness.plan.asker import Asker
-from unveil.harness.plan.file import TargetPart
 from unveil.harness.plan.node import Node
+from unveil.harness.plan.parts import TargetPart
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings
 from unveil.harness.plan.asker import Asker
 from unveil.harness.plan.node import Node
 from unveil.harness.steps import classifiers
@@ -35,7 +35,7 @@ def answer(asker: Asker, need: Surrogate, place: Place, number: int) -> Node:
             "an access through which it is distilled",
             "declare access",
         )
-    how, model = plugins.dump(need.distillation), asker.use("models", need.model)
+    how, model = settings.dump(need.distillation), asker.use("models", need.model)
     stream = {"model": model.asked, "distillation": how, "seed": place.seed, "data": place.data.identity}
     options = {"distillation": how, "access": place.access, "seed": place.seed}
     label = f"student {number} ({need.model.use}) of {place.on}"
@@ -51,7 +51,7 @@ def read(node: Node, bench: Bench, run: Run) -> Classifier:
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     """A student, with what it asked of the target and how often it agrees with it on public pictures."""
     data = datasets.read(node.parents["data"], bench)
-    public, how = data.public, plugins.validated(Distillation, "distillation", node.options["distillation"], Path())
+    public, how = data.public, settings.validated(Distillation, "distillation", node.options["distillation"], Path())
     view = View(classifiers.read(node.parents["target"], bench, run), Access(node.options["access"]), public.shape)
     student = classifiers.untrained(node, bench, data.classes, public.shape, run)
     p = answers(view, public, how.temperature, run)

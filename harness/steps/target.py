@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from unveil.harness.plan.asker import Asker, seed_label
-from unveil.harness.plan.file import DefensePart, TargetPart
 from unveil.harness.plan.node import Node, step
+from unveil.harness.plan.parts import DefensePart, TargetPart
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench

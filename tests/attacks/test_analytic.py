@@ -25,7 +25,7 @@ from unveil.attacks.mirror import Mirror
 from unveil.attacks.mirror_white_box import MirrorWhiteBox
 from unveil.attacks.plgmi import PLGMI
 from unveil.attacks.ppa import PPA
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.types import Images, Spec
 from unveil.harness.words.run import Run
 
@@ -268,6 +268,6 @@ def test_defaults_are_the_published_protocols() -> None:
 def test_the_cheap_protocol_of_ppa_is_another_question() -> None:
     """16 candidates of which 8 are kept are not comparable with 200 and 50: another identity, and a cheaper one."""
     full, cheap = (PPA(**settings) for settings in ({}, {"candidates": 16, "keep": 8, "milestones": (30, 40)}))
-    asked = [plugins.asked(Spec("ppa"), attack) for attack in (full, cheap)]
+    asked = [plugin_settings.asked(Spec("ppa"), attack) for attack in (full, cheap)]
     assert asked[0] != asked[1]
     assert cheap.candidates * cheap.steps == 800

@@ -14,7 +14,7 @@ from torch import Tensor
 from unveil.attacks.gmi import GMI
 from unveil.attacks.kedmi import KEDMI
 from unveil.attacks.lomma import LOMMA, mean_feature
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.types import Access, Budget, Images, Ingredients, Spec, Surrogate, View, draw_normal
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import AccessError, PluginError, UnveilError
@@ -34,7 +34,7 @@ def helped(ingredients: Ingredients, student: Callable[[int], Classifier]) -> In
 
 def planned(**settings: Any) -> LOMMA:
     """As a plan makes it, with the settings of the base beside LOMMA's own or within the base."""
-    made: LOMMA = plugins.make("attacks", Spec("lomma", settings), Path())
+    made: LOMMA = plugin_settings.make("attacks", Spec("lomma", settings), Path())
     return made
 
 
@@ -205,10 +205,10 @@ def test_says_what_it_descends() -> None:
 def test_settings_of_the_base_stand_beside_or_within(flat: dict[str, Any], nested: dict[str, Any]) -> None:
     ours, theirs = planned(**flat), planned(base=nested)
     assert ours == theirs
-    asked = [plugins.asked(Spec("lomma"), one) for one in (ours, theirs)]
+    asked = [plugin_settings.asked(Spec("lomma"), one) for one in (ours, theirs)]
     assert asked[0] == asked[1]
     assert asked[0]["settings"]["samples"] == 3
-    assert plugins.make("attacks", Spec("lomma", plugins.dump(ours)), Path("/")) == ours
+    assert plugin_settings.make("attacks", Spec("lomma", plugin_settings.dump(ours)), Path("/")) == ours
 
 
 @pytest.mark.parametrize(
@@ -231,9 +231,9 @@ def test_what_the_base_cannot_do_is_refused(settings: dict[str, Any], words: str
 
 def test_what_only_a_base_of_its_own_can_say_is_another_question() -> None:
     plain, clipped, other = (planned(base={"use": "gmi", **more}) for more in ({}, {"clip": 2.0}, {"lr": 0.1}))
-    asked = [plugins.asked(Spec("lomma"), one)["settings"] for one in (plain, clipped, other)]
+    asked = [plugin_settings.asked(Spec("lomma"), one)["settings"] for one in (plain, clipped, other)]
     assert len({str(one) for one in asked}) == 3
     assert "clip" not in asked[0]
     assert asked[1]["clip"] == 2.0
-    on_plgmi = plugins.asked(Spec("lomma"), planned(base={"use": "plgmi", "steps": 7}))["settings"]["base"]
+    on_plgmi = plugin_settings.asked(Spec("lomma"), planned(base={"use": "plgmi", "steps": 7}))["settings"]["base"]
     assert (on_plgmi["use"], on_plgmi["settings"]["steps"]) == ("plgmi", 7)

@@ -11,7 +11,8 @@ from unveil.cli.app import app
 from unveil.cli.scaffold import scaffold
 from unveil.harness.conformance import check
 from unveil.harness.plan.file import PlanFile, parse
-from unveil.harness.plan.plugins import KINDS, dump, make
+from unveil.harness.plan.plugins import KINDS
+from unveil.harness.plan.settings import dump, make
 from unveil.harness.running.matrix import expand
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.spec import Spec

@@ -22,7 +22,7 @@ from unveil.defenses.rolss import RoLSS
 from unveil.defenses.tl_dmi import TLDMI
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.models.timm import Timm
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.training.fit import History, fit
 from unveil.harness.types import Classifier, Defense, Images, Model
 from unveil.harness.words.errors import PluginError
@@ -72,11 +72,15 @@ def equal(a: Classifier, b: Classifier) -> bool:
 
 def test_an_infinite_budget_is_no_defense() -> None:
     none, history = trained()
-    for zero in (DPSGD(3.0).at_zero(), DPSGD(math.inf), plugins.validated(DPSGD, "x", {"epsilon": math.inf}, Path())):
+    for zero in (
+        DPSGD(3.0).at_zero(),
+        DPSGD(math.inf),
+        plugin_settings.validated(DPSGD, "x", {"epsilon": math.inf}, Path()),
+    ):
         found, other = trained(zero)
         assert equal(found, none)
         assert other == history
-    assert plugins.dump(zero)["epsilon"] == "inf"
+    assert plugin_settings.dump(zero)["epsilon"] == "inf"
 
 
 def test_without_noise_and_clipping_a_step_is_a_plain_step() -> None:
@@ -336,7 +340,7 @@ def test_refused_settings_and_what_is_no_stack() -> None:
             DPSGD(**settings)  # type: ignore[arg-type]
     for wrong in ({"epsilon": 0.0}, {"epsilon": math.nan}, {"epsilon": "none"}, {"max_grad_norm": math.inf}):
         with pytest.raises(PluginError):
-            plugins.validated(DPSGD, "dp_sgd", wrong, Path())
+            plugin_settings.validated(DPSGD, "dp_sgd", wrong, Path())
     none, _ = trained(BiDO())
     assert equal(none, trained(BiDO(), DPSGD().at_zero())[0])
     trained(BiDO().at_zero(), NOISY)

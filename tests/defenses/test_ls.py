@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unveil.defenses.ls import LS, smoothed
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.training.fit import fit
 from unveil.harness.types import Images, Step, Terms
 from unveil.harness.words.classifier import Forward
@@ -92,4 +92,4 @@ def test_nonsense_is_refused_by_name() -> None:
         LS(-0.05).loss({"mine": terms["ce"]}, step)
     for settings in ({"alpha": 1.0}, {"alpha": float("nan")}, {"schedule": "linear"}):
         with pytest.raises(UnveilError, match=next(iter(settings))):
-            plugins.make("defenses", Spec("ls", settings), Path.cwd())
+            plugin_settings.make("defenses", Spec("ls", settings), Path.cwd())

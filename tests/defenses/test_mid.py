@@ -14,7 +14,7 @@ from torch import nn
 
 from unveil.defenses.mid import MID, Bottleneck, divergence, normal
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.training.fit import fit
 from unveil.harness.types import Access, Classifier, Images, Step, View
 from unveil.harness.words.errors import PluginError, UnveilError
@@ -172,4 +172,4 @@ def test_nonsense_is_refused_with_the_reason() -> None:
         MID().loss({"ce": torch.zeros(())}, step)
     for settings in ({"beta": -0.1}, {"beta": float("inf")}, {"size": 0}, {"noise": "none"}):
         with pytest.raises(UnveilError, match=next(iter(settings))):
-            plugins.make("defenses", Spec("mid", settings), Path.cwd())
+            plugin_settings.make("defenses", Spec("mid", settings), Path.cwd())

@@ -9,7 +9,7 @@ from torch import nn
 
 from unveil.defenses.rounded_scores import LEAST, Rounded, RoundedScores
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.types import Access, Classifier, View
 from unveil.harness.words.errors import PluginError, UnveilError
 from unveil.harness.words.run import Run
@@ -98,4 +98,4 @@ def test_nonsense_is_refused_by_name() -> None:
         RoundedScores(top=7).prepare(_net(), RUN)
     for settings in ({"temperature": 0.0}, {"decimals": -1}, {"top": 0}):
         with pytest.raises(UnveilError, match=next(iter(settings))):
-            plugins.make("defenses", Spec("rounded_scores", settings), Path.cwd())
+            plugin_settings.make("defenses", Spec("rounded_scores", settings), Path.cwd())

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings
 from unveil.harness.steps.model import require_weights
 from unveil.harness.types import Data, Evidence, Given, GivenComparer, Images
 from unveil.harness.words.classifier import Classifier
@@ -102,9 +102,9 @@ def measured():
         models, comparers = {}, {}
         for role, need in metric.needs().items():
             if isinstance(need, GivenComparer):
-                comparers[role] = plugins.make("comparers", need.comparer, Path())
+                comparers[role] = settings.make("comparers", need.comparer, Path())
                 continue
-            model = plugins.make("models", need.model, Path())
+            model = settings.make("models", need.model, Path())
             require_weights(model, need.model.use.rpartition(":")[2], trained=need.trained)
             made = model.build(evidence.data.classes, shape, Run("given")).eval().requires_grad_(False)
             models[role] = made.to(memory_format=torch.channels_last)

@@ -9,7 +9,7 @@ from torch import nn
 from unveil.harness.conformance import check
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.models.facenet import FaceNet
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings
 from unveil.harness.types import Direction, Images
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import AssetError, WeightsError
@@ -95,6 +95,6 @@ def test_it_conforms_when_it_scores(toy, tmp_path):
     assert report.ok, str(report)
     assert not [finding for finding in report.findings if finding.ok is None], str(report)
     for value in ("toy.py:Toy", {"use": "toy.py:Toy"}):
-        made = plugins.make("metrics", Spec("delta_face", {"embedder": value}), tmp_path)
+        made = settings.make("metrics", Spec("delta_face", {"embedder": value}), tmp_path)
         assert made == DeltaFace(toy)
-    assert str(tmp_path) not in str(plugins.asked(Spec("delta_face"), made))
+    assert str(tmp_path) not in str(settings.asked(Spec("delta_face"), made))

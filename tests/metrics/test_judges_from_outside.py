@@ -16,7 +16,7 @@ from torch import nn
 from unveil.harness.conformance import check
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.figures.rows import Row
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.types import Data, Evidence, Images
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import JudgeError, PluginError
@@ -200,14 +200,16 @@ def test_answers_are_checked(judge, data, half, tmp_path, measured):
 def test_a_plan_names_a_file_beside_it(judge, tmp_path):
     spec = judge("Says", answer=0.0)
     for value in ("judges.py:Says", {"use": "judges.py:Says", "answer": 0.0}):
-        made = plugins.make("metrics", Spec("verification", {"comparer": value}), tmp_path)
+        made = plugin_settings.make("metrics", Spec("verification", {"comparer": value}), tmp_path)
         assert made.comparer.use == spec.use
     assert made.comparer == spec
-    assert str(tmp_path) not in str(plugins.asked(Spec("verification"), made)), "no identity knows where the file lies"
-    assert plugins.make("metrics", Spec("verification", plugins.dump(made)), Path("/")) == made
+    assert str(tmp_path) not in str(plugin_settings.asked(Spec("verification"), made)), (
+        "no identity knows where the file lies"
+    )
+    assert plugin_settings.make("metrics", Spec("verification", plugin_settings.dump(made)), Path("/")) == made
     (tmp_path / "no.py").write_text(JUDGES.replace("    yes_or_no: ClassVar[bool] = True\n", ""))
     with pytest.raises(PluginError, match="lacks yes_or_no"):
-        plugins.make("comparers", Spec(f"{tmp_path / 'no.py'}:Knows"), tmp_path)
+        plugin_settings.make("comparers", Spec(f"{tmp_path / 'no.py'}:Knows"), tmp_path)
 
 
 def test_the_judge_in_the_documentation_judges(data, half, tmp_path, measured):
@@ -217,10 +219,10 @@ def test_the_judge_in_the_documentation_judges(data, half, tmp_path, measured):
     knows = 'return "yes" if picture[0, 0, 0] == person[0, 0, 0, 0] else "no"'
     (tmp_path / "my_judge.py").write_text(source.replace("raise NotImplementedError", knows))
     settings = {key: value for key, value in tomllib.loads(plan)["metrics"][0].items() if key != "use"}
-    metric = plugins.make("metrics", Spec("verification", settings), tmp_path)
+    metric = plugin_settings.make("metrics", Spec("verification", settings), tmp_path)
     found = by_column(measured(metric, evidence(data, half)))
     assert found["verified"].values.mean() == 0.5
-    judge = plugins.make("comparers", metric.needs()["comparer"].comparer, tmp_path)
+    judge = plugin_settings.make("comparers", metric.needs()["comparer"].comparer, tmp_path)
     assert judge.content() == {"model": "its name and version"}
 
 
@@ -266,7 +268,7 @@ def fill(path, answer):
 
 
 def test_a_sheet_is_written_filled_and_read(sheet, data, half, tmp_path, measured):
-    judge = plugins.make("comparers", sheet.comparer, tmp_path)
+    judge = plugin_settings.make("comparers", sheet.comparer, tmp_path)
     before = judge.content()
     found = measured(sheet, evidence(data, half))
     assert len(found) == 3

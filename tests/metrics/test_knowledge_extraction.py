@@ -7,7 +7,7 @@ import torch
 from unveil.harness.data.splits import Pictures, Shares, assemble, to_uint8
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.types import Direction, Evidence, Given, Images
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import Spec
@@ -160,7 +160,7 @@ def test_the_student_that_was_given_stays_as_it_is_and_answers_for_those_who_wer
 
 def test_the_student_is_a_need():
     assert KnowledgeExtraction().needs()["student"].model.settings["architecture"] == "resnet50.tv_in1k"
-    asked = plugins.asked(Spec("knowledge_extraction"), metric())["settings"]
-    assert asked == plugins.asked(Spec("knowledge_extraction"), metric(student=Spec("plain_cnn")))["settings"]
-    published = plugins.asked(Spec("knowledge_extraction"), KnowledgeExtraction())["settings"]
+    asked = plugin_settings.asked(Spec("knowledge_extraction"), metric())["settings"]
+    assert asked == plugin_settings.asked(Spec("knowledge_extraction"), metric(student=Spec("plain_cnn")))["settings"]
+    published = plugin_settings.asked(Spec("knowledge_extraction"), KnowledgeExtraction())["settings"]
     assert [published[name] for name in ("epochs", "batch", "lr", "lr_last")] == [75, 32, 0.1, 1e-4]

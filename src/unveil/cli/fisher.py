@@ -54,12 +54,12 @@ def only_fisher(file: PlanFile) -> PlanFile:
     Raises:
         PlanError: If no attack of the plan descends an identity loss.
     """
-    from unveil.harness.plan import plugins  # noqa: PLC0415 (imports pydantic)
-    from unveil.harness.plan.file import Part  # noqa: PLC0415
+    from unveil.harness.plan import plugins, settings  # noqa: PLC0415 (imports pydantic)
+    from unveil.harness.plan.parts import Part  # noqa: PLC0415
     from unveil.harness.words.attack import Guided  # noqa: PLC0415 (imports torch)
 
     plan = file.plan
-    made = [(part, plugins.make("attacks", part.spec, file.base)) for part in plan.attacks]
+    made = [(part, settings.make("attacks", part.spec, file.base)) for part in plan.attacks]
     guided = [part for part, attack in made if isinstance(attack, Guided) and not plugins.role(attack)]
     if not guided:
         raise PlanError(

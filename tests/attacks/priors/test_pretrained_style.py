@@ -22,7 +22,7 @@ from unveil.attacks.priors.style_networks import Frame, StyleGAN2, StyleGenerato
 from unveil.cli.app import app
 from unveil.harness.assets import fetch as assets
 from unveil.harness.assets.stylegan2_pickle import convert
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Images
 from unveil.harness.words.errors import PluginError, WeightsError
@@ -190,12 +190,12 @@ def test_its_identity_is_the_files_content_and_what_it_was_trained_on(save: Any,
     out, copied = tmp_path / "network.safetensors", tmp_path / "copy.safetensors"
     convert(save(), out)
     copied.write_bytes(out.read_bytes())
-    asked = [plugins.asked(Spec("stylegan2_ada"), prior(path)) for path in (out, copied)]
+    asked = [settings.asked(Spec("stylegan2_ada"), prior(path)) for path in (out, copied)]
     assert asked[0] == asked[1]
     assert asked[0]["settings"]["file"] == assets.sha256(out)
     assert asked[0]["settings"]["trained_on"] == TOLD
     with pytest.raises(PluginError, match="trained_on"):
-        plugins.make("priors", Spec("stylegan2_ada", {"file": str(out)}), tmp_path)
+        settings.make("priors", Spec("stylegan2_ada", {"file": str(out)}), tmp_path)
 
 
 @pytest.mark.parametrize(

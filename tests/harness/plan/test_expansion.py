@@ -4,7 +4,7 @@ import pickle
 from collections import Counter
 from dataclasses import replace
 
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings
 from unveil.harness.plan.file import PlanFile, parse
 from unveil.harness.plan.node import Use
 from unveil.harness.running.matrix import expand
@@ -38,13 +38,13 @@ use = "utility"
 
 
 def test_each_plugin_is_made_once_per_setting(tmp_path, monkeypatch):
-    made, make = Counter(), plugins.make
+    made, make = Counter(), settings.make
 
     def counted(kind, spec, base):
         made[kind, spec] += 1
         return make(kind, spec, base)
 
-    monkeypatch.setattr(plugins, "make", counted)
+    monkeypatch.setattr(settings, "make", counted)
     matrix = expand(PlanFile(parse(PLAN, "p"), PLAN, tmp_path, "p"))
     assert len(matrix.cells) == 12
     assert len({node.key for node in matrix.nodes()}) == len(matrix.nodes())

@@ -9,6 +9,7 @@ import pytest
 from pydantic import Field
 
 from unveil.harness.plan import plugins
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.types import Defense
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.spec import LocalPath, Spec
@@ -52,7 +53,7 @@ def registered(monkeypatch):
 
 
 def make(settings, tmp_path=Path()):
-    return plugins.make("defenses", Spec(f"{Path(__file__)}:Gentle", settings), tmp_path)
+    return plugin_settings.make("defenses", Spec(f"{Path(__file__)}:Gentle", settings), tmp_path)
 
 
 def write(path, text):
@@ -162,14 +163,14 @@ def test_a_whole_number_will_do_for_a_real_one():
 def test_lists_become_tuples_and_survive_a_round_trip():
     plugin = make({"layers": ["stem", "stage1"], "strength": 0.25})
     assert plugin.layers == ("stem", "stage1")
-    assert make(plugins.dump(plugin)) == plugin
-    json.dumps(plugins.dump(plugin))
+    assert make(plugin_settings.dump(plugin)) == plugin
+    json.dumps(plugin_settings.dump(plugin))
 
 
 def test_a_nested_prior_is_written_in_a_plan_as_a_plugin_is():
     plugin = make({"prior": {"use": "inversion_gan", "steps": 5, "start": "digiface"}})
     assert plugin.prior == Spec("inversion_gan", {"steps": 5, "start": "digiface"})
-    assert make(plugins.dump(plugin)) == plugin
+    assert make(plugin_settings.dump(plugin)) == plugin
 
 
 def test_a_path_is_relative_to_the_plan_if_something_lies_there(tmp_path):
@@ -184,7 +185,7 @@ def test_content_replaces_a_path_in_the_identity(tmp_path):
     for path in (here, there):
         path.write_text("the same weights")
         plugin = make({"weights": path.name}, tmp_path)
-        asked.append(plugins.asked(Spec("gentle", {}), plugin))
+        asked.append(plugin_settings.asked(Spec("gentle", {}), plugin))
     assert asked[0] == asked[1]  # a file that was moved is still the same file
     assert asked[0]["settings"]["weights"] == "sha256 of it"
     assert asked[0]["settings"]["strength"] == 0.5  # defaults are part of what is asked
@@ -192,7 +193,9 @@ def test_content_replaces_a_path_in_the_identity(tmp_path):
 
 def test_the_folder_of_a_plugin_file_is_not_part_of_the_identity(tmp_path):
     plugin = make({})
-    names = {plugins.asked(Spec(f"{folder}/my.py:Gentle"), plugin)["use"] for folder in (tmp_path, "/elsewhere")}
+    names = {
+        plugin_settings.asked(Spec(f"{folder}/my.py:Gentle"), plugin)["use"] for folder in (tmp_path, "/elsewhere")
+    }
     assert names == {"my.py:Gentle"}
 
 
@@ -211,7 +214,10 @@ def test_a_plugin_that_reads_nothing_need_not_say_so(tmp_path):
         """,
     )
     spec = Spec("bare.py:Bare")
-    assert plugins.asked(spec, plugins.make("attacks", spec, tmp_path)) == {"use": "bare.py:Bare", "settings": {}}
+    assert plugin_settings.asked(spec, plugin_settings.make("attacks", spec, tmp_path)) == {
+        "use": "bare.py:Bare",
+        "settings": {},
+    }
 
 
 def test_what_a_list_says_is_read_without_importing():

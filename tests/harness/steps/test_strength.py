@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unveil.harness.figures.rungs import rungs
-from unveil.harness.plan import plugins
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.plan.file import parse, read
 from unveil.harness.running.assemble import results
 from unveil.harness.running.estimate import estimate
@@ -263,10 +263,10 @@ def test_a_ladder_is_estimated_by_targets(project):
 @pytest.mark.parametrize("settings", [{"level": 1, "limits": [math.inf, -math.inf, 2.0], "note": None}, {}])
 def test_settings_come_back_from_a_dump(tmp_path, settings):
     (tmp_path / "dial.py").write_text(DIAL)
-    dial = plugins.make("defenses", Spec("dial.py:Dial", settings), tmp_path)
-    dumped = json.loads(json.dumps(plugins.dump(dial), allow_nan=False))
-    assert plugins.make("defenses", Spec("dial.py:Dial", dumped), tmp_path) == dial
-    text = plugins.make("defenses", Spec("dial.py:Dial", {"note": "Infinity"}), tmp_path)
+    dial = plugin_settings.make("defenses", Spec("dial.py:Dial", settings), tmp_path)
+    dumped = json.loads(json.dumps(plugin_settings.dump(dial), allow_nan=False))
+    assert plugin_settings.make("defenses", Spec("dial.py:Dial", dumped), tmp_path) == dial
+    text = plugin_settings.make("defenses", Spec("dial.py:Dial", {"note": "Infinity"}), tmp_path)
     assert text.note == "Infinity"  # text stays text
 
 

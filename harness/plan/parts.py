@@ -1,0 +1,199 @@
+"""What the entries of a plan may say: each part's keys, and what follows from them alone. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from unveil.harness.words.names import Strength
+from unveil.harness.words.spec import Spec
+
+Others = Literal["identities", "nobody", "none"]
+
+
+class Part(BaseModel):
+    """A plugin in a plan: ``use``, optionally a ``name`` for tables, and the plugin's settings beside them."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    use: str
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name in tables."""
+        return self.name or self.use.rpartition(":")[2]
+
+    @property
+    def spec(self) -> Spec:
+        """The plugin and its settings."""
+        return Spec(self.use, dict(self.model_extra or {}))
+
+
+class TargetPart(Part):
+    """The model that is attacked.
+
+    Attributes:
+        pretrain: Recipe changes for training on the data set's public people first; absent means no such training.
+    """
+
+    pretrain: dict[str, Any] | None = None
+
+
+class AttackPart(Part):
+    """An attack, or a control.
+
+    Attributes:
+        max_queries: Images that the attack may show the target, per attacked identity: together, so many times the
+            identities. What a prior or a surrogate asked before the attack is not among them. Absent: no limit.
+        max_gradients: As ``max_queries``, for images that a backward pass goes through.
+    """
+
+    max_queries: Annotated[int, Field(ge=1)] | None = None
+    max_gradients: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits that there are."""
+        given = {"max_queries": self.max_queries, "max_gradients": self.max_gradients}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+class EvaluatorPart(Part):
+    """A judge: another architecture with its own seed and split.
+
+    It is not pretrained on the public people: some of them are the strangers that its floor is measured on.
+
+    Attributes:
+        others: Whom else it knows: ``identities`` (each public person is a class, at least ``min_pictures``
+            pictures), ``nobody`` (all public pictures are one class) or ``none`` (closed set, as in most papers).
+        min_pictures: Public people with fewer pictures are left out.
+        reject: Share of strangers, measured on some and then checked on others, that may be taken for a private
+            person: sets the confidence below which the judge says "nobody here". Absent: 0.05, and 1 (no such
+            threshold, as in most papers) for ``others = "none"``.
+        seed: Seed of its split and training.
+        recipe: Changes to the common recipe.
+    """
+
+    others: Others = "identities"
+    min_pictures: Annotated[int, Field(ge=2)] = 5
+    reject: Annotated[float, Field(ge=0, le=1)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 1000
+    recipe: dict[str, Any] = Field(default_factory=dict)
+
+
+class DefensePart(BaseModel):
+    """A defense, or a stack of them in order.
+
+    A single defense has its settings beside ``use``. In a stack each has a table of its own:
+    ``use = ["tl_dmi", "bido"]`` with ``tl_dmi = { freeze = "stage2" }``.
+
+    Attributes:
+        use: Name or names.
+        name: Name in tables.
+        recipe: Changes to the common recipe; the row says so.
+        sweep: One setting and its values, weakest first: ``{ beta = [0.003, 0.03] }``, in a stack
+            ``{ mid = { beta = [...] } }``. Each value is a row of its own, and together they are a curve.
+        tune: Instead of rows, pick one strength by training each: the strongest that costs at most this share of
+            validation accuracy. Strengths are those of ``sweep``, else the ladder of the last defense named. What a
+            defense leaves open by itself (``freeze = "auto"``) is picked with the same allowance, 0.02 if absent.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    use: str | list[str]
+    name: str = ""
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    sweep: dict[str, Any] = Field(default_factory=dict)
+    tune: Annotated[float, Field(ge=0, lt=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_setting_is_swept(self) -> DefensePart:
+        if self.sweep:
+            use, setting, values = self.swept
+            if use not in self.names:
+                raise ValueError(f"sweep names {use!r}, which is not in the stack {', '.join(self.names)}")
+            if not setting or not isinstance(values, list) or not values:
+                raise ValueError("sweep is one setting with a list of values, such as { beta = [0.003, 0.03] }")
+            if isinstance(self.use, str) and setting in DefensePart.model_fields:
+                raise ValueError(f"sweep has {setting!r}, which is no setting of {use}")
+            own = (self.model_extra or {}) if isinstance(self.use, str) else (self.model_extra or {}).get(use, {})
+            if setting in own:
+                raise ValueError(f"{setting!r} is both set and swept")
+            if self.tune is not None and use != self.names[-1]:
+                raise ValueError(
+                    f"tune picks a strength of {self.names[-1]!r}, the last defense, but sweep has {use!r}"
+                )
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        """The defenses in order, by name."""
+        return [self.use] if isinstance(self.use, str) else self.use
+
+    @property
+    def swept(self) -> tuple[str, str, Any]:
+        """Defense, setting and values of the sweep; empty if there is none, or more than one setting."""
+        if isinstance(self.use, str):
+            use, inner = self.use, self.sweep
+        else:
+            use, inner = next(iter(self.sweep.items())) if len(self.sweep) == 1 else ("", {})
+        if not isinstance(inner, dict) or len(inner) != 1:
+            return use, "", None
+        return use, *next(iter(inner.items()))
+
+    @property
+    def variants(self) -> list[DefensePart]:
+        """One part per row: itself, or one for each value of the sweep."""
+        if not self.sweep or self.tune is not None:
+            return [self]
+        use, _, _ = self.swept
+        return [self._with(use, strength) for strength in self.strengths if strength is not None]
+
+    @property
+    def strengths(self) -> list[Strength | None]:
+        """Of each row: its step of the sweep, if there is one."""
+        if not self.sweep or self.tune is not None:
+            return [None]
+        _, setting, values = self.swept
+        return [Strength(setting=setting, value=value) for value in values]
+
+    def _with(self, use: str, strength: Strength) -> DefensePart:
+        given = self.model_dump(exclude={"sweep"})
+        inner = given if isinstance(self.use, str) else given.setdefault(use, {})
+        inner[strength.setting] = strength.value
+        return DefensePart.model_validate({**given, "name": f"{self.label} {strength}"})
+
+    @model_validator(mode="after")
+    def _settings_belong(self) -> DefensePart:
+        if isinstance(self.use, list):
+            if len(set(self.use)) < len(self.use) or not self.use:
+                raise ValueError(f"a stack names each defense once, not {self.use}")
+            for name, settings in (self.model_extra or {}).items():
+                if name not in self.use or not isinstance(settings, dict):
+                    raise ValueError(f"in a stack {name!r} must be a table of settings of one of {', '.join(self.use)}")
+        return self
+
+    @property
+    def stack(self) -> tuple[Spec, ...]:
+        """The defenses in order."""
+        extra = dict(self.model_extra or {})
+        if isinstance(self.use, str):
+            return (Spec(self.use, extra),)
+        return tuple(Spec(use, extra.get(use, {})) for use in self.use)
+
+    @property
+    def label(self) -> str:
+        """Name in tables."""
+        return self.name or "+".join(spec.use.rpartition(":")[2] for spec in self.stack)
+
+
+PARTS: Mapping[str, type[BaseModel]] = {
+    "targets": TargetPart,
+    "evaluators": EvaluatorPart,
+    "defenses": DefensePart,
+    "attacks": AttackPart,
+}
+"""What the entries of each part are read as, where they have keys of their own."""
