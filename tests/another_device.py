@@ -41,7 +41,7 @@ from unveil.harness.running.pools import InlinePool  # noqa: E402
 from unveil.harness.running.schedule import run_nodes  # noqa: E402
 from unveil.harness.store.artefacts import Store  # noqa: E402
 from unveil.harness.types import Run, View  # noqa: E402
-from unveil.harness.words import view  # noqa: E402
+from unveil.harness.words import desk  # noqa: E402
 
 LABELS = torch.tensor([0, 2])
 PLAN = """
@@ -127,7 +127,7 @@ class Generator(torch._C.Generator):
 @contextmanager
 def there() -> Iterator[None]:
     """On the other device. Targets refuse subclasses of tensors, which its tensors are."""
-    with elsewhere.pretended(), patch.object(view, "Tensor", elsewhere.Elsewhere):
+    with elsewhere.pretended(), patch.object(desk, "Tensor", elsewhere.Elsewhere):
         yield
 
 

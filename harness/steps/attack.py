@@ -24,11 +24,12 @@ from unveil.harness.words.errors import AccessError, UnveilError
 from unveil.harness.words.given import Attempt
 from unveil.harness.words.images import Images
 from unveil.harness.words.memo import forget_all
+from unveil.harness.words.meter import Budget, Spent
 from unveil.harness.words.names import Access, Role
 from unveil.harness.words.needs import WrappedAttack, access_of
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import Spec
-from unveil.harness.words.view import Budget, Spent, View
+from unveil.harness.words.view import View
 
 
 def ask(asker: Asker, spec: Spec, place: Place, name: str) -> Node:

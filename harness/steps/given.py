@@ -9,9 +9,9 @@ from unveil.harness.plan.node import Node, step
 from unveil.harness.steps import data as datasets
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words.given import Given, Ingredients
+from unveil.harness.words.meter import Spent
 from unveil.harness.words.needs import PRIOR
 from unveil.harness.words.run import Run
-from unveil.harness.words.view import Spent
 
 if TYPE_CHECKING:
     from unveil.harness.steps.bench import Bench

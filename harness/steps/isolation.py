@@ -21,10 +21,11 @@ from unveil.harness.steps import classifiers
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words import errors
+from unveil.harness.words.desk import Desk, LocalDesk, allow
 from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.meter import Budget, Spent
 from unveil.harness.words.names import Access
 from unveil.harness.words.run import Run
-from unveil.harness.words.view import Budget, Desk, LocalDesk, Spent, allow
 
 PATIENCE = 5.0  # seconds that an ending process is given
 
@@ -67,7 +68,7 @@ class RemoteDesk:
         self._process: Any = None
 
     def ask(self, part: str, x: Tensor) -> tuple[Tensor, ...]:
-        """Scores or labels of pixels ``(N, C, H, W)``; see `harness.words.view.LocalDesk.ask`."""
+        """Scores or labels of pixels ``(N, C, H, W)``; see `harness.words.desk.LocalDesk.ask`."""
         allow(self.access, part)
         pixels = np.ascontiguousarray(x.detach().cpu().float().numpy())
         found, answer = self._call({"ask": part, "shape": pixels.shape}, pixels)
@@ -79,11 +80,11 @@ class RemoteDesk:
         return self._spent
 
     def ration(self, part: int, whole: int, since: Spent, before: Spent) -> None:
-        """As `harness.words.view.Meter.ration`."""
+        """As `harness.words.meter.Meter.ration`."""
         self._call({"ration": [part, whole, asdict(since), asdict(before)]})
 
     def resume(self, spent: Spent) -> None:
-        """As `harness.words.view.Meter.resume`."""
+        """As `harness.words.meter.Meter.resume`."""
         self._call({"resume": asdict(spent)})
 
     def close(self) -> None:

@@ -24,11 +24,12 @@ from unveil.harness.words.finite import require_finite
 from unveil.harness.words.generator import ConditionalGenerator, Generator
 from unveil.harness.words.given import Given
 from unveil.harness.words.images import Data, Images
+from unveil.harness.words.meter import Spent
 from unveil.harness.words.names import Access
 from unveil.harness.words.needs import TrainedPrior, access_of, needs_of
 from unveil.harness.words.prior import Prior, PriorWithNeeds
 from unveil.harness.words.run import Run
-from unveil.harness.words.view import Spent, View
+from unveil.harness.words.view import View
 
 SIDE = 6  # samples a side of the grid ...
 WIDEST = 1536  # ... but no more than fit into so many pixels

@@ -21,7 +21,7 @@ NEEDED = "a need of its own"
 """What a plugin's ``content()`` says of a setting that names what it needs: the node of that need says the rest."""
 
 ACCESS = ("labels", "scores", "white-box")
-"""Threat models, the least access first; see `unveil.harness.words.view.Access`."""
+"""Threat models, the least access first; see `unveil.harness.words.names.Access`."""
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from unveil.harness.steps.classifiers import kept, read
 from unveil.harness.steps.isolation import Held, held_apart
 from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.words.memo import forget_all
+from unveil.harness.words.meter import Budget
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import Spec
-from unveil.harness.words.view import Access, Budget, View
+from unveil.harness.words.view import Access, View
 
 
 def node(kind, name):

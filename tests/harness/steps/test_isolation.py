@@ -15,9 +15,10 @@ from unveil.harness.running.matrix import expand
 from unveil.harness.steps.isolation import Held, held_apart
 from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.words.errors import AccessError, BudgetSpentError, UnveilError
+from unveil.harness.words.meter import Budget, Spent
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import Spec
-from unveil.harness.words.view import Access, Budget, Spent, View
+from unveil.harness.words.view import Access, View
 
 SPY = '''
 """Guesses by scores, and looks around while at it."""

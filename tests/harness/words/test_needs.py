@@ -17,9 +17,9 @@ from unveil.harness.running.schedule import run_nodes
 from unveil.harness.steps.attack import left
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import AccessError, PluginError
+from unveil.harness.words.meter import Budget, Spent
 from unveil.harness.words.needs import GivenModel, TrainedPrior, access_of, needs_of
 from unveil.harness.words.spec import Spec
-from unveil.harness.words.view import Budget, Spent
 
 TUNED = '''
 """A prior tuned by an attack, and an attack that runs another again with it: each one small class."""

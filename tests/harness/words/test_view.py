@@ -15,7 +15,8 @@ from torch.autograd import forward_ad
 
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import AccessError, BudgetSpentError, UnveilError
-from unveil.harness.words.view import Access, Budget, Meter, Spent, View
+from unveil.harness.words.meter import Budget, Meter, Spent
+from unveil.harness.words.view import Access, View
 
 
 class Flat(nn.Module):
