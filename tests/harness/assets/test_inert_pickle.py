@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from unveil.harness.assets import stylegan2_pickle
+from unveil.harness.assets import stylegan2_pickle, stylegan2_sizes
 from unveil.harness.assets.inert_pickle import Name, Reader
 from unveil.harness.assets.stylegan2_pickle import convert, legacy_storage, load
 from unveil.harness.words.errors import WeightsError
@@ -208,16 +208,16 @@ def test_endless_programs_and_modules_end(file: Callable[[bytes], Path], monkeyp
     with pytest.raises(WeightsError, match="instructions"):
         load(file(b"\x80\x04" + b"N" * 1000 + b"."))
     loop: dict[str, Any] = {"_parameters": {}, "_buffers": {}}
-    looped = stylegan2_pickle.Module(loop)
+    looped = stylegan2_sizes.Module(loop)
     loop["_modules"] = {"again": looped}
     with pytest.raises(WeightsError, match="too deep"):
-        stylegan2_pickle.tensors_of(looped)
-    wide = stylegan2_pickle.Module({"_modules": {}})
+        stylegan2_sizes.tensors_of(looped)
+    wide = stylegan2_sizes.Module({"_modules": {}})
     tree = wide
     for _ in range(15):  # 8^15 modules in sixteen objects
-        tree = stylegan2_pickle.Module({"_modules": dict.fromkeys("abcdefgh", tree)})
+        tree = stylegan2_sizes.Module({"_modules": dict.fromkeys("abcdefgh", tree)})
     with pytest.raises(WeightsError, match="more than"):
-        stylegan2_pickle.tensors_of(tree)
+        stylegan2_sizes.tensors_of(tree)
 
 
 def test_nothing_is_ever_imported_or_looked_up(monkeypatch: pytest.MonkeyPatch, file: Any) -> None:
