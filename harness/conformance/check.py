@@ -12,6 +12,7 @@ from typing import Any
 
 from unveil.harness.conformance import attacks, basics, datasets, defenses, metrics, models, priors
 from unveil.harness.conformance.basics import Subject
+from unveil.harness.conformance.defended import settled
 from unveil.harness.conformance.report import Check, Finding, Report, try_all, try_one
 from unveil.harness.conformance.shrink import changes, shrunk
 from unveil.harness.plan import plugins
@@ -58,7 +59,7 @@ def check(
     except PluginError as error:
         return Report(kind, use, _origin(kind, use), "", (Finding("can be loaded", False, str(error)),))
     plugin = shrunk(kind, spec, base)
-    subject = Subject(kind, spec, base, defenses.settled(plugin) if kind == "defenses" else plugin)
+    subject = Subject(kind, spec, base, settled(plugin) if kind == "defenses" else plugin)
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         findings = [Finding("can be loaded", True), *_findings(subject)]
