@@ -14,7 +14,8 @@ from unveil.harness.types import Evidence, Images
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.run import Run
 from unveil.metrics import fisher
-from unveil.metrics.fisher import Fisher, Task, cross_entropy, fisher_information, jackknife, layers_of
+from unveil.metrics.fisher import Fisher, Task, cross_entropy, jackknife
+from unveil.metrics.fisher_information import fisher_information, layers_of
 
 
 def margin(o, y):
