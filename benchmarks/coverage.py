@@ -15,8 +15,8 @@ from scipy.special import expit, logit, stdtrit
 from unveil.harness.figures.intervals import interval
 from unveil.harness.figures.rows import Figure, Row
 from unveil.harness.words.names import Direction, Quantity
+from unveil.leaderboard.columns import Column
 from unveil.leaderboard.estimates import Estimate, difference, over_people, pool
-from unveil.leaderboard.figures import Column
 from unveil.leaderboard.paired import clear, detectable, holm, p_value, ranks
 from unveil.leaderboard.resampling import Drawn
 from unveil.leaderboard.tradeoff import tradeoff

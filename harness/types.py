@@ -20,6 +20,7 @@ from unveil.harness.words.given import Attempt, Given, Ingredients
 from unveil.harness.words.images import Data, Images
 from unveil.harness.words.learner import Learner
 from unveil.harness.words.memo import Memo
+from unveil.harness.words.meter import Budget, Spent
 from unveil.harness.words.metric import Evidence, Measurement, Metric
 from unveil.harness.words.model import Model
 from unveil.harness.words.names import Access, Direction, Quantity, Role
@@ -37,7 +38,7 @@ from unveil.harness.words.prior import Origin, Pretrained, Prior, PriorWithNeeds
 from unveil.harness.words.recipe import Recipe
 from unveil.harness.words.run import Run, draw_normal
 from unveil.harness.words.spec import LocalPath, LocalSpec, Spec
-from unveil.harness.words.view import Budget, Spent, View
+from unveil.harness.words.view import View
 
 __all__ = [
     "NEEDED",

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unveil.harness.words.names import AGREEMENT, EVERY_JUDGE, KAPPA, MEAN_OF_JUDGES, PANEL, Opinion, Quantity
+from unveil.leaderboard.columns import Column
 from unveil.leaderboard.estimates import Estimate
-from unveil.leaderboard.figures import Cell, Column, Setup, lines
+from unveil.leaderboard.figures import Cell, Setup, lines
 from unveil.leaderboard.wording import full, number
 
 TOGETHER = tuple(Quantity(quantity=word) for word in (MEAN_OF_JUDGES, EVERY_JUDGE, AGREEMENT, KAPPA))

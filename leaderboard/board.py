@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from unveil.harness.figures.rows import Judge
-from unveil.leaderboard.figures import Cell, Column, Setup, utility
+from unveil.leaderboard.columns import Column
+from unveil.leaderboard.figures import Cell, Setup, utility
 from unveil.leaderboard.matrices import Matrix, matrix
 from unveil.leaderboard.scale import Fault, faults
 from unveil.leaderboard.worth import Worth, worths

@@ -9,7 +9,8 @@ from typing import Literal
 from unveil.harness.words.names import COPIES, Role
 from unveil.leaderboard.board import Board
 from unveil.leaderboard.estimates import scored
-from unveil.leaderboard.figures import Setup, judge_warnings
+from unveil.leaderboard.figures import Setup
+from unveil.leaderboard.judges import judge_warnings
 from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.wording import listing, number
 

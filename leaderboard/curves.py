@@ -6,29 +6,12 @@ import numpy as np
 
 from unveil.harness.words.names import Direction
 from unveil.leaderboard import polyline
+from unveil.leaderboard.axes import FOOT, HEIGHT, LEFT, LINE, RIGHT, WIDTH, Axis, label_rows, short, utility_axis
 from unveil.leaderboard.figures import BASELINE
 from unveil.leaderboard.polyline import Numbers
-from unveil.leaderboard.scatter import (
-    BELOW,
-    COLOURS,
-    FOOT,
-    HEIGHT,
-    LEFT,
-    LINE,
-    RIGHT,
-    SHAPES,
-    WIDTH,
-    Axis,
-    Label,
-    Line,
-    Mark,
-    Plot,
-    axis_name,
-    label_rows,
-    short,
-    utility_axis,
-)
-from unveil.leaderboard.tradeoff import Family, Strength, Tradeoff
+from unveil.leaderboard.scatter import BELOW, COLOURS, SHAPES, Label, Line, Mark, Plot, axis_name
+from unveil.leaderboard.strengths import Family, Strength
+from unveil.leaderboard.tradeoff import Tradeoff
 from unveil.leaderboard.wording import full
 
 

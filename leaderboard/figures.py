@@ -8,74 +8,18 @@ from functools import cached_property
 from typing import Literal, TypeVar
 
 from unveil.harness.figures.rows import Figure, Judge, Results, Row
-from unveil.harness.words.names import ACCEPTS_PRIVATE, HEADLINE, Access, Direction, Quantity, Role
+from unveil.harness.words.names import Access, Direction, Role
+from unveil.leaderboard.columns import TOP, Column
 from unveil.leaderboard.estimates import Estimate, estimate, pool, scored
-from unveil.leaderboard.wording import number, threat
+from unveil.leaderboard.wording import threat
 
 Key = TypeVar("Key")
 
-TOP = Quantity(quantity=HEADLINE[1])
 BASELINE = "none"  # the empty defense, which others are compared with
 CONTROLS = {Role.FLOOR: "Luck", Role.GULLIBILITY: "Gullibility", Role.CEILING: "Ceiling"}  # on the page, in order
 
-CEILING_MIN = 0.8  # a judge that knows fewer of its own people than this cannot judge
-FLOOR_MAX = 0.1  # nor can one that takes more strangers than this for them
 
 State = Literal["scored", "failed", "blocked", "unscored", "absent"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A figure that rows have in common.
-
-    Attributes:
-        metric: Metric.
-        about: What it measured.
-        judge: Evaluator, if one judged.
-        unit: Unit.
-        direction: What a higher value means.
-        limits: Smallest and largest possible value.
-        counted: Whether only equal numbers of pictures compare.
-    """
-
-    metric: str
-    about: Quantity
-    judge: str | None
-    unit: str
-    direction: str
-    limits: tuple[float, float]
-    counted: bool = False
-
-    @classmethod
-    def of(cls, figure: Figure) -> Column:
-        """The column a figure belongs to."""
-        f = figure
-        return cls(f.metric, f.about, f.judge, f.unit, f.direction, f.range, f.counted)
-
-    @property
-    def column(self) -> str:
-        """Name of what it measured."""
-        return self.about.column
-
-    @property
-    def leads(self) -> bool:
-        """Whether it is the figure that leads a page, whoever judges."""
-        return self.metric == HEADLINE[0] and self.about == TOP
-
-    @property
-    def name(self) -> str:
-        """As ``Figure.name``."""
-        return f"{self.metric}/{self.column}" + (f"@{self.judge}" if self.judge else "")
-
-    @property
-    def title(self) -> str:
-        """For a reader."""
-        return f"{self.metric} · {self.column}" + (f" · judged by {self.judge}" if self.judge else "")
-
-    @property
-    def is_share(self) -> bool:
-        """Whether it is shown in percent."""
-        return self.unit == "share"
 
 
 @dataclass(frozen=True)
@@ -265,28 +209,6 @@ def broken(setup: Setup) -> dict[tuple[str, str], list[Row]]:
         if row.status != "done":
             causes.setdefault((row.status, row.error or "no error was recorded"), []).append(row)
     return causes
-
-
-def is_floor(figure: Figure) -> bool:
-    """Whether a judge's figure says how often it takes strangers for people it knows."""
-    return figure.direction != Direction.USEFUL
-
-
-def is_ceiling(figure: Figure) -> bool:
-    """Whether a judge's figure says how often it recognises real pictures of the people it is asked about."""
-    return figure.quantity == ACCEPTS_PRIVATE and figure.direction == Direction.USEFUL
-
-
-def judge_warnings(judge: Judge) -> tuple[str, ...]:
-    """What is wrong with a judge, so that its verdicts say more about the benchmark than about a defense."""
-    if judge.status != "done":
-        return (f"{judge.status}: {judge.error or 'no error was recorded'}",)
-    found = [f for f in judge.figures if f.value is not None and scored(f)]
-    low = [f for f in found if is_ceiling(f) and f.unit == "share" and (f.value or 0) < CEILING_MIN]
-    high = [f for f in found if is_floor(f) and f.unit == "share" and (f.value or 0) > FLOOR_MAX]
-    warnings = [f"recognises only {number(f.value or 0, f.unit)} of held-out private pictures" for f in low]
-    warnings += [f"takes {number(f.value or 0, f.unit)} of strangers for people it knows" for f in high]
-    return tuple(warnings)
 
 
 def _setup(data: str, model: str, access: Access | None, rows: Sequence[Row], judges: Sequence[Judge]) -> Setup:

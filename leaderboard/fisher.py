@@ -21,9 +21,10 @@ from unveil.harness.words.names import (
     LAYER_SHARE,
     Quantity,
 )
+from unveil.leaderboard.axes import Axis
+from unveil.leaderboard.columns import Column
 from unveil.leaderboard.estimates import Estimate
-from unveil.leaderboard.figures import Cell, Column, Measured, Setup, cell
-from unveil.leaderboard.scatter import Axis
+from unveil.leaderboard.figures import Cell, Measured, Setup, cell
 from unveil.leaderboard.wording import bare, full, listing, number, plural, span
 
 TASKS = (CLASSIFICATION, INVERSION)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from unveil.harness.words.names import Role
 from unveil.leaderboard import counts
+from unveil.leaderboard.columns import Column
 from unveil.leaderboard.estimates import Estimate, pool
-from unveil.leaderboard.figures import Cell, Column, Setup
+from unveil.leaderboard.figures import Cell, Setup
 from unveil.leaderboard.paired import ranks
 from unveil.leaderboard.worth import Worth
 

@@ -24,20 +24,10 @@ from unveil.leaderboard import fisher, spending, strips, wording
 from unveil.leaderboard.agreement import panel
 from unveil.leaderboard.agreement import title as opinion_title
 from unveil.leaderboard.board import board
+from unveil.leaderboard.columns import Column
 from unveil.leaderboard.curves import curves
-from unveil.leaderboard.figures import (
-    BASELINE,
-    CEILING_MIN,
-    CONTROLS,
-    FLOOR_MAX,
-    Column,
-    Setup,
-    broken,
-    is_ceiling,
-    is_floor,
-    judge_warnings,
-    setups,
-)
+from unveil.leaderboard.figures import BASELINE, CONTROLS, Setup, broken, setups
+from unveil.leaderboard.judges import CEILING_MIN, FLOOR_MAX, is_ceiling, is_floor, judge_warnings
 from unveil.leaderboard.roc import roc
 from unveil.leaderboard.scale import scales
 from unveil.leaderboard.scatter import scatter

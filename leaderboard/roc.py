@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from unveil.leaderboard.axes import Axis
 from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.figures import BASELINE
-from unveil.leaderboard.scatter import SHAPES, Axis
+from unveil.leaderboard.scatter import SHAPES
 from unveil.leaderboard.verification import System
 from unveil.leaderboard.wording import bare, full
 

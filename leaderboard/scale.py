@@ -18,18 +18,14 @@ import numpy as np
 from unveil.harness.figures.intervals import FEW
 from unveil.harness.figures.rows import Judge
 from unveil.harness.words.names import Direction, Role
+from unveil.leaderboard.columns import Column
 from unveil.leaderboard.estimates import Estimate, better, difference, estimate, scored
-from unveil.leaderboard.figures import (
-    BASELINE,
-    CEILING_MIN,
-    FLOOR_MAX,
-    Column,
-    Setup,
-    is_ceiling,
-)
+from unveil.leaderboard.figures import BASELINE, Setup
+from unveil.leaderboard.judges import CEILING_MIN, FLOOR_MAX, is_ceiling
 from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.resampling import REACHED, Drawn
-from unveil.leaderboard.tradeoff import Answer, averaged
+from unveil.leaderboard.strengths import averaged
+from unveil.leaderboard.tradeoff import Answer
 from unveil.leaderboard.wording import full, listing, number
 
 ANY = (-math.inf, math.inf)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from unveil.harness.words.names import Direction
+from unveil.leaderboard.axes import FOOT, HEIGHT, LEFT, LINE, RIGHT, WIDTH, Axis, label_rows, short, utility_axis
 from unveil.leaderboard.board import Board
+from unveil.leaderboard.columns import Column
 from unveil.leaderboard.estimates import Estimate
-from unveil.leaderboard.figures import Column, Setup
+from unveil.leaderboard.figures import Setup
 from unveil.leaderboard.matrices import Matrix
-from unveil.leaderboard.wording import full, number
+from unveil.leaderboard.wording import full
 
-WIDTH, HEIGHT = 640.0, 440.0
-LEFT, RIGHT, FOOT = 58.0, 14.0, 74.0
 BELOW = 30.0  # room under the zero line for the words in the better corner
 _DODGE = 11.0  # attacks on one target share its utility: their marks stand side by side
-_LETTER, LINE = 7.4, 19.0  # of the labels
 SHAPES = (
     "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0z",
     "M-5.5-5.5h11v11h-11z",
@@ -143,36 +141,6 @@ class Plot:
     lines: tuple[Line, ...] = ()
 
 
-@dataclass(frozen=True)
-class Axis:
-    """Maps values to pixels.
-
-    Attributes:
-        low: Value at ``start``.
-        high: Value at ``end``.
-        start: Pixel.
-        end: Pixel.
-    """
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        """Pixel of a value."""
-        return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
-
-    def ticks(self, unit: str, count: int = 5) -> tuple[tuple[float, str], ...]:
-        """Round values, with their pixels."""
-        step = _round_step((self.high - self.low) / count)
-        first = math.ceil(self.low / step - 1e-9)
-        last = math.floor(self.high / step + 1e-9)
-        shown = step * 100 if unit == "share" else step
-        fine = abs(shown - round(shown)) > 1e-9 and unit == "share"  # 92.5 must not read 92
-        return tuple((self(i * step), number(round(i * step, 10), unit, precise=fine)) for i in range(first, last + 1))
-
-
 def scatter(board: Board) -> Plot | None:
     """Lays out the headline's leakage, one mark per number, against utility; None where one of the two is missing."""
     setup, found = board.setup, board.headline
@@ -217,27 +185,6 @@ def _flagged(setup: Setup, known: Mapping[str, Estimate]) -> dict[str, Estimate]
     return {defense: known[defense] for defense in least.values()}
 
 
-def utility_axis(named: Mapping[str, Estimate], useful: Mapping[str, Estimate], limits: tuple[float, float]) -> Axis:
-    """Ends early enough for each name to fit to the right of its place.
-
-    Args:
-        named: Where names stand.
-        useful: All that is drawn.
-        limits: Smallest and largest possible utility.
-    """
-    ends = [end for e in useful.values() for end in e.ends]
-    low, high = min(ends), max(ends)
-    pad = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
-    low, high = max(low - pad, limits[0]), min(high + pad, limits[1])
-    high = high if high > low else low + 1
-    start, end = LEFT + 24, WIDTH - RIGHT - 24
-    for defense, e in named.items():
-        part = (e.value - low) / (high - low)
-        if part > 0:
-            end = min(end, start + (WIDTH - 4 - _width(defense) - start) / part)
-    return Axis(low, high, start, end)
-
-
 def _marks(
     setup: Setup,
     found: Matrix,
@@ -275,26 +222,6 @@ def _labels(
     return tuple(labels)
 
 
-def label_rows(places: Mapping[str, float]) -> dict[str, int]:
-    """A row for each name, so that no name covers another one or the line that leads down from it."""
-    ends: list[float] = []
-    chosen = {}
-    for name in sorted(places, key=lambda name: places[name]):
-        row = 1 + max((r for r, end in enumerate(ends) if end >= places[name] - 6), default=-1)
-        ends[row:] = [places[name] + _width(name)]
-        chosen[name] = row
-    return chosen
-
-
-def _width(name: str) -> float:
-    return 6 + _LETTER * len(short(name))
-
-
-def short(name: str, most: int = 22) -> str:
-    """A long name without its middle."""
-    return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
-
-
 def _floor(found: Matrix, y: Axis) -> tuple[float, str] | None:
     low = found.floor
     return None if low is None else (y(low.value), f"luck (random latents) {full(low, found.column.unit)}")
@@ -304,8 +231,3 @@ def axis_name(column: Column) -> str:
     """The leakage figure for the upright axis."""
     lower = column.direction == Direction.LEAKS
     return f"← {'less' if lower else 'more'} leakage · {short(f'{column.metric} · {column.column}', 32)}"
-
-
-def _round_step(rough: float) -> float:
-    power: float = 10.0 ** math.floor(math.log10(rough))
-    return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * (1 - 1e-9))

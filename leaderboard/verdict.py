@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from unveil.harness.words.names import HEADLINE, Quantity
 from unveil.leaderboard.board import Board
+from unveil.leaderboard.columns import TOP
 from unveil.leaderboard.comparing import ALPHA, Comparison, comparisons, smallest
 from unveil.leaderboard.complaints import Point, broken_rows, copies, copying, left_out, unfit_judges
 from unveil.leaderboard.estimates import Estimate, better
-from unveil.leaderboard.figures import BASELINE, TOP, Setup, judge_warnings
+from unveil.leaderboard.figures import BASELINE, Setup
+from unveil.leaderboard.judges import judge_warnings
 from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.paired import ranks
 from unveil.leaderboard.wording import bare, full, listing, number, plural, span, threat

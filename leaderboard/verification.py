@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from unveil.harness.figures.rows import Figure, Row
 from unveil.harness.words.names import AREA, GENUINE, OTHERS, THRESHOLD, VERIFIED, Direction, Quantity, percent
+from unveil.leaderboard.columns import Column
 from unveil.leaderboard.estimates import estimate, scored
-from unveil.leaderboard.figures import Cell, Column, Setup, lines
+from unveil.leaderboard.figures import Cell, Setup, lines
 
 SYSTEM = (GENUINE, OTHERS, THRESHOLD)  # at a rate, whatever the attack
 STRICTER = 2.0  # so many times the stated rate is more than the calibration should let pass

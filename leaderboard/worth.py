@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unveil.harness.words.names import MACRO, TOP_1, Quantity
+from unveil.leaderboard.columns import Column
 from unveil.leaderboard.estimates import Estimate, difference
-from unveil.leaderboard.figures import BASELINE, Cell, Column, Setup
+from unveil.leaderboard.figures import BASELINE, Cell, Setup
 from unveil.leaderboard.wording import bare, full, number, span
 
 DEAR = 0.1  # utility that a defense may cost before its protection is told together with its price

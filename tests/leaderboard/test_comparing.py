@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from unveil.harness.words.names import Direction, Quantity
+from unveil.leaderboard.columns import Column
 from unveil.leaderboard.comparing import Comparison, comparisons, smallest
 from unveil.leaderboard.estimates import Estimate
-from unveil.leaderboard.figures import Column
 from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.paired import detectable, holm, sign_flip
 

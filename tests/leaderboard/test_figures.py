@@ -8,11 +8,13 @@ import pytest
 
 from unveil.harness.figures.rows import Results, Row
 from unveil.harness.words.names import Role
+from unveil.leaderboard.axes import WIDTH, Axis
 from unveil.leaderboard.board import board
-from unveil.leaderboard.figures import Setup, is_ceiling, is_floor, judge_warnings, setups, utility
+from unveil.leaderboard.figures import Setup, setups, utility
+from unveil.leaderboard.judges import is_ceiling, is_floor, judge_warnings
 from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.page import render
-from unveil.leaderboard.scatter import WIDTH, Axis, scatter
+from unveil.leaderboard.scatter import scatter
 from unveil.leaderboard.strips import people, tint
 from unveil.leaderboard.verdict import verdict
 from unveil.leaderboard.wording import number, plural, rank
