@@ -186,45 +186,59 @@ def search(
         The last state of all samples, on the CPU.
     """
     parts = [keys[i : i + batch] for i in range(0, len(keys), batch)]
-    done: list[State] = []
-    now: State = {}
-    path: list[State] = []
-    before, since = view.spent, Spent()
-
-    def state() -> dict[str, Any]:
-        spent = {"spent": asdict(view.spent), "since": asdict(since), "before": asdict(before)}
-        return {"done": done, "now": now, "path": path, **spent}
-
-    def restore(saved: Mapping[str, Any]) -> None:
-        nonlocal before, since
-        done.extend(saved["done"])
-        path.extend(saved["path"])
-        now.update({key: value.to(run.device) for key, value in saved["now"].items()})
-        view.resume(Spent(**saved["spent"]))
-        before, since = Spent(**saved["before"]), Spent(**saved["since"])
-
+    found = _Found(view, run)
     firsts = set({key[0]: key for key in reversed(keys)}.values())
     marks = {round(k * (steps - 1) / (WAYPOINTS - 1)) for k in range(WAYPOINTS)}
-    for i, bar in resumable_steps(run, name, steps * len(parts), state, restore):
+    for i, bar in resumable_steps(run, name, steps * len(parts), found.state, found.restore):
         part, t = divmod(i, steps)
-        if len(done) > part:  # stopped at its budget
+        if len(found.done) > part:  # stopped at its budget
             bar.advance(1)
             continue
-        since = view.spent if t == 0 else since
-        view.ration(len(parts[part]), len(keys), since, before)
+        found.since = view.spent if t == 0 else found.since
+        view.ration(len(parts[part]), len(keys), found.since, found.before)
         if t == 0:
-            now.update(descent.start(parts[part]))
+            found.now.update(descent.start(parts[part]))
         if descent.pictures is not None and t in marks and firsts.intersection(parts[part]):
-            path.append(_waypoint(descent.pictures, now, parts[part], firsts))
-        identity = _within_budget(descent.step, parts[part], now, t)
+            found.path.append(_waypoint(descent.pictures, found.now, parts[part], firsts))
+        identity = _within_budget(descent.step, parts[part], found.now, t)
         bar.advance(1, **({} if identity is None else {"identity_loss": identity.mean().item()}))
         if identity is None or t == steps - 1:
-            done.append({key: value.detach().cpu() for key, value in now.items()})
+            found.done.append({key: value.detach().cpu() for key, value in found.now.items()})
     view.ration(1, 1, Spent())
-    if path:
+    if found.path:
         for kept in ("pixels", "labels"):
-            run.keep(f"path {kept}", torch.cat([one[kept] for one in path]))
-    return {key: torch.cat([one[key] for one in done]) for key in done[0]}
+            run.keep(f"path {kept}", torch.cat([one[kept] for one in found.path]))
+    return {key: torch.cat([one[key] for one in found.done]) for key in found.done[0]}
+
+
+class _Found:
+    """Everything that one step of a search leaves to the next.
+
+    Attributes:
+        done: The last states of the parts that are through.
+        now: The state of the part that is searched; on the device.
+        path: The waypoints.
+        before: What had been spent when the search began.
+        since: What had been spent when the part began.
+    """
+
+    def __init__(self, view: View, run: Run) -> None:
+        self._view, self._run = view, run
+        self.done: list[State] = []
+        self.now: State = {}
+        self.path: list[State] = []
+        self.before, self.since = view.spent, Spent()
+
+    def state(self) -> dict[str, Any]:
+        spent = {"spent": asdict(self._view.spent), "since": asdict(self.since), "before": asdict(self.before)}
+        return {"done": self.done, "now": self.now, "path": self.path, **spent}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        self.done.extend(saved["done"])
+        self.path.extend(saved["path"])
+        self.now.update({key: value.to(self._run.device) for key, value in saved["now"].items()})
+        self._view.resume(Spent(**saved["spent"]))
+        self.before, self.since = Spent(**saved["before"]), Spent(**saved["since"])
 
 
 def _within_budget(
