@@ -7,9 +7,7 @@ import binascii
 import hashlib
 import json
 import math
-import os
 import struct
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from unveil.harness.figures.rows import Picture, Results
-from unveil.harness.words.errors import StoreError
 from unveil.harness.words.names import Direction
 from unveil.leaderboard import fisher, spending, strips, wording
 from unveil.leaderboard.agreement import panel
@@ -94,42 +91,6 @@ def fisher_charts(results: Results) -> dict[tuple[str, str, str, str, int], str]
             if chart := fisher.chart(profile, fisher.longest([profile])):
                 made[row.cell] = template.render(chart=chart, says=profile.sentence, opening=opening, head=head)
     return made
-
-
-def write(results: Results, path: str | Path, *, private_pictures: bool = False) -> Path:
-    """Writes the page, whole or not at all.
-
-    Args:
-        results: Everything to show.
-        path: The HTML file; its folder is made if need be.
-        private_pictures: As for ``render``.
-
-    Returns:
-        The path.
-
-    Raises:
-        StoreError: If the file cannot be written.
-    """
-    path, text = Path(path), render(results, private_pictures=private_pictures)
-    part = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=path.name, suffix=".part", encoding="utf-8", delete=False
-        ) as file:
-            part = Path(file.name)
-            file.write(text)
-        part.chmod(0o666 & ~_umask())
-        os.replace(part, path)
-    except OSError as error:
-        if part is not None:
-            part.unlink(missing_ok=True)
-        raise StoreError(
-            f"the page could not be written to {path}: {error}",
-            "a folder that can be written to, with room in it",
-            "free some space or name another file",
-        ) from error
-    return path
 
 
 def _environment() -> Environment:
@@ -287,9 +248,3 @@ def _read(name: str) -> str:
 
 def _lines(path: Path) -> Iterable[str]:
     return path.read_text(encoding="utf-8").splitlines()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

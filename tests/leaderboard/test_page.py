@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from unveil.harness.figures.rows import Figure, Judge, Picture, Results, Row
-from unveil.harness.words.errors import StoreError
 from unveil.harness.words.names import CONFIRMED, GENUINE, LAYER_SHARE, VERIFIED, Opinion, Strength
 from unveil.leaderboard import page
 
@@ -182,15 +181,6 @@ def test_empty_and_odd_results_still_make_a_page(sample: ModuleType) -> None:
 
 def test_same_results_same_page(results: Results, rendered: str) -> None:
     assert page.render(results) == rendered
-
-
-def test_write_is_whole_or_not_at_all(results: Results, tmp_path: Path) -> None:
-    path = page.write(results, tmp_path / "new" / "page.html")
-    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
-    assert [p.name for p in path.parent.iterdir()] == ["page.html"]
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="could not be written"):
-        page.write(results, tmp_path / "file" / "page.html")
 
 
 def luminance(colour: str) -> float:
