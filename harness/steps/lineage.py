@@ -27,12 +27,8 @@ def digests(images: Images) -> set[bytes]:
     return {hashlib.sha256(picture.contiguous().numpy().data).digest() for picture in to_uint8(images.pixels)}
 
 
-def checksum(images: Images) -> str:
-    """Hash of a set of pictures, in whatever order and however often: of the sorted hashes of the pictures."""
-    return _named(digests(images))
-
-
-def _named(pictures: set[bytes]) -> str:
+def checksum(pictures: set[bytes]) -> str:
+    """Hash of a set of pictures, in whatever order and however often: of their sorted hashes."""
     return hashlib.sha256(b"".join(sorted(pictures))).hexdigest()
 
 
@@ -87,14 +83,14 @@ def traced(prior: Prior, data: Data) -> dict[str, Any]:
         _require_innocent(prior, origin, data, hidden)
     return {
         "public pictures": len(data.public),
-        "public checksum": _named(public),
+        "public checksum": checksum(public),
         "trained elsewhere on": origin.trained_on if origin else "",
     }
 
 
 def _require_innocent(prior: Prior, origin: Origin, data: Data, hidden: Mapping[str, set[bytes]]) -> None:
-    private = {_named(pictures): f"the private {role} pictures" for role, pictures in hidden.items()}
-    private[_named(set().union(*hidden.values()))] = "all private pictures"
+    private = {checksum(pictures): f"the private {role} pictures" for role, pictures in hidden.items()}
+    private[checksum(set().union(*hidden.values()))] = "all private pictures"
     private[data.checksum] = "the whole data set, private pictures included"
     for name in CHECKSUM.findall(origin.trained_on.lower()):
         if name in private:

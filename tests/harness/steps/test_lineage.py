@@ -88,14 +88,18 @@ class From:
         return Origin(self.trained_on)
 
 
+def checksum(images: Images) -> str:
+    return lineage.checksum(lineage.digests(images))
+
+
 def test_a_set_of_pictures_has_one_checksum_in_whatever_order():
     public = tiny.data().public
     turned = public[torch.arange(len(public)).flip(0)]
-    assert lineage.checksum(public) == lineage.checksum(turned)
+    assert checksum(public) == checksum(turned)
     each = sorted(hashlib.sha256((np.asarray(x) * 255).round().astype(np.uint8).tobytes()).digest()
                   for x in public.pixels)  # fmt: skip
-    assert lineage.checksum(public) == hashlib.sha256(b"".join(each)).hexdigest()
-    assert lineage.checksum(public) != lineage.checksum(public[1:])
+    assert checksum(public) == hashlib.sha256(b"".join(each)).hexdigest()
+    assert checksum(public) != checksum(public[1:])
 
 
 def test_weights_have_a_checksum_that_sees_every_bit():
@@ -111,7 +115,7 @@ def test_what_learns_everything_here_has_learnt_from_the_public_pictures():
     known = lineage.traced(WGANGP(), data)
     assert known == {
         "public pictures": len(data.public),
-        "public checksum": lineage.checksum(data.public),
+        "public checksum": checksum(data.public),
         "trained elsewhere on": "",
     }
     assert "DigiFace" in lineage.declared(WGANGP(start="digiface")).trained_on
@@ -136,9 +140,9 @@ def together(data):
 @pytest.mark.parametrize(
     ("named", "words"),
     [
-        (lambda data: lineage.checksum(data.train), "the private train pictures"),
-        (lambda data: lineage.checksum(data.test), "the private test pictures"),
-        (lambda data: lineage.checksum(together(data)), "all private pictures"),
+        (lambda data: checksum(data.train), "the private train pictures"),
+        (lambda data: checksum(data.test), "the private test pictures"),
+        (lambda data: checksum(together(data)), "all private pictures"),
         (lambda data: data.checksum.upper(), "the whole data set"),
     ],
 )
@@ -150,7 +154,7 @@ def test_weights_that_are_said_to_have_seen_private_pictures_are_refused(named, 
 
 def test_weights_that_saw_public_pictures_are_welcome():
     data = tiny.data()
-    words = f"the public pictures, sha256 {lineage.checksum(data.public)}"
+    words = f"the public pictures, sha256 {checksum(data.public)}"
     assert lineage.traced(From(words), data)["trained elsewhere on"] == words
 
 
