@@ -57,12 +57,6 @@ def amount(work: Mapping[str, Any]) -> Amount | None:
     return Amount(same, tuple(n for path, n in numbers if path[-1] in LINEAR))
 
 
-def factor(wanted: Mapping[str, Any], known: Mapping[str, Any]) -> float | None:
-    """How many times as long the work of some facts takes as that of others; None if they cannot be compared."""
-    a, b = amount(wanted), amount(known)
-    return None if a is None or b is None else a.over(b)
-
-
 def plugins_of(work: Mapping[str, Any]) -> dict[str, list[str]]:
     """Names by role."""
     return {role: [use["use"] for use in group] for role, group in work["uses"].items()}

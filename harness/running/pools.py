@@ -14,10 +14,6 @@ class Pool(Protocol):
         """Starts ``fn(*args)`` and returns its future."""
         ...
 
-    def shutdown(self) -> None:
-        """Lets running work end and takes no more."""
-        ...
-
 
 class InlinePool:
     """Computes at once, in this process and thread: easy to debug, and Ctrl-C stops it where it is."""
@@ -30,6 +26,3 @@ class InlinePool:
         except Exception as error:
             future.set_exception(error)
         return future
-
-    def shutdown(self) -> None:
-        """Nothing to end."""

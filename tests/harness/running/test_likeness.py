@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from unveil.harness.plan.file import read
-from unveil.harness.running.likeness import factor, facts, surroundings
+from unveil.harness.running.likeness import amount, facts, surroundings
 from unveil.harness.running.matrix import expand
 
 PRIOR = {"use": "wgan_gp", "settings": {"steps": 300, "width": 8, "lr": 1e-3}}
@@ -27,6 +27,13 @@ def changed(path: str, value: object) -> dict:
         place = place[int(part) if part.isdigit() else part]
     place[last] = value
     return work
+
+
+def factor(wanted: dict) -> float | None:
+    new, known = amount(wanted), amount(ATTACK)
+    assert new is not None
+    assert known is not None
+    return new.over(known)
 
 
 SETTINGS = "uses.attack.0.settings"
@@ -49,11 +56,11 @@ SETTINGS = "uses.attack.0.settings"
     ],
 )
 def test_what_may_differ_and_what_it_costs(path, value, wanted):
-    assert factor(changed(path, value), ATTACK) == wanted
+    assert factor(changed(path, value)) == wanted
 
 
 def test_work_of_which_too_little_is_known_is_not_compared():
-    assert factor(ATTACK, {k: v for k, v in ATTACK.items() if k != "on"}) is None
+    assert amount({k: v for k, v in ATTACK.items() if k != "on"}) is None
 
 
 def test_a_node_is_about_its_data_and_the_target_s_model():
@@ -64,4 +71,6 @@ def test_a_node_is_about_its_data_and_the_target_s_model():
         assert about["dataset"]["use"] == "people"
         assert about["model"]["use"] == model["use"]
     assert set(surroundings(nodes["evaluator"])) == {"dataset"}
-    assert factor(facts(nodes["attack"]), facts(nodes["attack"])) == 1.0
+    attack = amount(facts(nodes["attack"]))
+    assert attack is not None
+    assert attack.over(attack) == 1.0
