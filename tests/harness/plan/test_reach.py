@@ -14,7 +14,8 @@ TRAINED = PICTURES | {
     *("steps.classifiers", "steps.rejection", "training.fit", "training.global_rng", "training.prefix"),
     *("words.classifier", "words.defense", "words.finite", "words.learner", "words.recipe"),
 }
-NEEDS = {"steps.given", "words.comparer", "words.generator", "words.given", "words.names", "words.needs", "words.view"}
+TARGET_SEEN = {"words.desk", "words.meter", "words.view"}
+NEEDS = TARGET_SEEN | {"steps.given", "words.comparer", "words.generator", "words.given", "words.names", "words.needs"}
 ATTACKED = TRAINED | NEEDS | {"steps.attack", "steps.isolation", "words.attack"}
 REACHED = {
     "comparer": {"words.comparer", "words.needs"},
@@ -24,7 +25,7 @@ REACHED = {
     "target": TRAINED,
     "ladder": TRAINED,
     "pretraining": TRAINED | {"steps.people"},
-    "student": TRAINED | {"steps.distillation", "words.names", "words.needs", "words.view"},
+    "student": TRAINED | TARGET_SEEN | {"steps.distillation", "words.names", "words.needs"},
     "evaluator": TRAINED
     | {"figures.calibration", "figures.intervals", "steps.people", "words.comparer", "words.generator", "words.given"}
     | {"words.metric", "words.names", "words.needs"},
