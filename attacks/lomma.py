@@ -121,10 +121,10 @@ class LOMMA:
         return {**kept, "base": {"use": use, "settings": inner}}
 
     def canonical(self) -> Mapping[str, Any]:
-        """Settings as identities say them; see `harness.plan.file.plugins.asked`."""
+        """Settings as identities say them; see `harness.plan.settings.question`."""
         own, use, attack = plugin_settings.dump(self), self.base.use, self.attack()
         if use not in FLAT:
-            return {**own, "base": plugin_settings.asked(self.base, attack)}
+            return {**own, "base": plugin_settings.question(self.base, attack)}
         said = {
             name: value for name, value in plugin_settings.dump(attack).items() if FLAT[use].get(name, ...) != value
         }

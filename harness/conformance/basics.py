@@ -85,7 +85,7 @@ def can_be_made_again_from_its_settings(subject: Subject) -> None:
 
 def has_an_identity(subject: Subject) -> None:
     """Settings and content can be hashed."""
-    asked = settings.asked(subject.spec, subject.plugin)
+    asked = settings.question(subject.spec, subject.plugin)
     try:
         canonical(asked)
     except (TypeError, ValueError) as error:

@@ -101,12 +101,12 @@ def accounts_are_for_readers(trial: DatasetTrial) -> None:
             "".join([remark.what, *remark.names]).encode()
         except UnicodeEncodeError as error:
             raise BreachError(
-                f"a remark holds text that cannot be stored: {remark.told!a}",
+                f"a remark holds text that cannot be stored: {remark.sentence!a}",
                 "names as text that UTF-8 has",
                 "pass file names through unveil.harness.data.names.shown",
             ) from error
         if remark.count < len(remark.names):
-            raise BreachError(f"{remark.told}: {len(remark.names)} names", "no more names than things", "count all")
+            raise BreachError(f"{remark.sentence}: {len(remark.names)} names", "no more names than things", "count all")
 
 
 CHECKS = (

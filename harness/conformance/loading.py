@@ -39,7 +39,7 @@ def answers_by_loader(subject: Subject, trained: Classifier, images: Images) -> 
     defense = Use("defenses", spec, str(subject.base))
     node = Node("target", "the target", {"model": (model,), "defenses": (defense,)}, stream={"seed": 0})
     with tempfile.TemporaryDirectory() as folder:
-        Store(folder).save(node.key, classifiers.kept(trained, tiny.SHAPE, {}))
+        Store(folder).save(node.key, classifiers.trained(trained, tiny.SHAPE, {}))
         return [_asked(node, folder, number, images) for number in range(len(LOADERS))]
 
 

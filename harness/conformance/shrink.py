@@ -38,7 +38,7 @@ def lowered(kind: str, spec: Spec, base: Path) -> Spec:
     plugin = plugin_settings.make(kind, spec, base)
     fixed = plugin_settings.reshaped(type(plugin), spec.settings, base)
     settings: dict[str, Any] = dict(fixed)
-    for name, held in plugin_settings.held(plugin).items():
+    for name, held in plugin_settings.held_attacks(plugin).items():
         inner = lowered("attacks", held, base)
         settings[name] = {"use": inner.use, "settings": dict(inner.settings)}
     before: dict[str, Any] | None = None

@@ -69,7 +69,7 @@ def from_folders(root: Path, side: Side, *, people: bool = True, sure: bool = Tr
     found = walk(root, side, people=people)
     if not found.files:
         raise DataError(
-            "\n  ".join([f"there is no picture in {shown(root)}", *(some.told for some in found.remarks)]),
+            "\n  ".join([f"there is no picture in {shown(root)}", *(some.sentence for some in found.remarks)]),
             f"files ending in {' '.join(sorted(SUFFIXES))}",
             "check the path",
         )

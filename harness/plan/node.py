@@ -67,10 +67,10 @@ class Use:
         return Use(self.kind, Spec(self.spec.use, dict(settings)), self.base)
 
     @functools.cached_property
-    def asked(self) -> dict[str, Any]:
+    def question(self) -> dict[str, Any]:
         """What enters the identity."""
         try:
-            return plugin_settings.asked(self.spec, self.plugin)
+            return plugin_settings.question(self.spec, self.plugin)
         except (AssetError, WeightsError):
             if not self.may_lack:
                 raise
@@ -98,7 +98,7 @@ class Use:
     @functools.cached_property
     def modules(self) -> tuple[str, ...]:
         """Modules whose source enters the key: the plugin's, and those of attacks that run inside it."""
-        inside = [Use("attacks", spec, self.base) for spec in plugin_settings.held(self.plugin).values()]
+        inside = [Use("attacks", spec, self.base) for spec in plugin_settings.held_attacks(self.plugin).values()]
         return (str(type(self.plugin).__module__), *(module for one in inside for module in one.modules))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -139,7 +139,7 @@ class Node:
         return digest(
             {
                 "kind": self.kind,
-                "uses": {role: [use.asked for use in uses] for role, uses in self.uses.items()},
+                "uses": {role: [use.question for use in uses] for role, uses in self.uses.items()},
                 "options": dict(self.options),
                 "parents": {role: node.identity for role, node in self.parents.items()},
                 "stream": dict(self.stream),

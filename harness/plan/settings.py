@@ -79,7 +79,7 @@ def reshaped(cls: type, settings: Mapping[str, Any], base: Path) -> Mapping[str,
     return settings if read is None else read(settings, base)
 
 
-def held(plugin: Any) -> dict[str, Spec]:
+def held_attacks(plugin: Any) -> dict[str, Spec]:
     """The attacks that run inside a plugin, by setting."""
     hints = _hints(type(plugin))
     names = [f.name for f in dataclasses.fields(plugin) if HELD in getattr(hints[f.name], "__metadata__", ())]
@@ -176,7 +176,7 @@ def _told(value: Any) -> Any:
     return value
 
 
-def asked(spec: Spec, plugin: Any) -> dict[str, Any]:
+def question(spec: Spec, plugin: Any) -> dict[str, Any]:
     """What a plugin is asked to do, as it enters an identity.
 
     Where a plugin reports a checksum under the name of one of its settings, the checksum replaces the

@@ -116,7 +116,7 @@ def _learnt_from(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> d
 
 def _frozen_noise(record: Mapping[str, Any], target: Node) -> tuple[str, ...]:
     """Freezing layers that nobody trained is not transfer learning, and a reader must know."""
-    settings = target.uses["model"][0].asked["settings"]
+    settings = target.uses["model"][0].question["settings"]
     trained = "weights" in target.parents or settings.get("weights", "none") != "none"
     if not record["frozen"] or trained:
         return ()
@@ -136,7 +136,7 @@ def _judge(data: str, name: str, node: Node, outcome: Outcome, store: Store) -> 
 
 def _architecture(use: Use) -> str:
     """The model plugin's name, and which network where the plugin has many."""
-    which = use.asked["settings"].get("architecture")
+    which = use.question["settings"].get("architecture")
     return f"{use.spec.use} {which}" if isinstance(which, str) else use.spec.use
 
 
@@ -162,5 +162,5 @@ def account(node: Node, store: Store) -> Account:
 
 def _dataset(node: Node, store: Store) -> dict[str, str]:
     use = node.uses["dataset"][0]
-    settings = {name: str(value) for name, value in use.asked["settings"].items()}
+    settings = {name: str(value) for name, value in use.question["settings"].items()}
     return {"plugin": use.spec.use, **store.record(node.key)["facts"], **settings}

@@ -18,12 +18,12 @@ TARGETS = ("weights", "ladder", "target")
 def surroundings(node: Node) -> dict[str, Any]:
     """The data set and the target's model that a node is about, as they enter identities; empty where it needs none."""
     nodes = [one for one in node.lineage() if one.kind in ("data", *TARGETS)]
-    return {role: uses[0].asked for one in nodes for role in ("dataset", "model") if (uses := one.uses.get(role))}
+    return {role: uses[0].question for one in nodes for role in ("dataset", "model") if (uses := one.uses.get(role))}
 
 
 def facts(node: Node) -> dict[str, Any]:
     """What is compared, as the provenance of a computed node holds it, too."""
-    uses = {role: [use.asked for use in uses] for role, uses in node.uses.items()}
+    uses = {role: [use.question for use in uses] for role, uses in node.uses.items()}
     return {"kind": node.kind, "uses": uses, "options": dict(node.options), "on": surroundings(node)}
 
 

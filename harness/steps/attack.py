@@ -49,7 +49,7 @@ def ask(asker: Asker, spec: Spec, place: Place, name: str) -> Node:
     wanted = {} if role == Role.CEILING else needs(asker, use, replace(place, access=access_of(use.plugin)))
     if not role:
         require_access(asker, use)
-    stream = {"attack": use.asked, "seed": place.seed, "data": place.data.identity}
+    stream = {"attack": use.question, "seed": place.seed, "data": place.data.identity}
     options = {"seed": place.seed, "identities": asker.plan.identities, "role": str(role), **place.limits}
     parents = {"data": place.data, "target": place.target, **wanted}
     return Node("attack", f"{name} on {place.on}", {"attack": (use,)}, options, parents, stream)

@@ -97,7 +97,7 @@ def train(
     return {"curves": dict(history.curves), "chosen": history.chosen, "facts": dict(history.facts)}
 
 
-def kept(classifier: Classifier, shape: tuple[int, int, int], facts: Mapping[str, Any]) -> Artefact:
+def trained(classifier: Classifier, shape: tuple[int, int, int], facts: Mapping[str, Any]) -> Artefact:
     """A trained classifier as an artefact that ``read`` can load."""
     return Artefact({"classes": classifier.classes, "shape": list(shape), **facts}, classifier.state_dict())
 

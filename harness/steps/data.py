@@ -18,7 +18,7 @@ from unveil.harness.words.run import Run
 def ask(asker: Asker, part: parts.Part) -> Node:
     """The data set of a plan's ``[data]``."""
     use = asker.use("datasets", part.spec)
-    return Node("data", f"data {part.label}", {"dataset": (use,)}, stream={"data": use.asked})
+    return Node("data", f"data {part.label}", {"dataset": (use,)}, stream={"data": use.question})
 
 
 def read(node: Node, bench: Bench) -> Data:

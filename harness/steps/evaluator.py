@@ -16,7 +16,7 @@ from unveil.harness.plan.parts import EvaluatorPart
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.classifiers import kept, train
+from unveil.harness.steps.classifiers import train, trained
 from unveil.harness.steps.people import hold_out, join, known_people, strangers, who
 from unveil.harness.steps.rejection import Reject, calibrate
 from unveil.harness.store.artefacts import Artefact
@@ -40,7 +40,7 @@ def ask(asker: Asker, part: EvaluatorPart, data: Node) -> Node:
     """
     model = asker.use("models", part.spec)
     for target in asker.plan.targets:
-        if asker.use("models", target.spec).asked == model.asked:
+        if asker.use("models", target.spec).question == model.question:
             raise JudgeError(
                 f"evaluator {part.label!r} is the same model as target {target.label!r}",
                 "a judge of another architecture than what it judges",
@@ -49,7 +49,7 @@ def ask(asker: Asker, part: EvaluatorPart, data: Node) -> Node:
     own = part.model_dump(include={"seed", "others", "min_pictures"})
     reject = part.reject if part.reject is not None else (1.0 if part.others == "none" else 0.05)
     options = {"recipe": asker.recipe(part.recipe), **own, "reject": reject}
-    stream = {"model": model.asked, "seed": part.seed, "data": data.identity}
+    stream = {"model": model.question, "seed": part.seed, "data": data.identity}
     return Node("evaluator", f"evaluator {part.label}", {"model": (model,)}, options, {"data": data}, stream)
 
 
@@ -158,4 +158,4 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
         knows += f'; says "nobody here" below a confidence of {tau:.2f}'
     measured = [*trust(classifier, data, society.strangers, run), *own]
     figures = [to_figure(TRUST, None, m).plain() for m in measured]
-    return kept(classifier, data.train.shape, {"knows": knows, "figures": figures, **facts})
+    return trained(classifier, data.train.shape, {"knows": knows, "figures": figures, **facts})

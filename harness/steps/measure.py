@@ -47,7 +47,7 @@ def ask(asker: Asker, part: Part, target: Node, attack: Node, judges: Mapping[st
     parents = {"data": data, "target": target}
     parents |= needs(asker, use, Place(data, target, target.options["seed"], ACCESS[-1]))
     parents |= {"attack": attack} if about is attack else {}
-    stream = {"metric": use.asked, "data": data.identity}
+    stream = {"metric": use.question, "data": data.identity}
     for name, judge in judges.items() if use.plugin.needs_evaluator else [("", None)]:
         more = {} if judge is None else {"evaluator": judge}
         label = f"{part.label} of {about.label}" + f" by {name}" * bool(name)

@@ -22,7 +22,7 @@ from unveil.harness.words.run import Run
 def answer(asker: Asker, need: GivenModel, place: Place, number: int) -> Node:  # noqa: ARG001 (as all that answer)
     """A model with the weights that it brings."""
     use = asker.use("models", need.model, may_lack=True)
-    stream = {"model": use.asked, "data": place.data.identity}
+    stream = {"model": use.question, "data": place.data.identity}
     options, parents = {"trained": need.trained}, {"data": place.data}
     return Node("model", f"model {need.model.use}", {"model": (use,)}, options, parents, stream)
 

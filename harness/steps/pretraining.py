@@ -8,7 +8,7 @@ from unveil.harness.plan.parts import TargetPart
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.classifiers import kept, train
+from unveil.harness.steps.classifiers import train, trained
 from unveil.harness.steps.people import hold_out, known_people
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.words.errors import DataError
@@ -23,7 +23,7 @@ def ask(asker: Asker, part: TargetPart, data: Node) -> dict[str, Node]:
         return {}
     model = asker.use("models", part.spec)
     options = {"recipe": asker.recipe(part.pretrain)}
-    stream = {"model": model.asked, "data": data.identity}
+    stream = {"model": model.question, "data": data.identity}
     label = f"pretraining {part.label}"
     return {"weights": Node("weights", label, {"model": (model,)}, options, {"data": data}, stream)}
 
@@ -41,4 +41,4 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     own, validation = hold_out(public, 0.1, run.generator("public split"))
     classifier = classifiers.untrained(node, bench, classes, public.shape, run)
     facts = train(node, classifier, (), own, validation, run)
-    return kept(classifier, public.shape, facts)
+    return trained(classifier, public.shape, facts)

@@ -45,7 +45,7 @@ def answer(asker: Asker, need: TrainedPrior, place: Place, number: int) -> Node:
     label = f"prior {use.spec.use}{seed_label(place.seed)}"
     if any(place.target in node.lineage() for node in parents.values()):
         label = f"prior {use.spec.use} for {place.on}"
-    stream = {"prior": use.asked, "seed": place.seed, "data": place.data.identity}
+    stream = {"prior": use.question, "seed": place.seed, "data": place.data.identity}
     return Node("prior", label, {"prior": (use,)}, {"seed": place.seed}, parents, stream)
 
 

@@ -10,7 +10,7 @@ from unveil.harness.plan.node import Node
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.classifiers import kept
+from unveil.harness.steps.classifiers import trained
 from unveil.harness.steps.distillation import answers, distil
 from unveil.harness.steps.wishes import Place
 from unveil.harness.store.artefacts import Artefact
@@ -36,7 +36,7 @@ def answer(asker: Asker, need: Surrogate, place: Place, number: int) -> Node:
             "declare access",
         )
     how, model = settings.dump(need.distillation), asker.use("models", need.model)
-    stream = {"model": model.asked, "distillation": how, "seed": place.seed, "data": place.data.identity}
+    stream = {"model": model.question, "distillation": how, "seed": place.seed, "data": place.data.identity}
     options = {"distillation": how, "access": place.access, "seed": place.seed}
     label = f"student {number} ({need.model.use}) of {place.on}"
     parents = {"data": place.data, "target": place.target}
@@ -58,4 +58,4 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     curves = {"kl": distil(student, p, public, how, run)}
     agreement = accuracy(predict(student, public, device=run.device), p.argmax(1))
     facts = {"queries": view.spent.queries, "curves": curves, "agreement": agreement}
-    return kept(student, public.shape, facts)
+    return trained(student, public.shape, facts)

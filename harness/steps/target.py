@@ -10,7 +10,7 @@ from unveil.harness.plan.parts import DefensePart, TargetPart
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.classifiers import kept, train
+from unveil.harness.steps.classifiers import train, trained
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.words.run import Run
 
@@ -21,7 +21,7 @@ def ask(asker: Asker, part: TargetPart, defense: DefensePart, data: Node, seed: 
     uses = {"model": (model,), "defenses": tuple(asker.use("defenses", spec) for spec in defense.stack)}
     options = {"recipe": asker.recipe(defense.recipe), "seed": seed}
     parents = {"data": data, **step("pretraining").ask(asker, part, data)}
-    stream = {"model": model.asked, "seed": seed, "data": data.identity}
+    stream = {"model": model.question, "seed": seed, "data": data.identity}
     label = f"target {part.label} with {defense.label}{seed_label(seed)}"
     bare = Node("target", label, uses, options, parents, stream)
     return dataclasses.replace(bare, parents={**parents, **step("strength").ask(bare, defense)})
@@ -33,4 +33,4 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     classifier = classifiers.untrained(node, bench, data.classes, data.train.shape, run)
     frozen, trainable = classifier.count()
     facts = train(node, classifier, classifiers.defenses(node, bench), data.train, data.validation, run)
-    return kept(classifier, data.train.shape, {"frozen": frozen, "trainable": trainable, **facts})
+    return trained(classifier, data.train.shape, {"frozen": frozen, "trainable": trainable, **facts})

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import fsspec
 
-from unveil.harness.words.disk import Disk, told, write
+from unveil.harness.words.disk import Disk, in_words, write
 from unveil.harness.words.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Files:
             StoreError: If it does.
         """
         try:
-            with told(f"the store at {self.url}"):
+            with in_words(f"the store at {self.url}"):
                 yield
         except StoreError:
             raise

@@ -42,7 +42,7 @@ class Remark(_Plain):
     decoded: bool = False
 
     @property
-    def told(self) -> str:
+    def sentence(self) -> str:
         """In one line."""
         more = [f"and {self.count - len(self.names)} more"] if self.names and self.count > len(self.names) else []
         names = f" ({', '.join([*self.names, *more])})" if self.names else ""
@@ -88,7 +88,7 @@ class Account(_Plain):
     publishable: bool = False
 
     @property
-    def held(self) -> dict[str, Part]:
+    def ordered(self) -> dict[str, Part]:
         """The parts in their order, which JSON does not keep."""
         return {part: self.parts[part] for part in PARTS}
 
@@ -103,12 +103,12 @@ class Account(_Plain):
 
     def lines(self) -> Iterator[str]:
         """In words, a line each."""
-        train, validation, test, public = self.held.values()
+        train, validation, test, public = self.ordered.values()
         split = f"{train.pictures} train, {validation.pictures} validation, {test.pictures} test"
         yield f"private: {train.people} people, {split} pictures"
         known = f" of {public.people} people" if public.people else ""
         nameless = f" ({public.nameless} of nobody known)" if public.nameless else ""
         yield f"public: {public.pictures} pictures{known}{nameless}"
-        yield from (r.told for r in self.remarks)
+        yield from (r.sentence for r in self.remarks)
         if not any(not r.used for r in self.remarks):
             yield "nothing else lies there"

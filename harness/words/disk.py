@@ -57,7 +57,7 @@ def _sync(folder: Path) -> None:
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
+def in_words(what: str) -> Iterator[None]:
     """Turns what a disk may refuse into words.
 
     Args:
@@ -95,7 +95,7 @@ class Disk:
             StoreError: If the disk is full or cannot be written.
         """
         self.clear(path)
-        with told(f"{path.name} in {path.parent}"):
+        with in_words(f"{path.name} in {path.parent}"):
             write(path, data)
 
     def clear(self, path: Path) -> None:
@@ -121,7 +121,7 @@ class Disk:
             StoreError: If it cannot be moved.
         """
         name = path.relative_to(self.root)
-        with told(f"{name} in {self.root} {why}, and where it should go"):
+        with in_words(f"{name} in {self.root} {why}, and where it should go"):
             aside = _free(self.root / "aside" / name)
             _folder(aside.parent)
             try:

@@ -268,6 +268,6 @@ def test_defaults_are_the_published_protocols() -> None:
 def test_the_cheap_protocol_of_ppa_is_another_question() -> None:
     """16 candidates of which 8 are kept are not comparable with 200 and 50: another identity, and a cheaper one."""
     full, cheap = (PPA(**settings) for settings in ({}, {"candidates": 16, "keep": 8, "milestones": (30, 40)}))
-    asked = [plugin_settings.asked(Spec("ppa"), attack) for attack in (full, cheap)]
+    asked = [plugin_settings.question(Spec("ppa"), attack) for attack in (full, cheap)]
     assert asked[0] != asked[1]
     assert cheap.candidates * cheap.steps == 800

@@ -205,7 +205,7 @@ def test_says_what_it_descends() -> None:
 def test_settings_of_the_base_stand_beside_or_within(flat: dict[str, Any], nested: dict[str, Any]) -> None:
     ours, theirs = planned(**flat), planned(base=nested)
     assert ours == theirs
-    asked = [plugin_settings.asked(Spec("lomma"), one) for one in (ours, theirs)]
+    asked = [plugin_settings.question(Spec("lomma"), one) for one in (ours, theirs)]
     assert asked[0] == asked[1]
     assert asked[0]["settings"]["samples"] == 3
     assert plugin_settings.make("attacks", Spec("lomma", plugin_settings.dump(ours)), Path("/")) == ours
@@ -231,9 +231,9 @@ def test_what_the_base_cannot_do_is_refused(settings: dict[str, Any], words: str
 
 def test_what_only_a_base_of_its_own_can_say_is_another_question() -> None:
     plain, clipped, other = (planned(base={"use": "gmi", **more}) for more in ({}, {"clip": 2.0}, {"lr": 0.1}))
-    asked = [plugin_settings.asked(Spec("lomma"), one)["settings"] for one in (plain, clipped, other)]
+    asked = [plugin_settings.question(Spec("lomma"), one)["settings"] for one in (plain, clipped, other)]
     assert len({str(one) for one in asked}) == 3
     assert "clip" not in asked[0]
     assert asked[1]["clip"] == 2.0
-    on_plgmi = plugin_settings.asked(Spec("lomma"), planned(base={"use": "plgmi", "steps": 7}))["settings"]["base"]
+    on_plgmi = plugin_settings.question(Spec("lomma"), planned(base={"use": "plgmi", "steps": 7}))["settings"]["base"]
     assert (on_plgmi["use"], on_plgmi["settings"]["steps"]) == ("plgmi", 7)

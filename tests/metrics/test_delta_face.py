@@ -97,4 +97,4 @@ def test_it_conforms_when_it_scores(toy, tmp_path):
     for value in ("toy.py:Toy", {"use": "toy.py:Toy"}):
         made = settings.make("metrics", Spec("delta_face", {"embedder": value}), tmp_path)
         assert made == DeltaFace(toy)
-    assert str(tmp_path) not in str(settings.asked(Spec("delta_face"), made))
+    assert str(tmp_path) not in str(settings.question(Spec("delta_face"), made))

@@ -203,7 +203,7 @@ def test_a_plan_names_a_file_beside_it(judge, tmp_path):
         made = plugin_settings.make("metrics", Spec("verification", {"comparer": value}), tmp_path)
         assert made.comparer.use == spec.use
     assert made.comparer == spec
-    assert str(tmp_path) not in str(plugin_settings.asked(Spec("verification"), made)), (
+    assert str(tmp_path) not in str(plugin_settings.question(Spec("verification"), made)), (
         "no identity knows where the file lies"
     )
     assert plugin_settings.make("metrics", Spec("verification", plugin_settings.dump(made)), Path("/")) == made

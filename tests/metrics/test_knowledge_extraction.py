@@ -1,5 +1,7 @@
 """A student of real pictures knows the people, a student of noise does not; schedule and crops against references."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -160,7 +162,10 @@ def test_the_student_that_was_given_stays_as_it_is_and_answers_for_those_who_wer
 
 def test_the_student_is_a_need():
     assert KnowledgeExtraction().needs()["student"].model.settings["architecture"] == "resnet50.tv_in1k"
-    asked = plugin_settings.asked(Spec("knowledge_extraction"), metric())["settings"]
-    assert asked == plugin_settings.asked(Spec("knowledge_extraction"), metric(student=Spec("plain_cnn")))["settings"]
-    published = plugin_settings.asked(Spec("knowledge_extraction"), KnowledgeExtraction())["settings"]
+    of = partial(plugin_settings.question, Spec("knowledge_extraction"))
+    asked = of(metric())["settings"]
+    assert (
+        asked == plugin_settings.question(Spec("knowledge_extraction"), metric(student=Spec("plain_cnn")))["settings"]
+    )
+    published = of(KnowledgeExtraction())["settings"]
     assert [published[name] for name in ("epochs", "batch", "lr", "lr_last")] == [75, 32, 0.1, 1e-4]

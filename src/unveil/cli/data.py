@@ -82,7 +82,7 @@ def _sheet(node: Node, name: str, store: Store, out: str, plan: str) -> Path:
 
 def _show(title: str, found: Account, disjoint: str) -> None:
     read = table(f"{title}: what was read", "part", "people", "pictures", "of a person", "of nobody known")
-    for name, part in found.held.items():
+    for name, part in found.ordered.items():
         span = f"{part.fewest} to {part.most}" if part.people else ""
         read.add_row(name, str(part.people), str(part.pictures), span, str(part.nameless or ""))
     output().print(read)

@@ -256,7 +256,7 @@ def board(
 def _write(out: Path, page: str) -> None:
     from unveil.harness.words import disk  # noqa: PLC0415 (not needed for --help)
 
-    with disk.told(f"the page {str(out)!r}"):
+    with disk.in_words(f"the page {str(out)!r}"):
         if out.exists() and not out.is_file():  # a pipe, or a folder, which is refused
             out.write_text(page, encoding="utf-8")
         else:

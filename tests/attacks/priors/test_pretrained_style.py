@@ -190,7 +190,7 @@ def test_its_identity_is_the_files_content_and_what_it_was_trained_on(save: Any,
     out, copied = tmp_path / "network.safetensors", tmp_path / "copy.safetensors"
     convert(save(), out)
     copied.write_bytes(out.read_bytes())
-    asked = [settings.asked(Spec("stylegan2_ada"), prior(path)) for path in (out, copied)]
+    asked = [settings.question(Spec("stylegan2_ada"), prior(path)) for path in (out, copied)]
     assert asked[0] == asked[1]
     assert asked[0]["settings"]["file"] == assets.sha256(out)
     assert asked[0]["settings"]["trained_on"] == TOLD

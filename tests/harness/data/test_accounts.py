@@ -46,7 +46,7 @@ def load(**settings):
 
 
 def told(data) -> str:
-    return "\n".join(remark.told for remark in data.remarks)
+    return "\n".join(remark.sentence for remark in data.remarks)
 
 
 def private(data) -> int:

@@ -64,8 +64,8 @@ def test_a_plugin_in_a_file_is_sent_without_its_class(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("from unveil.attacks.gmi import GMI\nclass Mine(GMI):\n    'Mine.'\n")
     use = Use("attacks", Spec("mine.py:Mine"), str(tmp_path))
-    asked = use.asked
+    asked = use.question
     text = pickle.dumps(use)
     assert use.modules[0].encode() not in text
     file.write_text("raise RuntimeError")
-    assert pickle.loads(text).asked == asked
+    assert pickle.loads(text).question == asked

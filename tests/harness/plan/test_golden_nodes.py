@@ -21,7 +21,7 @@ def whole(node):
     """Everything about a node but its label and what the code adds to its key."""
     return {
         "kind": node.kind,
-        "uses": {role: [use.asked for use in uses] for role, uses in node.uses.items()},
+        "uses": {role: [use.question for use in uses] for role, uses in node.uses.items()},
         "options": dict(node.options),
         "stream": dict(node.stream),
         "parents": {role: parent.identity for role, parent in node.parents.items()},

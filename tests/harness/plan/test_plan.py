@@ -140,7 +140,7 @@ def test_a_key_in_the_wrong_place_or_with_the_wrong_value_is_told_where_and_what
 def test_a_setting_that_is_called_as_a_key_of_the_plan_is_a_setting(tmp_path):
     (tmp_path / "mine.toml").write_text(edited("size = 16", "size = 16\npictures = 20"))
     matrix = expand(read(str(tmp_path / "mine.toml")))
-    assert matrix.cells[0].nodes["data"].uses["dataset"][0].asked["settings"]["pictures"] == 20
+    assert matrix.cells[0].nodes["data"].uses["dataset"][0].question["settings"]["pictures"] == 20
 
 
 def test_a_plan_needs_a_judge_only_where_a_metric_asks_one(tmp_path):

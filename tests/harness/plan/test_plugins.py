@@ -185,7 +185,7 @@ def test_content_replaces_a_path_in_the_identity(tmp_path):
     for path in (here, there):
         path.write_text("the same weights")
         plugin = make({"weights": path.name}, tmp_path)
-        asked.append(plugin_settings.asked(Spec("gentle", {}), plugin))
+        asked.append(plugin_settings.question(Spec("gentle", {}), plugin))
     assert asked[0] == asked[1]  # a file that was moved is still the same file
     assert asked[0]["settings"]["weights"] == "sha256 of it"
     assert asked[0]["settings"]["strength"] == 0.5  # defaults are part of what is asked
@@ -194,7 +194,7 @@ def test_content_replaces_a_path_in_the_identity(tmp_path):
 def test_the_folder_of_a_plugin_file_is_not_part_of_the_identity(tmp_path):
     plugin = make({})
     names = {
-        plugin_settings.asked(Spec(f"{folder}/my.py:Gentle"), plugin)["use"] for folder in (tmp_path, "/elsewhere")
+        plugin_settings.question(Spec(f"{folder}/my.py:Gentle"), plugin)["use"] for folder in (tmp_path, "/elsewhere")
     }
     assert names == {"my.py:Gentle"}
 
@@ -214,7 +214,7 @@ def test_a_plugin_that_reads_nothing_need_not_say_so(tmp_path):
         """,
     )
     spec = Spec("bare.py:Bare")
-    assert plugin_settings.asked(spec, plugin_settings.make("attacks", spec, tmp_path)) == {
+    assert plugin_settings.question(spec, plugin_settings.make("attacks", spec, tmp_path)) == {
         "use": "bare.py:Bare",
         "settings": {},
     }

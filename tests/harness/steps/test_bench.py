@@ -10,7 +10,7 @@ from unveil.harness.plan.node import Node, Use
 from unveil.harness.steps import bench as module
 from unveil.harness.steps import classifiers
 from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.classifiers import kept, read
+from unveil.harness.steps.classifiers import read, trained
 from unveil.harness.steps.isolation import Held, held_apart
 from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.words.memo import forget_all
@@ -92,7 +92,7 @@ def test_a_target_is_the_same_for_attack_metric_and_the_process_that_holds_it(tm
     target = Node("target", "t", uses, stream={"seed": 0})
     store, x = Store(str(tmp_path / "store")), torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     bare = uses["model"][0].make().build(4, (3, 16, 16), Run("trained"))
-    store.save(target.key, kept(bare, (3, 16, 16), {}))
+    store.save(target.key, trained(bare, (3, 16, 16), {}))
     loaded = [read(target, Bench(store), Run(name)).logits(x) for name in ("attack", "metric")]
     assert torch.equal(*loaded)
     assert (loaded[0] - bare.eval().logits(x)).abs().max() > 0.1

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from unveil.harness.figures.panel import read
+from unveil.harness.steps import classifiers, model
 from unveil.harness.steps.attack import checked, victims
 from unveil.harness.steps.classifiers import fill
 from unveil.harness.steps.evaluator import gather
@@ -109,14 +110,15 @@ def test_a_judge_is_never_the_target():
         never_the_target(same, target, "judged")
 
 
-def test_nor_is_a_model_that_a_metric_asked_for():
+def test_nor_is_a_model_that_a_metric_asked_for(monkeypatch):
     target = small(1)
-    bench = SimpleNamespace(classifier=lambda node, run: target, model=lambda node, run: copy.deepcopy(target))
+    monkeypatch.setattr(classifiers, "read", lambda *_: target)
+    monkeypatch.setattr(model, "read", lambda *_: copy.deepcopy(target))
     uses = {"metric": (SimpleNamespace(make=lambda: None),)}
     needs = {"eyes": SimpleNamespace(kind="model")}
     node = SimpleNamespace(uses=uses, parents={"target": None}, needs=needs, label="delta_face")
     with pytest.raises(JudgeError, match="delta_face: the judge has the target's weights"):
-        compute(node, bench, Run("x"))
+        compute(node, None, Run("x"))
 
 
 def test_weights_that_do_not_fit_are_refused():
