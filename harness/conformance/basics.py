@@ -13,6 +13,7 @@ from typing import Any
 from unveil.harness.conformance.report import BreachError
 from unveil.harness.plan import settings
 from unveil.harness.plan.canonical import canonical
+from unveil.harness.words.errors import UnveilError
 from unveil.harness.words.spec import Spec
 
 LONGEST = 120  # characters of a one-line description
@@ -88,9 +89,9 @@ def has_an_identity(subject: Subject) -> None:
     asked = settings.question(subject.spec, subject.plugin)
     try:
         canonical(asked)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, UnveilError) as error:
         raise BreachError(
-            f"its settings or content() cannot be hashed: {error}",
+            f"its settings or content() cannot be hashed: {getattr(error, 'what', error)}",
             "numbers, text, lists and tables in settings; name to checksum in content()",
             "give a checksum as text",
         ) from error

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from unveil.harness.plan import plugins
-from unveil.harness.types import Budget, Images
+from unveil.harness.types import Budget, Images, Role
 from unveil.harness.words.run import Run
 
 LABELS = torch.tensor([0, 2])
@@ -19,7 +19,7 @@ LABELS = torch.tensor([0, 2])
 def test_every_registered_attack_has_its_world(worlds: ModuleType) -> None:
     found = {name: plugins.load("attacks", name, Path()) for name in plugins.registered("attacks")}
     tried = {type(case.attack) for case in worlds.CASES.values()}
-    assert tried == {cls for cls in found.values() if plugins.role(cls) != plugins.CEILING}
+    assert tried == {cls for cls in found.values() if plugins.role(cls) != Role.CEILING}
 
 
 def of(images: Images, label: int) -> torch.Tensor:

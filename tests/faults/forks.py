@@ -90,6 +90,8 @@ def _serve() -> None:
 
 
 def _import() -> None:
+    import encodings.utf_8_sig  # noqa: F401, PLC0415 (plans are read so; somebody else may not read Python's own files)
+
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401, PLC0415
     import torch._dynamo  # noqa: F401, PLC0415 (the first optimiser imports it)
 

@@ -127,7 +127,7 @@ def broken_package(world):
 # what is done to the project; how the call differs; commands that are told most by it
 SURROUNDINGS = {
     "ascii": (None, {"encoding": "ascii"}, ("run", "list")),
-    "cp1252": (None, {"encoding": "cp1252"}, ("tune",)),
+    "cp1252": (None, {"encoding": "cp1252"}, ("tune", "data")),
     "no output": (None, {"before": "os.close(1)"}, ("run", "plan")),
     "no errors": (None, {"before": "os.close(2)"}, ("new",)),
     "neither": (None, {"before": "os.close(0); os.close(1); os.close(2)"}, ("plan",)),
@@ -144,7 +144,7 @@ SURROUNDINGS = {
     "plugin ends the process": (plugin("raise SystemExit(0)"), {}, ("run", "plan")),
     "plugin ends it later": (plugin(LEAVES), {}, ("run",)),
     "plugin is no Python": (plugin("def ("), {}, ("run",)),
-    "store is a file": (store_is_a_file, {}, ("plan",)),
+    "store is a file": (store_is_a_file, {}, ("plan", "data")),
     "nothing may be written": (read_only, {"before": NOBODY}, ("run", "new")),
     "no store yet": (None, {"env": {"UNVEIL_STORE": "other/\udcff"}}, ("plan", "board")),
     "results cut off": (results(lambda old: old[: len(old) // 2]), {}, ("log",)),
@@ -221,7 +221,7 @@ def test_an_asset_that_cannot_be_fetched_is_told_in_words(known):
 
 def test_what_nobody_foresaw_is_told_in_words_and_kept_in_a_file(known, tmp_path):
     """Here the list of commands itself is broken."""
-    broken = "from unveil.harness import plugins; plugins.registered = lambda kind: 1 / 0"
+    broken = "from unveil.harness.plan import plugins; plugins.registered = lambda kind: 1 / 0"
     ended = known("list", before=f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n{broken}")
     (kept,) = tmp_path.glob("unveil-*.log")
     assert ended.status == 3

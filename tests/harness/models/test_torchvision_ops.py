@@ -24,7 +24,7 @@ def test_nothing_is_declared_where_the_operators_exist() -> None:
         "import torch\n"
         "real = torch.library.Library('torchvision', 'DEF')\n"
         "for name in ('nms', 'qnms'): real.define(name + '(Tensor a, Tensor b, float c) -> Tensor')\n"
-        "from unveil.harness import torchvision_ops\n"
+        "from unveil.harness.assets import torchvision_ops\n"
         "print(torchvision_ops.ensure(), torchvision_ops._declared)"
     )
     assert _python(code) == "() []"
