@@ -59,7 +59,7 @@ def private_csv(root: Path, lines: str = "", head: str = "file,who,split") -> st
 
 
 def told(data) -> set[str]:
-    return {remark.told for remark in data.remarks}
+    return {remark.sentence for remark in data.remarks}
 
 
 def test_folders(root):
