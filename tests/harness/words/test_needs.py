@@ -287,7 +287,7 @@ def test_needs_are_said_at_length_or_in_short():
 
 
 def test_the_wrapper_in_the_documentation_conforms_and_expands(tmp_path):
-    text = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "plugins.md").read_text(encoding="utf-8")
     section = text[text.index("## What a plugin needs") :]
     (tmp_path / "averages.py").write_text(re.search(r"```python\n(.*?)```", section, re.DOTALL)[1])
     report = check("averages.py:Averages", base=tmp_path)
