@@ -39,7 +39,7 @@ from unveil.harness.words.classifier import Classifier
 from unveil.harness.words import memo
 from unveil.harness.words.errors import AccessError
 from unveil.harness.types import Access, Data, Images, draw_normal
-from unveil.harness.words.view import Meter
+from unveil.harness.words.meter import Meter
 
 SECRETS = Classifier | Data | Meter | torch.nn.Parameter
 
