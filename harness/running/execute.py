@@ -81,6 +81,7 @@ def compute(node: Node, around: Surroundings) -> Outcome:
     """
     bench = _bench(around.store)
     with bench.store.lease(node.key, node.label):
+        bench.store.forget([node.key])  # this process may have read what has been taken away since
         if bench.store.usable(node.key):  # another run was faster
             return cached(node, bench.store)
         start = time.monotonic()

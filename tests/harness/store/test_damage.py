@@ -92,6 +92,14 @@ def test_many_damages_at_once(finished):
     assert finished.run(["measure", "picture"]) == finished.rows
 
 
+def test_what_a_process_has_read_and_is_taken_away_is_computed_again(finished, monkeypatch):
+    monkeypatch.setattr(execute._bench, "cache_clear", lambda: None)  # as a notebook, which goes on
+    everything = [node.kind for node in finished.matrix.nodes()]
+    assert finished.run() == finished.rows
+    assert finished.run(everything) == finished.rows
+    assert finished.started == everything
+
+
 def test_a_picture_only_the_page_reads(finished):
     flip(finished.blob("picture", "files/grid.png"))
     assert finished.run() == finished.rows
