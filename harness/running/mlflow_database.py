@@ -6,10 +6,12 @@ MLflow writes down where files lie as absolute paths, which a folder that is ren
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from unveil.harness.store.lease import Lease
 from unveil.harness.words.errors import TrackingError
 
 FOLDER = "mlflow-files"  # beside the database
@@ -50,6 +52,27 @@ def uri_of(file: Path) -> str:
 def files(file: Path) -> str:
     """Where a database keeps the files of its runs, as a URI."""
     return (file.parent / FOLDER).as_uri()
+
+
+@contextmanager
+def alone(file: Path | None) -> Iterator[None]:
+    """One run on this machine at a time writes into a database: two that made its tables at once would both fail.
+
+    Args:
+        file: The database; None for a server, which sees to that itself.
+
+    Raises:
+        OSError: If nothing can be written beside it.
+    """
+    if file is None:
+        yield
+        return
+    held = Lease(file.with_name(f"{file.name}.lease"), f"logging to {file}")
+    held.take()
+    try:
+        yield
+    finally:
+        held.give_back()
 
 
 def follow(file: Path, experiment: str) -> None:

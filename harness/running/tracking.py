@@ -84,7 +84,7 @@ def log(
     Raises:
         TrackingError: Whatever a server or a database may do.
     """
-    with _in_words(uri):
+    with _in_words(uri), mlflow_database.alone(mlflow_database.database(uri)):
         client = _connect(uri)
         return _log(Tracker(client, _experiment(client, uri), results), results, page, store, charts)
 

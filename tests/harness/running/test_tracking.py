@@ -4,13 +4,15 @@ import json
 import shutil
 import sqlite3
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from unveil.harness.figures.rows import Figure, Picture, Results, Row
-from unveil.harness.running import tracking
+from unveil.harness.running import mlflow_database, tracking
 from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.words.errors import TrackingError
 
@@ -233,6 +235,19 @@ def test_a_database_that_is_in_use_is_told_in_words(store, results):
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(TrackingError, match="database is locked"):
             tracking.log(results, "", store, uri)
+
+
+def test_two_runs_write_into_a_database_one_after_the_other(store, results, caplog):
+    file = store.local / "mlflow.db"
+    with ThreadPoolExecutor(1) as pool:
+        with mlflow_database.alone(file):
+            other = pool.submit(tracking.log, results, "", store, f"sqlite:///{file}")
+            while "another run" not in caplog.text and not other.done():
+                time.sleep(0.01)
+            with closing(sqlite3.connect(file)) as opened:
+                assert opened.execute("SELECT count(*) FROM runs").fetchone() == (0,)
+        assert other.result().fresh
+    assert not list(store.local.glob("*.lease"))
 
 
 @pytest.mark.slow
