@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from unveil.harness.words.errors import WeightsError
+from unveil.harness.words.finite import listed
 
 EXPECTED = "a .safetensors file, or a .pt or .pth file with a state dict and no pickled code"
 LONGEST_HEADER = 100_000_000  # bytes of a safetensors header, by its specification
@@ -64,15 +65,33 @@ def read(path: Path) -> Checkpoint:
         _require_torch_archive(path)
     elif not start.startswith(b"\x80"):
         raise WeightsError(f"{path} cannot be read as weights: its content is no known format", EXPECTED, AGAIN)
-    groups = dict(_groups(found := _unpickled(path)))
+    found = _unpickled(path)
+    if isinstance(found, Mapping) and {"state", "param_groups"} <= found.keys():
+        raise WeightsError(f"{path} is the state of an optimiser, and of no model", EXPECTED, "name the model's file")
+    groups = dict(_groups(found))
     if not groups:
-        keys = f" with the keys {', '.join(map(str, list(found)[:5]))}" if isinstance(found, Mapping) else ""
+        keys = f" with the keys {', '.join(map(str, list(found)[:5]))}" if isinstance(found, Mapping) and found else ""
         raise WeightsError(
-            f"{path} holds a {type(found).__name__}{keys}, and no tensors by name",
+            f"{path} holds {'an empty' if found == {} else 'a'} {type(found).__name__}{keys}, and no tensors by name",
             "tensors by name, as model.state_dict() gives them",
             "save the state dict alone: torch.save(model.state_dict(), ...)",
         )
+    _require_dense(path, groups)
     return Checkpoint(path, groups)
+
+
+def _require_dense(path: Path, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Refuses tensors that nothing can be computed with: sparse ones, and ones without numbers."""
+    odd = [
+        f"{name} is {'without numbers (meta)' if value.is_meta else value.layout}"
+        for tensors in groups.values()
+        for name, value in tensors.items()
+        if value.is_meta or value.layout is not torch.strided
+    ]
+    if odd:
+        raise WeightsError(
+            f"{path} holds tensors that are no dense numbers: {listed(odd)}", "dense tensors", "save tensor.to_dense()"
+        )
 
 
 def _start(path: Path) -> bytes:

@@ -80,13 +80,20 @@ def require_numbers(state: State, source: str) -> None:
     """Refuses weights that are not numbers.
 
     Raises:
-        WeightsError: If a tensor holds NaN or infinity.
+        WeightsError: If a tensor holds NaN or infinity, or a variance is below zero.
     """
     if found := not_finite(state):
         raise WeightsError(
             f"{source} holds NaN or infinity in {listed(found)}",
             "finite weights",
             "take a checkpoint from before that training diverged",
+        )
+    negative = [name for name, value in state.items() if name.endswith("running_var") and bool((value < 0).any())]
+    if negative:
+        raise WeightsError(
+            f"{source} holds variances below zero in {listed(negative)}: with them the model answers NaN",
+            "variances of 0 or more",
+            "take another checkpoint: this one is damaged, or its tensors have been mixed up",
         )
 
 

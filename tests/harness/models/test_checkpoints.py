@@ -112,6 +112,13 @@ def test_order_instead_of_names_needs_the_one_group_of_that_length(tmp_path: Pat
         (under("net.", {**STATE, "surplus": torch.ones(1)}), "1 unexpected: surplus"),
         ({**STATE, "stem.bias": torch.tensor([0.0, float("nan"), 0, 0])}, r"NaN or infinity in stem\.bias \(1 of 4"),
         ({**STATE, "body.1.running_var": torch.full((4,), float("inf"))}, r"infinity in body\.1\.running_var"),
+        (
+            {**STATE, "body.1.running_var": torch.tensor([1.0, -1, 1, 1])},
+            r"below zero in body\.1\.running_var",
+        ),
+        ({**STATE, "fc.weight": STATE["fc.weight"].to_sparse()}, r"fc\.weight is torch\.sparse_coo"),
+        (OPTIMISER, "the state of an optimiser"),
+        ({}, "holds an empty dict, and no tensors"),
         ({**STATE, "stem.weight": STATE["stem.weight"].to(torch.int8)}, "quantised weights: stem.weight is int8"),
         ({"fc.weight": STATE["fc.weight"]}, "missing: body.0.bias"),
         ({"epoch": 3, "accuracy": [0.5]}, "a dict with the keys epoch, accuracy, and no tensors"),
