@@ -118,7 +118,7 @@ def stratify(
         for role, some in divided.items():
             parts[role].append(some)
     if poor or not len(names):
-        raise _too_few(poor)
+        raise _too_few(poor, given)
     return {role: torch.cat(some).sort().values for role, some in parts.items()}
 
 
@@ -151,9 +151,16 @@ def _counted(name: str, divided: Mapping[str, Tensor], given: Sequence[str] | No
     return f"{name}: {total} ({', '.join(f'{role} {len(some)}' for role, some in divided.items())})"
 
 
-def _too_few(poor: Sequence[str]) -> DataError:
+def _too_few(poor: Sequence[str], given: Sequence[str] | None) -> DataError:
     if not poor:
         return DataError("there is no private person", "at least one person with 3 pictures or more")
+    if given is not None:
+        own = "validation" in given
+        return DataError(
+            f"{len(poor)} classes lack pictures in a split that the CSV prescribes: {listed(poor)}",
+            f"for each class {'train, validation and test' if own else 'two pictures of train and one of test'}",
+            "correct the splits, or drop these classes; where no line says validation, it is carved from train",
+        )
     return DataError(
         f"too few images in {len(poor)} classes: {listed(poor)}",
         "at least 3 images per class, identical copies counted once: one each to train on, to select on and to test on",

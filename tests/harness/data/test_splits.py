@@ -68,8 +68,11 @@ def test_too_few_names_class_count_and_minimum():
     poor = pictures(["ann"] * 5 + ["bob"] * 2)
     with pytest.raises(DataError, match=r"1 classes: bob: 2\n.*at least 3"):
         stratify(poor.labels, poor.names, SHARES)
-    with pytest.raises(DataError, match=r"ann: 5 \(train 4, validation 1, test 0\)"):
+    with pytest.raises(DataError, match=r"lack pictures in a split.*ann: 5 \(train 4, validation 1, test 0\)"):
         stratify(poor.labels, poor.names, SHARES, ["train"] * 7)
+    given = ["train", "validation", "test", "test", "test", "train", "test"]
+    with pytest.raises(DataError, match=r"1 classes lack.*bob: 2 .*validation 0.*\n.*each class train, validation and"):
+        stratify(poor.labels, poor.names, SHARES, given)
     with pytest.raises(DataError, match="no private person"):
         stratify(poor.labels, (), SHARES)
 
