@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unveil.harness.data.copies import fingerprints
-from unveil.harness.data.names import alike, could_be_shards, is_name, plain
+from unveil.harness.data.names import alike, could_be_shards, is_name, same_as
 from unveil.harness.words.account import listed
 from unveil.harness.words.errors import DataError
 
 if TYPE_CHECKING:
     from unveil.harness.data.splits import Pictures
 
-NO_COPY = "no identical picture is on both sides (one that was saved again, resized or cut differently is not found)"
+NO_COPY = "no identical picture is on both sides (one saved again, resized, mirrored or cut differently is not found)"
 
 
 def require_disjoint(private: Pictures, public: Pictures, apart: str = "") -> str:
@@ -33,8 +33,8 @@ def require_disjoint(private: Pictures, public: Pictures, apart: str = "") -> st
         raise DataError("there is no public picture", "pictures of other people, for the attacker to learn from")
     for names in (private.names, public.names):
         _require_distinct(names)
-    known = {plain(name) for name in public.names}
-    both = [name for name in private.names if plain(name) in known]
+    known = {same_as(name) for name in public.names}
+    both = [name for name in private.names if same_as(name) in known]
     if both:
         raise DataError(
             f"{len(both)} people are private and public: {listed(both)}",
@@ -50,7 +50,8 @@ def _require_distinct(names: tuple[str, ...]) -> None:
     if groups:
         told = [" and ".join(repr(name) if name.isascii() else ascii(name) for name in group) for group in groups]
         raise DataError(
-            f"{len(groups)} names are there in spellings that differ in case, blanks or Unicode form: {listed(told)}",
+            f"{len(groups)} names are there in spellings that differ in case, blanks, leading zeros or Unicode form: "
+            f"{listed(told)}",
             "one spelling for each person",
             "give all pictures of one person the same name; if these are different people, rename one",
         )

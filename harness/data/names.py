@@ -22,6 +22,7 @@ GENERIC = SPLITS | {
 NUMBERED = frozenset(
     {"actor", "class", "digit", "id", "identity", "label", "people", "person", "private", "public", "subject", "user"}
 )
+ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 SEPARATORS = re.compile(r"[\s_\-\u2010-\u2015.,'\u2019]+")
 
 
@@ -33,6 +34,15 @@ def plain(name: str) -> str:
     """
     visible = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
     return SEPARATORS.sub(" ", unicodedata.normalize("NFKC", visible.casefold())).strip()
+
+
+def same_as(name: str) -> str:
+    """A name as it is compared with others: plain, and numbers without leading zeros.
+
+    >>> same_as("Person 007") == same_as("person_7")
+    True
+    """
+    return ZEROS.sub("", plain(name))
 
 
 def shown(name: str | Path) -> str:
@@ -76,8 +86,8 @@ def _words(name: str) -> list[str]:
 
 
 def alike(names: Sequence[str]) -> list[list[str]]:
-    """Different names that differ in spelling only, together."""
+    """Different names that differ in spelling only, together; so do 007 and the 7 that spreadsheets make of it."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for name in dict.fromkeys(names):
-        groups[plain(name)].append(name)
+        groups[same_as(name)].append(name)
     return [group for group in groups.values() if len(group) > 1]

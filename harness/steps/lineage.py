@@ -1,7 +1,7 @@
 """What a prior has learnt from: compared for what is handed to it here, declared for weights that come from elsewhere.
 
 An attacker's generator must never have seen a private picture. What `fit` is given is compared with the private
-pictures, one by one; one that was saved again, resized or cut differently is not found. What somebody trained
+pictures, one by one; one that was saved again, resized, mirrored or cut differently is not found. What somebody trained
 elsewhere cannot: it must say what that was, and is refused if it names the private pictures.
 """
 

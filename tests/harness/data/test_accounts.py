@@ -207,6 +207,16 @@ def test_names_of_one_side_that_differ_in_spelling_only(root):
         load()
 
 
+@pytest.mark.parametrize(
+    ("side", "words"), [("private", "'007' and '7'"), ("public", "1 people are private and public")]
+)
+def test_a_number_that_a_spreadsheet_has_shortened_is_the_same(root, side, words):
+    (root / "private" / "bob").rename(root / "private" / "7")
+    (root / side / ("ann" if side == "private" else "eve")).rename(root / side / "007")
+    with pytest.raises(DataError, match=words):
+        load()
+
+
 def test_names_that_are_not_utf8_can_be_stored_and_printed(root):
     os.rename(b"private/ann", b"private/caf\xe9")
     Path(os.fsdecode(b"private/bob/\xff.txt")).write_text("")
