@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unveil.harness.assets import catalogue as assets
+from unveil.harness.assets import fetch as assets
 
 collect_ignore = ["elsewhere.py", "another_device.py"]  # doctest would import them: they are for a process of their own
 

