@@ -138,15 +138,17 @@ class StyleGAN2(nn.Module):
         self.mapping, self.synthesis = Mapping(layout), Synthesis(layout)
 
 
-class _Clip(torch.autograd.Function):
+class Clip(torch.autograd.Function):
     """Clips to [0, 1]; gradients pass as if it had not, for a saturated pixel would otherwise never come back."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
+        """Clips."""
         return x.clamp(0, 1)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:  # noqa: ARG004
+        """Lets gradients through."""
         return grads[0]
 
 
@@ -168,6 +170,15 @@ class Frame:
             at = round((x.shape[-1] - self.crop) / 2)
             x = x[..., at : at + self.crop, at : at + self.crop]
         return x if self.size is None else resize(x, self.size)
+
+
+def truncated(w: Tensor, w_avg: Tensor, rows: int, psi: float, cutoff: int | None) -> Tensor:
+    """Styles ``(N, w_dim)`` to ``(N, rows, w_dim)``, the first ``cutoff`` rows (None: all) drawn to the mean."""
+    w = w[:, None].expand(-1, rows, -1)
+    if psi == 1:
+        return w
+    kept = torch.arange(rows, device=w.device)[:, None] >= (rows if cutoff is None else cutoff)
+    return torch.where(kept, w, w_avg.lerp(w, psi))
 
 
 def resize(x: Tensor, size: int) -> Tensor:
@@ -213,11 +224,7 @@ class StyleGenerator(Generator):
             psi: Truncation: ``w_avg + ψ (w - w_avg)``; 1 keeps w, 0 gives the mean.
             cutoff: Truncate only the first so many rows, the coarse ones; None truncates all.
         """
-        w: Tensor = self.network.mapping(z)[:, None].expand(-1, self.num_ws, -1)
-        if psi == 1:
-            return w
-        kept = torch.arange(self.num_ws, device=w.device)[:, None] >= (self.num_ws if cutoff is None else cutoff)
-        return torch.where(kept, w, self.w_avg.lerp(w, psi))
+        return truncated(self.network.mapping(z), self.w_avg, self.num_ws, psi, cutoff)
 
     def synthesize_w(self, w: Tensor) -> Tensor:
         """Styles ``(N, num_ws, w_dim)`` to pixels ``(N, C, H, W)`` in [0, 1].
@@ -225,7 +232,7 @@ class StyleGenerator(Generator):
         Values are clipped, gradients are not: a pixel beyond white still has the slope it would have had unclipped.
         """
         x = self.network.synthesis(w)
-        out: Tensor = _Clip.apply(self.frame(x * 0.5 + 0.5))  # type: ignore[no-untyped-call]
+        out: Tensor = Clip.apply(self.frame(x * 0.5 + 0.5))  # type: ignore[no-untyped-call]
         return out
 
     def synthesize(self, z: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from unveil.harness.conformance.report import BreachError, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial, require_finite, require_pixels
 from unveil.harness.steps import lineage
 from unveil.harness.steps.prior import fitted
-from unveil.harness.words.errors import PluginError
+from unveil.harness.words.errors import PluginError, UnveilError
 from unveil.harness.words.generator import Generator
 from unveil.harness.words.given import Given
 from unveil.harness.words.names import Access
@@ -75,8 +75,20 @@ def learns_and_draws_pictures(trial: PriorTrial) -> None:
 
 
 def judges_realism(trial: PriorTrial) -> None:
-    """One finite number per picture."""
-    require_finite(trial.generator.realism(trial.public.pixels[:COUNT]), (COUNT,), "realism")
+    """One finite number per picture, or a reason why it cannot."""
+    try:
+        found = trial.generator.realism(trial.public.pixels[:COUNT])
+    except UnveilError as error:
+        raise NotApplicableError(error.what) from error
+    require_finite(found, (COUNT,), "realism")
+
+
+def realism(generator: Generator, x: Tensor) -> Tensor:
+    """What it says of each picture ``(N,)``; zeros if it says that it cannot."""
+    try:
+        return generator.realism(x)
+    except UnveilError:
+        return x.new_zeros(len(x))
 
 
 def training_curves_are_finite(trial: PriorTrial) -> None:
@@ -97,7 +109,7 @@ def samples_do_not_see_each_other(trial: PriorTrial) -> None:
     pairs = (
         ("latent", z[:1], alone),
         ("picture", net.synthesize(z)[:1], net.synthesize(alone)),
-        ("realism", net.realism(trial.public.pixels[:COUNT])[:1], net.realism(trial.public.pixels[:1])),
+        ("realism", realism(net, trial.public.pixels[:COUNT])[:1], realism(net, trial.public.pixels[:1])),
     )
     for what, together, single in pairs:
         if not torch.allclose(together, single, atol=1e-3, rtol=1e-3):
@@ -112,7 +124,7 @@ def gradients_reach_the_latent(trial: PriorTrial) -> None:
     """White-box attacks descend latents through pictures and realism."""
     z = latents(trial.generator).requires_grad_(True)
     x = trial.generator.synthesize(z)
-    (slope,) = torch.autograd.grad(x.sum() + trial.generator.realism(x).sum(), z)
+    (slope,) = torch.autograd.grad(x.sum() + realism(trial.generator, x).sum(), z)
     require_finite(slope, tuple(z.shape), "gradients of latents")
     if not slope.any():
         raise BreachError("the gradient of the latents is zero", "one to descend", "leave out detach and no_grad")
@@ -136,9 +148,9 @@ def networks_can_be_stored(trial: PriorTrial) -> None:
     z, x = latents(trial.generator), trial.public.pixels[:COUNT]
     pairs = (
         (other.synthesize(z), trial.generator.synthesize(z)),
-        (other.realism(x), trial.generator.realism(x)),
+        (realism(other, x), realism(trial.generator, x)),
     )
-    if not all(torch.allclose(*pair, atol=1e-4, rtol=1e-4) for pair in pairs):  # training may change a memory format
+    if not all(torch.allclose(a, b, atol=1e-4, rtol=1e-4) for a, b in pairs):  # training may change a memory format
         raise BreachError(
             "a generator filled with the state dict of another answers differently",
             "everything that is learnt in the state dict",

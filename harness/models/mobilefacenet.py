@@ -22,11 +22,14 @@ SIDE = 112  # of an aligned face
 EMBEDDING = 128
 
 
-def conv(before: int, after: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> Iterator[nn.Module]:
-    """Convolution and batch norm."""
+def conv(
+    before: int, after: int, kernel: int = 3, stride: int = 1, groups: int = 1, *, folded: bool = False
+) -> Iterator[nn.Module]:
+    """Convolution and batch norm, or a convolution that the batch norm is folded into."""
     pad = 0 if kernel == 7 else kernel // 2  # the last depthwise convolution covers the whole map
-    yield nn.Conv2d(before, after, kernel, stride, pad, groups=groups, bias=False)
-    yield nn.BatchNorm2d(after)
+    yield nn.Conv2d(before, after, kernel, stride, pad, groups=groups, bias=folded)
+    if not folded:
+        yield nn.BatchNorm2d(after)
 
 
 class Bottleneck(nn.Module):
@@ -37,15 +40,16 @@ class Bottleneck(nn.Module):
         wide: Channels between.
         after: Channels out.
         stride: Of the depthwise convolution; 2 halves the sides and drops the shortcut.
+        folded: Whether batch norms are folded into the convolutions.
     """
 
-    def __init__(self, before: int, wide: int, after: int, stride: int) -> None:
+    def __init__(self, before: int, wide: int, after: int, stride: int, *, folded: bool = False) -> None:
         super().__init__()
         self.residual = stride == 1 and before == after
         self.body = nn.Sequential(
-            *conv(before, wide, 1), nn.PReLU(wide),
-            *conv(wide, wide, 3, stride, groups=wide), nn.PReLU(wide),
-            *conv(wide, after, 1),
+            *conv(before, wide, 1, folded=folded), nn.PReLU(wide),
+            *conv(wide, wide, 3, stride, groups=wide, folded=folded), nn.PReLU(wide),
+            *conv(wide, after, 1, folded=folded),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,17 +58,28 @@ class Bottleneck(nn.Module):
         return x + out if self.residual else out
 
 
-def stages() -> dict[str, nn.Module]:
-    """The layers of Chen et al., table 1, in the order of published checkpoints."""
-    stem = nn.Sequential(*conv(3, 64, 3, 2), nn.PReLU(64), *conv(64, 64, groups=64), nn.PReLU(64))
-    made: dict[str, nn.Module] = {"stem": stem, "down1": Bottleneck(64, 128, 64, 2)}
-    made["stage1"] = nn.Sequential(*(Bottleneck(64, 128, 64, 1) for _ in range(4)))
-    made["down2"] = Bottleneck(64, 256, 128, 2)
-    made["stage2"] = nn.Sequential(*(Bottleneck(128, 256, 128, 1) for _ in range(6)))
-    made["down3"] = Bottleneck(128, 512, 128, 2)
-    made["stage3"] = nn.Sequential(*(Bottleneck(128, 256, 128, 1) for _ in range(2)))
-    made["top"] = nn.Sequential(*conv(128, 512, 1), nn.PReLU(512), *conv(512, 512, 7, groups=512))
-    made["embedding"] = nn.Sequential(*conv(512, EMBEDDING, 1), nn.Flatten())
+def stages(embedding: int = EMBEDDING, *, folded: bool = False) -> dict[str, nn.Module]:
+    """The layers of Chen et al., table 1, in the order of published checkpoints.
+
+    Args:
+        embedding: Features.
+        folded: Whether batch norms are folded into the convolutions, as in files for inference.
+    """
+
+    def block(before: int, wide: int, after: int, stride: int) -> Bottleneck:
+        return Bottleneck(before, wide, after, stride, folded=folded)
+
+    first, second = conv(3, 64, 3, 2, folded=folded), conv(64, 64, groups=64, folded=folded)
+    made: dict[str, nn.Module] = {"stem": nn.Sequential(*first, nn.PReLU(64), *second, nn.PReLU(64))}
+    made["down1"] = block(64, 128, 64, 2)
+    made["stage1"] = nn.Sequential(*(block(64, 128, 64, 1) for _ in range(4)))
+    made["down2"] = block(64, 256, 128, 2)
+    made["stage2"] = nn.Sequential(*(block(128, 256, 128, 1) for _ in range(6)))
+    made["down3"] = block(128, 512, 128, 2)
+    made["stage3"] = nn.Sequential(*(block(128, 256, 128, 1) for _ in range(2)))
+    whole = conv(512, 512, 7, groups=512, folded=folded)
+    made["top"] = nn.Sequential(*conv(128, 512, 1, folded=folded), nn.PReLU(512), *whole)
+    made["embedding"] = nn.Sequential(*conv(512, embedding, 1, folded=folded), nn.Flatten())
     return made
 
 

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from unveil.attacks.priors.mobile_head import write
+from unveil.attacks.priors.mobile_networks import Head
 from unveil.attacks.priors.style_critic import StyleCritic
 from unveil.attacks.priors.style_layers import Layout
 from unveil.attacks.priors.style_networks import StyleGAN2
@@ -20,6 +22,7 @@ from unveil.harness.words.run import Run
 SETTINGS = {
     ("models", "timm"): [{"architecture": "resnet10t"}],
     ("models", "facenet"): [],  # below, at length
+    ("models", "faceres"): [],
     ("defenses", "tl_dmi"): [{}, {"freeze": "stage2"}, {"share": 0.2, "statistics": False}],
     ("defenses", "bido"): [{}, {"measure": "coco", "stages": ["stage2", "pool"], "sigma": 0.3}],
     ("defenses", "rolss"): [{}, {"scale": 0.2}, {"keep_epochs": 1}],
@@ -34,7 +37,11 @@ SETTINGS = {
     ("attacks", "lomma"): [{}, {"base": "kedmi"}, {"variant": "aug"}],
     ("metrics", "knowledge_extraction"): [{"student": {"use": "small_resnet", "width": 4}}],
 }
-SLOW = {("metrics", name): [{"minimum": 8}] for name in ("fid", "kid", "prdc")} | {("models", "facenet"): [{}]}
+SLOW = {("metrics", name): [{"minimum": 8}] for name in ("fid", "kid", "prdc")} | {
+    ("models", "facenet"): [{}],
+    ("models", "faceres"): [{}],
+    ("priors", "mobile_style"): [{"pictures": 4}],
+}
 
 
 def cases(table):
@@ -71,7 +78,20 @@ def style_file(tmp_path):
     return {"file": str(path), "trained_on": "random numbers"}
 
 
-FILES = {("datasets", "folder"): "folder", ("priors", "stylegan2_ada"): "style_file"}
+@pytest.fixture
+def head_file(tmp_path):
+    """A head for MobileStyleGAN, small and untrained; the network itself is an asset."""
+    with seeded(Run("head file")):
+        head = Head(512, 16)
+    write(tmp_path / "head.safetensors", head, "arcface", 32, {})
+    return {"head": str(tmp_path / "head.safetensors")}
+
+
+FILES = {
+    ("datasets", "folder"): "folder",
+    ("priors", "stylegan2_ada"): "style_file",
+    ("priors", "mobile_style"): "head_file",
+}
 
 
 def conforms(kind, name, settings):

@@ -1,0 +1,99 @@
+"""MobileStyleGAN as a trained prior, with the style interface that PPA and MIRROR search."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unveil.attacks.priors.mobile_networks import Features, Head, Mapping, ToPicture, Window
+from unveil.attacks.priors.mobile_weights import load_mapping, load_synthesis
+from unveil.attacks.priors.style_networks import Clip, resize, truncated
+from unveil.harness.assets import fetch as assets
+from unveil.harness.types import Generator, Run, draw_normal
+from unveil.harness.words.errors import UnveilError
+
+ASSET = "mobilestylegan"
+STYLES_IN_THE_MEAN = 4096
+
+
+class MobileGenerator(Generator):
+    """MobileStyleGAN, whole or cut with a small head: latents z to styles w to pixels. Noise is constant.
+
+    Args:
+        features: The synthesis network up to some resolution.
+        end: From there to pixels.
+        window: The part of the frame that is shown.
+        size: Height and width of the pictures.
+
+    Attributes:
+        latent: Length of z.
+        w_dim: Length of w.
+        num_ws: Styles per picture, one per convolution; what upsamples before a convolution takes that one's.
+    """
+
+    latent = w_dim = 512
+
+    def __init__(self, features: Features, end: Head | ToPicture, window: Window, size: int) -> None:
+        super().__init__()
+        self.mapping, self.features, self.end = Mapping(), features, end
+        self.window, self.size, self.num_ws = window, size, features.rows + end.rows
+
+    @property
+    def w_avg(self) -> Tensor:
+        """Mean style ``(w_dim,)``."""
+        w_avg: Tensor = self.mapping.w_avg
+        return w_avg
+
+    def map(self, z: Tensor, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """Latents ``(N, latent)`` to styles ``(N, num_ws, w_dim)``, all rows of a sample equal but for truncation.
+
+        Args:
+            z: Latents.
+            psi: Truncation: ``w_avg + ψ (w - w_avg)``; 1 keeps w, 0 gives the mean.
+            cutoff: Truncate only the first so many rows, the coarse ones; None truncates all.
+        """
+        return truncated(self.mapping(z), self.w_avg, self.num_ws, psi, cutoff)
+
+    def drawn(self, w: Tensor) -> Tensor:
+        """Styles ``(N, num_ws, w_dim)`` to pixels ``(N, 3, size, size)`` around [0, 1], not clipped."""
+        x, rest = self.features(w), w[:, self.features.rows :]
+        if isinstance(self.end, Head):
+            x = self.end(self.window.sample(x, self.size // 2), rest)
+        else:
+            x = resize(self.window.cut(self.end(x, rest)), self.size)
+        out: Tensor = x * 0.5 + 0.5
+        return out
+
+    def synthesize_w(self, w: Tensor) -> Tensor:
+        """Styles ``(N, num_ws, w_dim)`` to pixels ``(N, 3, size, size)`` in [0, 1]; gradients are not clipped."""
+        out: Tensor = Clip.apply(self.drawn(w))  # type: ignore[no-untyped-call]
+        return out
+
+    def synthesize(self, z: Tensor) -> Tensor:
+        """Latents ``(N, latent)`` to pixels ``(N, 3, size, size)`` in [0, 1], not truncated."""
+        return self.synthesize_w(self.map(z))
+
+    def realism(self, x: Tensor) -> Tensor:  # noqa: ARG002
+        """Not to be had.
+
+        Raises:
+            UnveilError: Always: the network is published without a discriminator.
+        """
+        raise UnveilError(
+            "MobileStyleGAN cannot say how real a picture looks: it comes without a discriminator",
+            "an attack that does not ask",
+            "set the attack's weight of realism to zero, or choose ppa or mirror",
+        )
+
+
+@torch.no_grad()
+def load(generator: MobileGenerator, run: Run) -> None:
+    """Fills a generator, but for a small head, with the published network, and moves it to the device."""
+    folder = assets.path(ASSET)
+    generator.cpu()
+    load_mapping(generator.mapping, folder)
+    load_synthesis(generator.features, generator.end, folder)
+    z = draw_normal([Run("mean style").generator("z")], (STYLES_IN_THE_MEAN, generator.latent))[0]
+    generator.w_avg.copy_(generator.mapping(z).mean(0))
+    generator.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    generator.eval().requires_grad_(False)

@@ -1,0 +1,234 @@
+"""MobileStyleGAN: a StyleGAN2 distilled into depthwise convolutions and wavelets, and a small head for small pictures.
+
+Belousov, MobileStyleGAN: A Lightweight Convolutional Neural Network for High-Fidelity Image Synthesis, 2021. The
+published network: z 512 to w 512 by eight layers, then one modulated convolution at 4 pixels and two at each resolution
+from 8 to 512, joined by inverse Haar wavelets, and one wavelet more to 1024 pixels. Noise is constant, and so is
+demodulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.2  # of every leaky ReLU
+GAIN = 2**0.5  # after those of the mapping network
+Widths = Sequence[tuple[int, int]]
+PUBLISHED: Widths = ((512, 512),) * 4 + ((512, 256), (256, 128), (128, 64))
+
+
+class Mapping(nn.Module):
+    """z to w.
+
+    Args:
+        size: Length of both.
+        depth: Layers.
+
+    Attributes:
+        w_avg: Mean of w, ``(size,)``.
+    """
+
+    w_avg: Tensor
+
+    def __init__(self, size: int = 512, depth: int = 8) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(size, size) for _ in range(depth))
+        self.register_buffer("w_avg", torch.zeros(size))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Latents ``(N, size)`` to styles ``(N, size)``."""
+        w = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+        for layer in self.layers:
+            w = F.leaky_relu(layer(w), SLOPE) * GAIN
+        return w
+
+
+class Modulated(nn.Module):
+    """A convolution of pixels that a style has weighed channel by channel, with constant noise and a leaky ReLU.
+
+    Args:
+        before: Channels in.
+        after: Channels out.
+        size: Height and width.
+        style: Length of a style.
+        separable: A depthwise 3x3 and a 1x1 convolution; otherwise a whole 3x3.
+    """
+
+    noise: Tensor
+
+    def __init__(self, before: int, after: int, size: int, style: int, *, separable: bool = True) -> None:
+        super().__init__()
+        self.style = nn.Linear(style, before)
+        self.depthwise = nn.Conv2d(before, before, 3, padding=1, groups=before, bias=False) if separable else None
+        kernel = 1 if separable else 3
+        self.conv = nn.Conv2d(before, after, kernel, padding=kernel // 2)
+        self.register_buffer("noise", torch.zeros(1, 1, size, size))
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """``(N, before, H, H)`` and styles ``(N, style)`` to ``(N, after, H, H)``."""
+        x = weighed(x, self.style(w))
+        x = self.conv(x if self.depthwise is None else self.depthwise(x))
+        out: Tensor = F.leaky_relu(x.add_(self.noise), SLOPE, inplace=True)  # at 512 pixels memory is what costs
+        return out
+
+
+class Block(nn.Module):
+    """One resolution: a modulated inverse wavelet and two modulated convolutions.
+
+    Args:
+        before: Channels in; a quarter of them comes out of the wavelet.
+        after: Channels out.
+        size: Height and width of the output.
+        style: Length of a style.
+    """
+
+    def __init__(self, before: int, after: int, size: int, style: int) -> None:
+        super().__init__()
+        self.style = nn.Linear(style, before)
+        self.first = Modulated(before // 4, after, size, style)
+        self.second = Modulated(after, after, size, style)
+
+    def forward(self, x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """``(N, before, H, H)`` and two rows of styles to ``(N, after, 2H, 2H)``."""
+        x = inverse_wavelet(weighed(x, self.style(first)))
+        out: Tensor = self.second(self.first(x, first), second)
+        return out
+
+
+class Features(nn.Module):
+    """The synthesis network up to one resolution, one row of styles for each convolution.
+
+    Args:
+        widths: Channels in and out of each resolution from 8 on.
+        style: Length of a style.
+
+    Attributes:
+        rows: Styles that it takes.
+        resolution: Height and width of what it gives.
+    """
+
+    def __init__(self, widths: Widths, style: int = 512) -> None:
+        super().__init__()
+        self.const = nn.Parameter(torch.zeros(1, widths[0][0], 4, 4))
+        self.first = Modulated(widths[0][0], widths[0][0], 4, style, separable=False)
+        self.blocks = nn.ModuleList(Block(a, b, 8 << k, style) for k, (a, b) in enumerate(widths))
+        self.rows, self.resolution, self.channels = 1 + 2 * len(widths), 4 << len(widths), widths[-1][1]
+
+    def forward(self, ws: Tensor) -> Tensor:
+        """Styles ``(N, at least rows, style)`` to ``(N, channels, resolution, resolution)``."""
+        x = self.first(self.const.expand(len(ws), -1, -1, -1), ws[:, 0])
+        for k, block in enumerate(self.blocks):
+            x = block(x, ws[:, 1 + 2 * k], ws[:, 2 + 2 * k])
+        out: Tensor = x
+        return out
+
+
+class ToPicture(nn.Module):
+    """The whole network's end: features to wavelet coefficients of the colours to pixels.
+
+    Args:
+        channels: Of the features.
+        style: Length of a style.
+    """
+
+    rows = 1
+
+    def __init__(self, channels: int, style: int = 512) -> None:
+        super().__init__()
+        self.style = nn.Linear(style, channels)
+        self.conv = nn.Conv2d(channels, 12, 1)
+
+    def forward(self, x: Tensor, ws: Tensor) -> Tensor:
+        """``(N, channels, H, H)`` and styles ``(N, 1, style)`` to ``(N, 3, 2H, 2H)`` around [-1, 1]."""
+        return inverse_wavelet(self.conv(weighed(x, self.style(ws[:, 0]))))
+
+
+class Head(nn.Module):
+    """A small end for small pictures, learnt from the whole network's: features of n pixels to pictures of 2n.
+
+    Three modulations ``m1`` to ``m3``, 1x1 convolutions ``c1`` and ``c2`` with depthwise ones ``d1`` and ``d2``, a
+    pixel shuffle between them, and a 3x3 convolution ``c3`` to the colours.
+
+    Args:
+        channels: Of the features.
+        wide: Channels before the shuffle, four times those behind it.
+        style: Length of a style.
+    """
+
+    rows = 3
+
+    def __init__(self, channels: int, wide: int = 256, style: int = 512) -> None:
+        super().__init__()
+        narrow = wide // 4
+        self.m1, self.m2, self.m3 = (nn.Linear(style, count) for count in (channels, narrow, narrow))
+        self.c1, self.d1 = nn.Conv2d(channels, wide, 1), nn.Conv2d(wide, wide, 3, padding=1, groups=wide)
+        self.d2, self.c2 = nn.Conv2d(narrow, narrow, 3, padding=1, groups=narrow), nn.Conv2d(narrow, narrow, 1)
+        self.c3 = nn.Conv2d(narrow, 3, 3, padding=1)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Styles change nothing at first, and depthwise convolutions keep what they are given."""
+        for layer in (self.m1, self.m2, self.m3):
+            nn.init.normal_(layer.weight, 0, 0.01)
+            nn.init.ones_(layer.bias)
+        for conv in (self.d1, self.d2):
+            nn.init.dirac_(conv.weight, groups=conv.groups)
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, ws: Tensor) -> Tensor:
+        """``(N, channels, n, n)`` and styles ``(N, 3, style)`` to ``(N, 3, 2n, 2n)`` around [-1, 1]."""
+        x = F.leaky_relu(self.d1(self.c1(weighed(x, self.m1(ws[:, 0])))), SLOPE)
+        x = F.pixel_shuffle(x, 2)
+        x = F.leaky_relu(self.c2(self.d2(weighed(x, self.m2(ws[:, 1])))), SLOPE)
+        out: Tensor = self.c3(weighed(x, self.m3(ws[:, 2])))
+        return out
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square part of the network's frame.
+
+    Attributes:
+        left: Of the frame's width, where it begins.
+        top: Of the frame's height, where it begins.
+        side: Of the frame's width, how much it is.
+    """
+
+    left: float = 0.0
+    top: float = 0.0
+    side: float = 1.0
+
+    def sample(self, x: Tensor, size: int) -> Tensor:
+        """The part of ``(N, C, H, H)`` as ``(N, C, size, size)``, interpolated, not antialiased."""
+        if self.side == 1 and size == x.shape[-1]:
+            return x
+        at = (torch.arange(size, device=x.device, dtype=x.dtype) + 0.5) / size * self.side
+        across, down = (2 * (at + self.left) - 1).expand(size, -1), (2 * (at + self.top) - 1)[:, None].expand(-1, size)
+        grid = torch.stack((across, down), -1).expand(len(x), -1, -1, -1)
+        return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+    def cut(self, x: Tensor) -> Tensor:
+        """The part of pixels ``(N, C, H, H)``, to whole pixels."""
+        width = x.shape[-1]
+        left, top, side = (round(width * share) for share in (self.left, self.top, self.side))
+        return x[..., top : top + side, left : left + side]
+
+
+def weighed(x: Tensor, style: Tensor) -> Tensor:
+    """Channels of ``(N, C, H, W)`` times ``(N, C)``."""
+    return x * style[:, :, None, None]
+
+
+def inverse_wavelet(x: Tensor) -> Tensor:
+    """Haar coefficients ``(N, 4C, H, W)`` to ``(N, C, 2H, 2W)``: C low-pass channels, then three of each."""
+    n, _, height, width = x.shape
+    count = x.shape[1] // 4
+    low, high = x[:, :count], x[:, count:].reshape(n, count, 3, height, width)
+    rows, columns, both = high.unbind(2)
+    top = torch.stack((low + rows + columns + both, low + rows - columns - both), -1)
+    bottom = torch.stack((low - rows + columns - both, low - rows - columns + both), -1)
+    return 0.5 * torch.stack((top, bottom), 3).reshape(n, count, 2 * height, 2 * width)

@@ -1,0 +1,139 @@
+"""A strong face prior that installs with pip: MobileStyleGAN, as PPA and MIRROR use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from pydantic import Field
+from torch import nn
+
+from unveil.attacks.priors import mobile_head
+from unveil.attacks.priors.mobile_generator import ASSET, MobileGenerator, load
+from unveil.attacks.priors.mobile_networks import PUBLISHED, Features, Head, ToPicture, Window
+from unveil.harness.assets import fetch as assets
+from unveil.harness.assets import weights
+from unveil.harness.training.global_rng import seeded
+from unveil.harness.types import Access, Generator, Images, Origin, Run, View
+from unveil.harness.words.errors import WeightsError
+from unveil.harness.words.spec import LocalPath
+
+SIDE = 1024  # of what the whole network draws
+LARGEST_HEAD = 256
+Framing: TypeAlias = Literal["arcface", "ffhq"]
+FRAMINGS: Mapping[Framing, Window] = {
+    "ffhq": Window(),
+    "arcface": Window(128 / SIDE, 117 / SIDE, 776 / SIDE),  # where a detector found the five points, on 80 samples
+}
+LEARNT = (
+    "FFHQ (70,000 portraits from Flickr, CC BY-NC-SA 4.0), by way of StyleGAN2 (NVIDIA Source Code License-NC) and "
+    "MobileStyleGAN; for non-commercial research. No private person among them: {apart}"
+)
+
+
+@dataclass(frozen=True)
+class MobileStyle:
+    """MobileStyleGAN trained on FFHQ: draws people who look real, installs with pip, and needs no GPU.
+
+    The network is taken from the asset ``mobilestylegan``, for non-commercial research. It draws 1024 pixels, which is
+    slow on a CPU. For small pictures it is cut where its features have half the picture's size, and a small head draws
+    from there. The head is learnt here, from pictures of the whole network (ten minutes of one core or so, once for
+    each data set), or comes from a file. Nobody's photographs are used.
+
+    A prior must never have seen a private picture. FFHQ has no names: whether a private person is among its 70,000 is
+    not known, unless ``apart`` says how it is; the words stand beside every result.
+
+    Attributes:
+        framing: ``"arcface"``, faces aligned to ArcFace's five points as recognition networks have them (112 pixels),
+            or ``"ffhq"``, the whole frame with hair and shoulders.
+        whole: Whether to run the whole network and shrink its pictures: the best pictures, at some twenty times the
+            time. Pictures of more than 256 pixels, or of an odd number, are always made so.
+        head: A head that was learnt before, a ``.safetensors`` file for this framing and size; None: one is learnt.
+        pictures: Pictures of the whole network that the head is learnt from.
+        steps: Steps of learning.
+        batch: Pictures in a step.
+        lr: Learning rate of Adam, falling to nothing along half a cosine.
+        apart: How it is known that no private person is in FFHQ, in words.
+    """
+
+    framing: Framing = "arcface"
+    whole: bool = False
+    head: Annotated[LocalPath, Field(min_length=1)] | None = None
+    pictures: Annotated[int, Field(ge=4)] = 300
+    steps: Annotated[int, Field(ge=1)] = 800
+    batch: Annotated[int, Field(ge=1)] = 8
+    lr: Annotated[float, Field(gt=0)] = 3e-3
+    apart: Annotated[str, Field(min_length=8)] = "not known, FFHQ has no names"
+
+    paper: ClassVar[str] = "Belousov, MobileStyleGAN, 2021; Karras et al., StyleGAN2, CVPR 2020"
+    access: ClassVar[Access | None] = None
+
+    def content(self) -> Mapping[str, str]:
+        """Checksums of the network, and of the head where there is a file of it."""
+        head = {} if self.head is None else {"head": weights.checksum(Path(self.head))}
+        return {ASSET: assets.checksum(ASSET), **head}
+
+    def preflight(self) -> Sequence[str]:
+        """Loads the head's file, if there is one."""
+        return () if self.head is None else mobile_head.read(Path(self.head), self.framing, None)[1]
+
+    def origin(self) -> Origin:
+        """What the network was trained on, and its terms."""
+        return Origin(LEARNT.format(apart=self.apart))
+
+    def build(self, classes: int, shape: tuple[int, int, int]) -> Generator:  # noqa: ARG002
+        """The networks for pictures of that shape, still without their weights.
+
+        Raises:
+            WeightsError: If pictures are not square and of three colours, or larger than 1024 pixels.
+        """
+        if shape[0] != 3 or shape[1] != shape[2] or not 8 <= shape[1] <= SIDE:
+            raise WeightsError(
+                f"mobile_style draws square colour pictures, but the data's are {shape}",
+                f"(3, S, S), S from 8 to {SIDE}",
+                "set the data set's channels and size, or choose another prior",
+            )
+        with seeded(Run("untrained")):
+            return self._networks(shape[1]).eval()
+
+    def fit(self, generator: Generator, public: Images, view: View | None, run: Run) -> Mapping[str, Sequence[float]]:  # noqa: ARG002
+        """Loads the network, and learns the head where none is given; public pictures only say what shape they have.
+
+        Raises:
+            AssetError: If the network cannot be had.
+            WeightsError: If a file does not hold what it should.
+        """
+        assert isinstance(generator, MobileGenerator)
+        load(generator, run)
+        if not isinstance(generator.end, Head):
+            return {}
+        if self.head is not None:
+            generator.end.load_state_dict(mobile_head.read(Path(self.head), self.framing, generator.size)[0])
+            generator.end.to(run.device)
+            return {}
+        with seeded(run, "head"):
+            whole = self._whole(generator.size)
+            generator.end.cpu().apply(_reset).to(run.device)
+        load(whole, run)
+        learning = mobile_head.Learning(self.pictures, self.steps, self.batch, self.lr)
+        return mobile_head.learn(generator, whole, learning, run)
+
+    def _networks(self, size: int) -> MobileGenerator:
+        if self.whole or size > LARGEST_HEAD or size % 2:
+            return self._whole(size)
+        blocks = next(k for k in range(1, len(PUBLISHED)) if 4 << k >= size // 2)
+        features = Features(PUBLISHED[:blocks])
+        wide = 256 if self.head is None else mobile_head.wide(Path(self.head), features.channels)
+        return MobileGenerator(features, Head(features.channels, wide), FRAMINGS[self.framing], size)
+
+    def _whole(self, size: int) -> MobileGenerator:
+        end = ToPicture(PUBLISHED[-1][1])
+        return MobileGenerator(Features(PUBLISHED), end, FRAMINGS[self.framing], size)
+
+
+def _reset(module: nn.Module) -> None:
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        reset()
