@@ -90,7 +90,7 @@ def test_a_run_tells_what_was_not_read_whenever_it_appeared_and_the_page_without
     assert "0 computed now" in again
     assert "2 (no[b]ody: empty, zed: empty)" in again
     results = Results.model_validate_json(Path("store/reports/mine/results.json").read_text())
-    assert all("the plan asked for 9" in row.notes[0] for row in results.rows)
+    assert all("the plan asks for 9" in row.notes[0] for row in results.rows)
     page, private = render(results), render(results, private_pictures=True)
     assert "identical pixels" in page
     assert "ann/" not in page

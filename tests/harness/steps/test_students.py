@@ -9,6 +9,7 @@ from unveil.harness.models.plain_cnn import PlainCNN
 from unveil.harness.plan.file import PlanFile, parse, read
 from unveil.harness.running.execute import Surroundings, compute
 from unveil.harness.running.matrix import expand
+from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.distillation import answers, distil, kl
 from unveil.harness.store.artefacts import Store
@@ -216,9 +217,9 @@ def test_they_are_trained_once_through_the_attacks_access_and_paid_for(project):
     wanted = list(dict.fromkeys(node for cell in (first, second) for node in cell["attack"].lineage()))
     assert [node.kind for node in wanted].count("student") == 2
     for node in wanted:
-        outcome = compute(node, Surroundings(store.root))
+        outcome = compute(node, Surroundings(store.url))
         assert outcome.good, outcome.error
-    shown = len(Bench(store).data(first["data"]).public)
+    shown = len(datasets.read(first["data"], Bench(store)).public)
     record = store.record(first["student 0"].key)
     assert record["queries"] == shown
     assert len(record["curves"]["kl"]) == 2

@@ -18,7 +18,8 @@ from unveil.harness.store.lease import Lease
 from unveil.harness.words.errors import PlanError, StoreError
 
 HOLDER = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell without job control ignores it for its children
 from pathlib import Path
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.store.lease import Lease
