@@ -213,6 +213,19 @@ def test_json_stands_alone_whatever_the_tracker_says(known):
     assert "warning: not logged to MLflow" in ended.err
 
 
+def test_json_stands_alone_whatever_a_plugin_prints(known):
+    """On whatever way: Python's, a library's, a child process's."""
+    noise = "print('noise'), os.write(1, b'raw '), os.system('echo child')"
+    ended = known(
+        "list",
+        "--json",
+        before=f"import os, unveil.harness.plan.plugins as p; was = p.registered\n"
+        f"p.registered = lambda kind: ({noise}, was(kind))[-1]",
+    )
+    assert json.loads(ended.out)
+    assert all(word in ended.err for word in ("noise", "raw ", "child"))
+
+
 def test_an_asset_that_cannot_be_fetched_is_told_in_words(known):
     ended = known("assets", "mnist", env=OFFLINE)
     assert ended.status == 2

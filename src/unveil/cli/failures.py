@@ -15,6 +15,7 @@ from typing import ParamSpec, TypeVar
 import typer
 from pydantic import ValidationError
 
+from unveil.cli.streams import answers_alone
 from unveil.cli.terminal import errors
 from unveil.harness.words.errors import UnveilError
 
@@ -42,7 +43,9 @@ def in_words(command: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(command)
     def told(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return command(*args, **kwargs)
+            os.getcwd()  # a library that is loaded without one may end the process
+            with answers_alone():
+                return command(*args, **kwargs)
         except typer.Exit:
             raise
         except (Exception, KeyboardInterrupt, SystemExit) as error:

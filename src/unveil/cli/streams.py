@@ -7,6 +7,8 @@ import logging
 import os
 import select
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import IO
 
 from unveil.harness.words.errors import OutputError
@@ -47,12 +49,37 @@ class _Outlet(io.FileIO):
         os.close(nowhere)
 
 
+class _Own:
+    """Standard output, when it is the process's own."""
+
+    answers: io.TextIOWrapper | None = None
+
+
+_own = _Own()
+
+
+def answers() -> IO[str] | None:
+    """Where answers go, whoever prints what besides; None if there is no such place."""
+    return _own.answers or sys.stdout
+
+
+@contextmanager
+def answers_alone() -> Iterator[None]:
+    """Sends what plugins and libraries print to standard error, so that answers can be parsed."""
+    if _own.answers is None:
+        yield
+        return
+    with redirect_stdout(sys.stderr):
+        yield
+
+
 def open_streams() -> None:
     """Makes the process's own standard streams such that no name, error or reader can break a command."""
     logging.raiseExceptions = False  # a log line that cannot be written is not worth a traceback
     _occupy()
     if sys.stdout is None or sys.stdout is sys.__stdout__:
-        sys.stdout = _stream(1, sys.stdout, required=True)
+        sys.stdout = _own.answers = _stream(os.dup(1), sys.stdout, required=True)
+        os.dup2(2, 1)  # what a library or a child process writes there is no answer
     if sys.stderr is None or sys.stderr is sys.__stderr__:
         sys.stderr = _stream(2, sys.stderr, required=False)
 

@@ -15,6 +15,8 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from unveil.cli.streams import answers
+
 EVERY = 10.0  # seconds between lines in a log
 UNREAD = 160  # columns of a table when nobody reads along
 NARROWEST = 40  # columns; a terminal that is narrower breaks the lines itself, and nothing is left out
@@ -49,9 +51,10 @@ class Terminal(Console):
     """A console that shows all text as it is: no markup, no emoji codes, no control codes, nothing it cannot encode."""
 
     def __init__(self, *, stderr: bool = False) -> None:
-        stream = sys.stderr if stderr else sys.stdout
+        stream = sys.stderr if stderr else answers()
         read = stream is not None and stream.isatty()
-        super().__init__(stderr=stderr, width=None if read else UNREAD, markup=False, emoji=False, highlight=False)
+        width = None if read else UNREAD
+        super().__init__(file=stream, stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
         if self.width < NARROWEST:  # noqa: PLR1730 (a width that is set follows the window no longer)
             self.width = NARROWEST
 
@@ -81,9 +84,9 @@ def errors() -> Terminal:
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output, in ASCII."""
-    if sys.stdout is not None:
-        sys.stdout.write(json.dumps(value, indent=2) + "\n")
-        sys.stdout.flush()
+    if (stream := answers()) is not None:
+        stream.write(json.dumps(value, indent=2) + "\n")
+        stream.flush()
 
 
 def lasting(seconds: float) -> str:
