@@ -62,7 +62,7 @@ def decoded(data: bytes, where: str) -> str:
             f"{where} is written in UTF-16, or is no text at all", TOML, "save it as UTF-8 (in Notepad: Encoding)"
         )
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        return data.removeprefix(codecs.BOM_UTF8).decode().replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start)
         line = data.split(b"\n")[number].decode("cp1252", "replace").strip()
