@@ -15,6 +15,7 @@ from unveil.attacks.priors.mobile_generator import ASSET, MobileGenerator, load
 from unveil.attacks.priors.mobile_networks import PUBLISHED, Features, Head, ToPicture, Window
 from unveil.harness.assets import fetch as assets
 from unveil.harness.assets import weights
+from unveil.harness.assets.checkpoints import Checkpoint
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Generator, Images, Origin, Run, View
 from unveil.harness.words.errors import WeightsError
@@ -110,8 +111,8 @@ class MobileStyle:
         if not isinstance(generator.end, Head):
             return {}
         if self.head is not None:
-            generator.end.load_state_dict(mobile_head.read(Path(self.head), self.framing, generator.size)[0])
-            generator.end.to(run.device)
+            state, _ = mobile_head.read(Path(self.head), self.framing, generator.size)
+            weights.load(generator.end, Checkpoint(Path(self.head), {"": state}), head="none")
             return {}
         with seeded(run, "head"):
             whole = self._whole(generator.size)

@@ -101,7 +101,7 @@ class Asset:
         if not self.package:
             return f"download {self.member} from {self.page} and save {direct}"
         return (
-            f"on a machine that is online, download {self.package_pattern} (sha256 {self.package_sha256}) from "
+            f"on a machine that is online, download {self.package_pattern.removeprefix('*')} (sha256 {self.package_sha256}) from "
             f"{self.page} and put it, as it is, into {cache() / 'assets'}; or unpack {self.root} from it and save "
             f"{direct}"
         )

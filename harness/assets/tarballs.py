@@ -31,7 +31,7 @@ def download(asset: Asset, folder: Path) -> Path:
             "npm, which comes with Node.js and is not needed afterwards",
             f"install it, or, {asset.by_hand()}",
         )
-    done = _npm(npm, ["pack", requirement, "--ignore-scripts", "--silent"], folder)
+    done = _npm(npm, ["pack", requirement, "--ignore-scripts", "--loglevel=error"], folder)
     found = sorted(folder.glob("*.tgz"))
     if done.returncode or not found:
         raise AssetError(

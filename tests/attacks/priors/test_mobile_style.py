@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from unveil.attacks import loop
@@ -19,6 +20,8 @@ from unveil.attacks.priors.mobile_networks import Features, Head, Mapping, ToPic
 from unveil.attacks.priors.mobile_style import FRAMINGS, MobileStyle
 from unveil.attacks.priors.mobile_weights import load_mapping, load_synthesis
 from unveil.attacks.wspace import Styled
+from unveil.harness.assets import weights
+from unveil.harness.assets.checkpoints import Checkpoint
 from unveil.harness.assets.openvino_ir import read
 from unveil.harness.steps import lineage
 from unveil.harness.training.global_rng import seeded
@@ -306,6 +309,10 @@ def test_heads_are_kept_in_files(tmp_path: Path) -> None:
         mobile_head.read(path, "arcface", 64)
     with pytest.raises(WeightsError, match="head on features"):
         prior.build(2, (3, 256, 256))
+    save_file({**state, "m2.weight": torch.zeros(5, 512)}, path)
+    assert prior.preflight() == ["the head does not say which framing and size it is for"]
+    with pytest.raises(WeightsError, match=r"m2\.weight is \(5, 512\)"):
+        weights.load(head, Checkpoint(path, {"": mobile_head.read(path, "ffhq", 8)[0]}), head="none")
     path.write_bytes(b"nothing")
     with pytest.raises(WeightsError, match="cannot be read"):
         prior.preflight()
