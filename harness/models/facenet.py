@@ -7,23 +7,17 @@ with batch norm that gives the embedding. Modules have the published checkpoint'
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from unveil.harness.assets import fetch as assets
 from unveil.harness.assets import weights as files
 from unveil.harness.assets.checkpoints import read
-from unveil.harness.training.global_rng import seeded
-from unveil.harness.words.classifier import Classifier
-from unveil.harness.words.model import Model
-from unveil.harness.words.run import Run
-from unveil.harness.words.spec import LocalPath
+from unveil.harness.models.embedder import Embedder
 
 ASSET = "facenet"
 SIDE = 160
@@ -174,7 +168,7 @@ def stages() -> dict[str, nn.Module]:
 
 
 @dataclass(frozen=True)
-class FaceNet(Model):
+class FaceNet(Embedder):
     """The face embedder that the literature measures delta_face with, and a linear head on its 512 features.
 
     Pictures are resized to 160x160 pixels, each normalised as (255 x - 127.5) / 128; grey ones count as three equal
@@ -188,36 +182,16 @@ class FaceNet(Model):
     """
 
     paper: ClassVar[str] = "Szegedy et al., Inception-v4, AAAI 2017; Schroff et al., FaceNet, CVPR 2015"
+    asset: ClassVar[str] = ASSET
+    features: ClassVar[int] = EMBEDDING
+    mean: ClassVar[Sequence[float]] = (MEAN,) * 3
+    std: ClassVar[Sequence[float]] = (STD,) * 3
+    size: ClassVar[int] = SIDE
 
-    weights: Annotated[LocalPath, Field(min_length=1)] = "none"
-    frozen: bool = True
+    def body(self) -> dict[str, nn.Module]:
+        """The stages, with random weights."""
+        return stages()
 
-    def content(self) -> Mapping[str, str]:
-        """Checksum of the checkpoint.
-
-        Raises:
-            AssetError: If it is the asset, and is not there.
-        """
-        if self.weights == "none":
-            return {}
-        return {"weights": assets.checksum(ASSET) if self.weights == "asset" else files.checksum(Path(self.weights))}
-
-    def preflight(self) -> Sequence[str]:
-        """Loads the weights, if they are here."""
-        path = assets.path_if_present(ASSET) if self.weights == "asset" else Path(self.weights)
-        if self.weights == "none" or path is None:
-            return ()
-        with seeded(Run("preflight")):
-            return files.load(nn.ModuleDict(stages()), read(path), head="logits")
-
-    def build(self, classes: int, shape: tuple[int, int, int], run: Run) -> Classifier:  # noqa: ARG002
-        """The embedder with a new head; see `harness.types.Model.build`."""
-        with seeded(run, "weights"):
-            body, head = stages(), nn.Linear(EMBEDDING, classes)
-        if self.weights != "none":
-            path = assets.path(ASSET) if self.weights == "asset" else Path(self.weights)
-            files.load(nn.ModuleDict(body), read(path), head="logits")
-        classifier = Classifier(body, head, classes=classes, mean=(MEAN,) * 3, std=(STD,) * 3, size=SIDE)
-        if self.frozen:
-            classifier.freeze(classifier.stage_names)
-        return classifier
+    def fill(self, body: nn.ModuleDict, path: Path) -> tuple[str, ...]:
+        """Puts a checkpoint's tensors into the stages, by name."""
+        return files.load(body, read(path), head="logits")

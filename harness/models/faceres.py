@@ -5,22 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unveil.harness.assets import fetch as assets
 from unveil.harness.assets import tfjs
 from unveil.harness.assets import weights as files
 from unveil.harness.assets.checkpoints import Checkpoint
-from unveil.harness.training.global_rng import seeded
-from unveil.harness.words.classifier import Classifier
+from unveil.harness.models.embedder import Embedder
 from unveil.harness.words.errors import WeightsError
-from unveil.harness.words.model import Model
-from unveil.harness.words.run import Run
-from unveil.harness.words.spec import LocalPath
 
 ASSET = "faceres"
 FILE = "faceres.json"  # in the asset's folder
@@ -73,7 +67,7 @@ def stages() -> dict[str, nn.Module]:
     return {**made, "pool": Pool()}
 
 
-def fill(body: Mapping[str, nn.Module], path: Path) -> tuple[str, ...]:
+def fill(body: nn.ModuleDict, path: Path) -> tuple[str, ...]:
     """Puts the file's tensors into the stages by name."""
     file = path / FILE if path.is_dir() else path
     found = tfjs.read(file)
@@ -88,7 +82,7 @@ def fill(body: Mapping[str, nn.Module], path: Path) -> tuple[str, ...]:
     except KeyError as error:
         raise WeightsError(f"{file} has no tensor {error}", "the package's faceres.json", "name that file") from error
     state["conv1.conv.weight"] = state["conv1.conv.weight"].flip(1)  # it was made for blue, green, red
-    return files.load(nn.ModuleDict(dict(body)), Checkpoint(file, {"": state}), head="head")
+    return files.load(body, Checkpoint(file, {"": state}), head="head")
 
 
 def _kernel(found: Mapping[str, Tensor], name: str) -> Tensor:
@@ -99,7 +93,7 @@ def _kernel(found: Mapping[str, Tensor], name: str) -> Tensor:
 
 
 @dataclass(frozen=True)
-class FaceRes(Model):
+class FaceRes(Embedder):
     """A MobileNet that embeds faces, trained on VGGFace2, and a linear head on its 1024 features.
 
     Pictures are resized to 224x224 and of each colour its mean is taken off. It judges loosely framed faces, too:
@@ -112,31 +106,20 @@ class FaceRes(Model):
     """
 
     paper: ClassVar[str] = "Howard et al., MobileNets, 2017; Savchenko, Efficient Facial Representations, SISY 2019"
+    asset: ClassVar[str] = ASSET
+    features: ClassVar[int] = EMBEDDING
+    mean: ClassVar[Sequence[float]] = MEAN
+    std: ClassVar[Sequence[float]] = STD
+    size: ClassVar[int] = SIDE
 
-    weights: Annotated[LocalPath, Field(min_length=1)] = "none"
-    frozen: bool = True
+    def body(self) -> dict[str, nn.Module]:
+        """The stages, with random weights."""
+        return stages()
 
-    def content(self) -> Mapping[str, str]:
-        """Checksum of the package that carries the weights, or of the file."""
-        if self.weights == "none":
-            return {}
-        return {"weights": assets.checksum(ASSET) if self.weights == "asset" else tfjs.checksum(Path(self.weights))}
+    def fill(self, body: nn.ModuleDict, path: Path) -> tuple[str, ...]:
+        """Puts the package's tensors into the stages."""
+        return fill(body, path)
 
-    def preflight(self) -> Sequence[str]:
-        """Loads the weights, if they are here."""
-        path = assets.path_if_present(ASSET) if self.weights == "asset" else Path(self.weights)
-        if self.weights == "none" or path is None:
-            return ()
-        with seeded(Run("preflight")):
-            return fill(stages(), path)
-
-    def build(self, classes: int, shape: tuple[int, int, int], run: Run) -> Classifier:  # noqa: ARG002
-        """The embedder with a new head; see `harness.types.Model.build`."""
-        with seeded(run, "weights"):
-            body, head = stages(), nn.Linear(EMBEDDING, classes)
-        if self.weights != "none":
-            fill(body, assets.path(ASSET) if self.weights == "asset" else Path(self.weights))
-        classifier = Classifier(body, head, classes=classes, mean=MEAN, std=STD, size=SIDE)
-        if self.frozen:
-            classifier.freeze(classifier.stage_names)
-        return classifier
+    def checksum(self, path: Path) -> str:
+        """Hash of the list of weights and of the files that hold them."""
+        return tfjs.checksum(path)

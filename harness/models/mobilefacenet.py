@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
 from torch import Tensor, nn
 
 from unveil.harness.assets import weights as files
 from unveil.harness.assets.checkpoints import read
-from unveil.harness.training.global_rng import seeded
-from unveil.harness.words.classifier import Classifier
-from unveil.harness.words.model import Model
-from unveil.harness.words.run import Run
-from unveil.harness.words.spec import LocalPath
+from unveil.harness.models.embedder import Embedder
 
 SIDE = 112  # of an aligned face
 EMBEDDING = 128
@@ -84,7 +79,7 @@ def stages(embedding: int = EMBEDDING, *, folded: bool = False) -> dict[str, nn.
 
 
 @dataclass(frozen=True)
-class MobileFaceNet(Model):
+class MobileFaceNet(Embedder):
     """A face embedder with a linear head on its 128 features: a judge for aligned colour faces of 112 pixels.
 
     Stages ``stem``, ``down1``, ``stage1``, ``down2``, ``stage2``, ``down3``, ``stage3``, ``top`` and ``embedding``.
@@ -97,28 +92,15 @@ class MobileFaceNet(Model):
     """
 
     paper: ClassVar[str] = "Chen et al., MobileFaceNets, CCBR 2018"
+    features: ClassVar[int] = EMBEDDING
+    mean: ClassVar[Sequence[float]] = (0.5,) * 3
+    std: ClassVar[Sequence[float]] = (0.5,) * 3
+    size: ClassVar[int] = SIDE
 
-    weights: Annotated[LocalPath, Field(min_length=1)] = "none"
-    frozen: bool = True
+    def body(self) -> dict[str, nn.Module]:
+        """The stages, with random weights."""
+        return stages()
 
-    def content(self) -> Mapping[str, str]:
-        """Checksum of the checkpoint."""
-        return {} if self.weights == "none" else {"weights": files.checksum(Path(self.weights))}
-
-    def preflight(self) -> Sequence[str]:
-        """Loads the weights, if there are any."""
-        if self.weights == "none":
-            return ()
-        with seeded(Run("preflight")):
-            return files.load_in_order(nn.ModuleDict(stages()), read(Path(self.weights)), head="head")
-
-    def build(self, classes: int, shape: tuple[int, int, int], run: Run) -> Classifier:  # noqa: ARG002
-        """The embedder with a new head; see `harness.types.Model.build`."""
-        with seeded(run, "weights"):
-            body, head = stages(), nn.Linear(EMBEDDING, classes)
-        if self.weights != "none":
-            files.load_in_order(nn.ModuleDict(body), read(Path(self.weights)), head="head")
-        classifier = Classifier(body, head, classes=classes, mean=(0.5,) * 3, std=(0.5,) * 3, size=SIDE)
-        if self.frozen:
-            classifier.freeze(classifier.stage_names)
-        return classifier
+    def fill(self, body: nn.ModuleDict, path: Path) -> tuple[str, ...]:
+        """Puts a checkpoint's tensors into the stages, in order."""
+        return files.load_in_order(body, read(path), head="head")
