@@ -15,8 +15,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from unveil.harness.words.errors import WeightsError
-from unveil.harness.words.finite import listed
+from unveil.harness.words.errors import WeightsError, listed
+from unveil.harness.words.finite import SHOWN as FEW
 
 EXPECTED = "a .safetensors file, or a .pt or .pth file with a state dict and no pickled code"
 LONGEST_HEADER = 100_000_000  # bytes of a safetensors header, by its specification
@@ -90,7 +90,9 @@ def _require_dense(path: Path, groups: Mapping[str, Mapping[str, Tensor]]) -> No
     ]
     if odd:
         raise WeightsError(
-            f"{path} holds tensors that are no dense numbers: {listed(odd)}", "dense tensors", "save tensor.to_dense()"
+            f"{path} holds tensors that are no dense numbers: {listed(odd, FEW)}",
+            "dense tensors",
+            "save tensor.to_dense()",
         )
 
 

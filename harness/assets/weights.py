@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from unveil.harness.assets.checkpoints import EXPECTED, Checkpoint
 from unveil.harness.assets.wrappers import in_order, select
-from unveil.harness.words.errors import WeightsError
-from unveil.harness.words.finite import listed, not_finite
+from unveil.harness.words.errors import WeightsError, listed
+from unveil.harness.words.finite import SHOWN as FEW
+from unveil.harness.words.finite import not_finite
 
 log = logging.getLogger(__name__)
 SHOWN = 5  # names listed in an error
@@ -72,7 +73,9 @@ def _require_floats(wanted: State, state: State, source: str) -> None:
     ]
     if odd:
         raise WeightsError(
-            f"{source} holds quantised weights: {listed(odd)}", "floating-point weights", "save them before quantising"
+            f"{source} holds quantised weights: {listed(odd, FEW)}",
+            "floating-point weights",
+            "save them before quantising",
         )
 
 
@@ -84,14 +87,14 @@ def require_numbers(state: State, source: str) -> None:
     """
     if found := not_finite(state):
         raise WeightsError(
-            f"{source} holds NaN or infinity in {listed(found)}",
+            f"{source} holds NaN or infinity in {listed(found, FEW)}",
             "finite weights",
             "take a checkpoint from before that training diverged",
         )
     negative = [name for name, value in state.items() if name.endswith("running_var") and bool((value < 0).any())]
     if negative:
         raise WeightsError(
-            f"{source} holds variances below zero in {listed(negative)}: with them the model answers NaN",
+            f"{source} holds variances below zero in {listed(negative, FEW)}: with them the model answers NaN",
             "variances of 0 or more",
             "take another checkpoint: this one is damaged, or its tensors have been mixed up",
         )

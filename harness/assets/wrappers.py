@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from unveil.harness.assets.checkpoints import Checkpoint
-from unveil.harness.words.errors import WeightsError
-from unveil.harness.words.finite import listed
+from unveil.harness.words.errors import WeightsError, listed
+from unveil.harness.words.finite import SHOWN as FEW
 
 # What torch.compile, Opacus, DataParallel, FSDP and activation checkpointing put into names, anywhere in them
 WRAPPERS = frozenset({"_orig_mod", "_module", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
@@ -50,7 +50,7 @@ class Found:
         taken = [*(f"{name}." for name in self.wrapped), *([self.prefix] if self.prefix else [])]
         found = [f"taken off the names in the checkpoint: {', '.join(taken)}"] if taken else []
         found += [f"taken from {self.title}, a running average"] if AVERAGED.search(self.title) else []
-        found += [f"left out of the checkpoint: {listed(self.outside)}"] if self.outside else []
+        found += [f"left out of the checkpoint: {listed(self.outside, FEW)}"] if self.outside else []
         return tuple(found)
 
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from unveil.harness.data.copies import fingerprints
 from unveil.harness.data.names import alike, could_be_shards, is_name, same_as
-from unveil.harness.words.account import listed
-from unveil.harness.words.errors import DataError
+from unveil.harness.words.errors import DataError, listed
 
 if TYPE_CHECKING:
     from unveil.harness.data.splits import Pictures

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from unveil.harness.words.account import Remark, Side, listed, remark
-from unveil.harness.words.errors import DataError
+from unveil.harness.words.account import Remark, Side, remark
+from unveil.harness.words.errors import DataError, listed
 
 if TYPE_CHECKING:
     from unveil.harness.data.splits import Pictures
 
 
 def fingerprints(pixels: Tensor) -> list[bytes]:
-    """A hash of each picture ``(N, C, H, W)`` uint8, as it is used.
+    """A hash of each picture ``(N, C, H, W)``, as it is used.
 
     Files of the same content are the same here too, as are those that differ only in format, metadata or in what the
     resizing takes away.

@@ -20,8 +20,8 @@ from unveil.harness.data.listing import Entry, Listing, absolute, from_folders, 
 from unveil.harness.data.names import shown
 from unveil.harness.data.splits import Pictures, Shares, assemble, label
 from unveil.harness.data.walk import key
-from unveil.harness.words.account import Remark, Side, listed, remark
-from unveil.harness.words.errors import DataError
+from unveil.harness.words.account import Remark, Side, remark
+from unveil.harness.words.errors import DataError, listed
 from unveil.harness.words.images import Data
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import LocalPath

@@ -19,8 +19,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from unveil.harness.data.names import shown
-from unveil.harness.words.account import LISTED
-from unveil.harness.words.errors import DataError
+from unveil.harness.words.errors import LISTED, DataError
 from unveil.harness.words.run import Run
 
 Channels = Literal[1, 3]

@@ -16,8 +16,8 @@ from unveil.harness.data.names import plain, shown
 from unveil.harness.data.splits import ROLES
 from unveil.harness.data.table import Row, Table
 from unveil.harness.data.walk import key, walk
-from unveil.harness.words.account import Remark, Side, listed, remark
-from unveil.harness.words.errors import DataError
+from unveil.harness.words.account import Remark, Side, remark
+from unveil.harness.words.errors import DataError, listed
 
 # What people call these columns; the first that a CSV has is taken where a plan names none.
 PERSON_COLUMNS = ("identity", "source_identity", "person", "name", "label", "class")

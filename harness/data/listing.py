@@ -9,8 +9,8 @@ from pathlib import Path
 
 from unveil.harness.data.names import SPLITS, could_be_shards, is_generic, plain, shown
 from unveil.harness.data.walk import SUFFIXES, Key, key, walk
-from unveil.harness.words.account import Remark, Side, listed, remark
-from unveil.harness.words.errors import DataError
+from unveil.harness.words.account import Remark, Side, remark
+from unveil.harness.words.errors import DataError, listed
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from unveil.harness.data.apart import require_disjoint
 from unveil.harness.data.copies import without_copies
-from unveil.harness.words.account import Remark, listed
-from unveil.harness.words.errors import DataError
+from unveil.harness.words.account import Remark
+from unveil.harness.words.errors import DataError, listed
 from unveil.harness.words.images import Data, Images
 from unveil.harness.words.run import Run
 

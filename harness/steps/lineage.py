@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from unveil.harness.data.copies import fingerprints
 from unveil.harness.data.splits import ROLES, to_uint8
 from unveil.harness.words.errors import DataError, PluginError, WeightsError
 from unveil.harness.words.images import Data, Images
@@ -24,7 +25,7 @@ CHECKSUM = re.compile(r"\b[0-9a-f]{64}\b")
 
 def digests(images: Images) -> set[bytes]:
     """The hash of each picture, 8 bits a pixel."""
-    return {hashlib.sha256(picture.contiguous().numpy().data).digest() for picture in to_uint8(images.pixels)}
+    return set(fingerprints(to_uint8(images.pixels)))
 
 
 def checksum(pictures: set[bytes]) -> str:

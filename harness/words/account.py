@@ -7,15 +7,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-LISTED = 10  # names that are given for a reason; the others are counted
+from unveil.harness.words.errors import LISTED
+
 PARTS = ("train", "validation", "test", "public")
 Side = Literal["private", "public"]
-
-
-def listed(items: Sequence[str]) -> str:
-    """The first few, and how many more there are."""
-    more = f" and {len(items) - LISTED} more" if len(items) > LISTED else ""
-    return ", ".join(items[:LISTED]) + more
 
 
 class _Plain(BaseModel):

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+LISTED = 10  # names that are given; the others are counted
+
+
+def listed(items: Sequence[str], most: int = LISTED) -> str:
+    """The first few, and how many more there are."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
+
 
 class UnveilError(Exception):
     """Base of all errors that are the input's fault, not a bug; printed without a traceback.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from unveil.harness.words.errors import TrainingError
+from unveil.harness.words.errors import TrainingError, listed
 
 SHOWN = 3  # tensors named in an error
 
@@ -18,12 +18,6 @@ def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
     """Names of the tensors that hold NaN or infinity, each with how many numbers of how many."""
     counts = {n: int((~torch.isfinite(t)).sum()) for n, t in tensors.items() if t.is_floating_point() or t.is_complex()}
     return [f"{name} ({count} of {tensors[name].numel()} numbers)" for name, count in counts.items() if count]
-
-
-def listed(names: Sequence[str], shown: int = SHOWN) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
 
 
 def require_finite(network: nn.Module, what: str, when: str, remedy: str = REMEDY) -> None:
@@ -40,5 +34,5 @@ def require_finite(network: nn.Module, what: str, when: str, remedy: str = REMED
     """
     if found := not_finite(network.state_dict()):
         raise TrainingError(
-            f"{what} diverged {when}: weights are not finite: {listed(found)}", "finite weights", remedy
+            f"{what} diverged {when}: weights are not finite: {listed(found, SHOWN)}", "finite weights", remedy
         )

@@ -181,8 +181,8 @@ def _render(results: Results, store: Store, folder: str, private: bool) -> str:
     from unveil.leaderboard.page import render, source  # noqa: PLC0415 (scipy and jinja take a while)
 
     made = hashlib.sha256(f"{source()}{private}{store.get_text(f'{folder}/results.json')}".encode()).hexdigest()
-    known = store.get_text(f"{folder}/leaderboard.html") if store.get_text(f"{folder}/page.txt") == made else None
-    if known is not None and not private:
+    same = not private and store.get_text(f"{folder}/page.txt") == made
+    if same and (known := store.get_text(f"{folder}/leaderboard.html")) is not None:
         return known
     page = render(results)
     store.put_text(f"{folder}/leaderboard.html", render(results, private_pictures=True) if private else page)
