@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unveil.harness.figures.calibration import BINS, calibration_error
 from unveil.harness.figures.intervals import to_figure
@@ -21,7 +22,6 @@ from unveil.harness.steps.people import hold_out, join, known_people, strangers,
 from unveil.harness.steps.rejection import Reject, calibrate
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.training.fit import predict
-from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import DataError, JudgeError
 from unveil.harness.words.images import Data, Images
 from unveil.harness.words.metric import Measurement
@@ -98,30 +98,35 @@ def gather(data: Data, others: str, fewest: int, run: Run) -> Society:
     return Society(train, validation, *apart, data.classes + count, f"{data.classes} private people and {whom}")
 
 
-def trust(classifier: Classifier, data: Data, apart: Images, run: Run) -> list[Measurement]:
-    """How often the judge is right on held-out private pictures, and wrong on strangers."""
-    verdict = predict(classifier, data.test, device=run.device).argmax(1)
-    right = (verdict == data.test.labels).double()
-    taken = (predict(classifier, apart, device=run.device).argmax(1) < data.classes).double()
+def trust(tested: Tensor, apart: Tensor, data: Data, unknown: Images) -> list[Measurement]:
+    """How often the judge is right on held-out private pictures, and wrong on strangers.
+
+    Args:
+        tested: What it answers to the private test pictures, "nobody here" among it ``(N, C)``.
+        apart: What it answers to strangers ``(M, C)``.
+        data: Whose test pictures.
+        unknown: The strangers.
+    """
+    right = (tested.argmax(1) == data.test.labels).double()
+    taken = (apart.argmax(1) < data.classes).double()
     people = data.test.labels.numpy()
     return [
         _share(ACCEPTS_PRIVATE, Direction.USEFUL, right, people),
-        _share(TAKES_STRANGERS, Direction.LEAKS, taken, who(apart).numpy()),
+        _share(TAKES_STRANGERS, Direction.LEAKS, taken, who(unknown).numpy()),
     ]
 
 
-def clean(classifier: Classifier, data: Data, run: Run) -> list[Measurement]:
+def clean(tested: Tensor, data: Data) -> list[Measurement]:
     """How good the judge is at its own job: held-out private pictures, before it may say "nobody here".
 
     The accuracy is that of a closed set, as publications report it: the best of the private people alone. The
     calibration is that of the confidence which "nobody here" is a threshold on, over everybody it knows.
 
     Args:
-        classifier: Trained, and without its threshold.
+        tested: Logits of the private test pictures, without its threshold ``(N, C)``.
         data: Whose test pictures.
-        run: Device.
     """
-    o, labels = predict(classifier, data.test, device=run.device).double(), data.test.labels
+    o, labels = tested.double(), data.test.labels
     closed = (o[:, : data.classes].argmax(1) == labels).double()
     confidence, answer = o.softmax(1).max(1)
     right, people = (answer == labels).double().numpy(), labels.numpy()
@@ -140,7 +145,7 @@ def clean(classifier: Classifier, data: Data, run: Run) -> list[Measurement]:
     return [_share(Quantity(quantity=TOP_1, closed=True), Direction.USEFUL, closed, people), calibration]
 
 
-def _share(column: str | Quantity, direction: Direction, hits: torch.Tensor, people: NDArray[np.int64]) -> Measurement:
+def _share(column: str | Quantity, direction: Direction, hits: Tensor, people: NDArray[np.int64]) -> Measurement:
     return Measurement(column, "share", direction, 0.0, 1.0, values=hits.numpy(), identities=people, samples=len(hits))
 
 
@@ -150,12 +155,13 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     society = gather(data, node.options["others"], node.options["min_pictures"], run)
     classifier = classifiers.untrained(node, bench, society.classes, data.train.shape, run)
     facts = train(node, classifier, (), society.train, society.validation, run)
-    knows, own = society.knows, clean(classifier, data, run)
+    tested, apart = (predict(classifier, images, device=run.device) for images in (data.test, society.strangers))
+    knows, own = society.knows, clean(tested, data)
     if node.options["reject"] < 1:
         unknown = predict(classifier, society.calibration, device=run.device)
         tau = calibrate(unknown, data.classes, node.options["reject"])
         classifier.outputs = Reject(tau)
         knows += f'; says "nobody here" below a confidence of {tau:.2f}'
-    measured = [*trust(classifier, data, society.strangers, run), *own]
+    measured = [*trust(classifier.outputs(tested), classifier.outputs(apart), data, society.strangers), *own]
     figures = [to_figure(TRUST, None, m).plain() for m in measured]
     return trained(classifier, data.train.shape, {"knows": knows, "figures": figures, **facts})

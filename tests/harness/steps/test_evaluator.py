@@ -8,7 +8,8 @@ from torch import nn
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.steps.evaluator import clean, trust
 from unveil.harness.steps.rejection import Reject
-from unveil.harness.types import Data, Images, Run
+from unveil.harness.training.fit import predict
+from unveil.harness.types import Data, Images
 from unveil.harness.words.classifier import Classifier
 
 
@@ -25,7 +26,8 @@ def test_a_judge_is_measured_on_real_pictures_before_it_may_say_nobody():
     test = Images(torch.tensor(rows).float().view(4, 1, 1, 4), torch.tensor([0, 0, 1, 1]))
     judge = Classifier({"read": Reads()}, nn.Identity(), classes=4, mean=(0.0,), std=(1.0,))
     some = Data(test, test, test, test, ("a", "b"), "sum", "by construction")
-    closed, calibration = (to_figure("trust", None, m) for m in clean(judge, some, Run("x")))
+    told = predict(judge, test)
+    closed, calibration = (to_figure("trust", None, m) for m in clean(told, some))
     assert (closed.column, closed.value) == ("closed-set top-1", 0.75)  # the third is person 1 among the private ones
     assert closed.per_identity == {"0": 1.0, "1": 0.5}
     p = torch.softmax(10 * torch.tensor(rows).double(), 1).max(1).values.numpy()
@@ -34,6 +36,6 @@ def test_a_judge_is_measured_on_real_pictures_before_it_may_say_nobody():
     error = sum(abs(right[bins == b].sum() - p[bins == b].sum()) for b in set(bins)) / 4
     assert calibration.value == pytest.approx(1 - error)
     assert calibration.low < calibration.value < calibration.high
-    judge.outputs = Reject(0.99)
-    accepted, _ = (to_figure("trust", None, m) for m in trust(judge, some, test, Run("x")))
+    allowed = Reject(0.99)(told)
+    accepted, _ = (to_figure("trust", None, m) for m in trust(allowed, allowed, some, test))
     assert accepted.value == 0.25  # now the unsure one is nobody
