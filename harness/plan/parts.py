@@ -69,19 +69,43 @@ class EvaluatorPart(Part):
     Attributes:
         others: Whom else it knows: ``identities`` (each public person is a class, at least ``min_pictures``
             pictures), ``nobody`` (all public pictures are one class) or ``none`` (closed set, as in most papers).
+        gallery: Whether it trains nothing: each person is enrolled with the mean of the embeddings, and the most alike
+            is the answer. With ``others = "nobody"`` the private people alone are enrolled.
         min_pictures: Public people with fewer pictures are left out.
         reject: Share of strangers, measured on some and then checked on others, that may be taken for a private
-            person: sets the confidence below which the judge says "nobody here". Absent: 0.05, and 1 (no such
-            threshold, as in most papers) for ``others = "none"``.
+            person: sets the confidence, of a gallery the cosine, below which the judge says "nobody here". Absent:
+            0.05, of a gallery 0.01, and 1 (no such threshold, as in most papers) for ``others = "none"``.
         seed: Seed of its split and training.
         recipe: Changes to the common recipe.
     """
 
     others: Others = "identities"
+    gallery: bool = False
     min_pictures: Annotated[int, Field(ge=2)] = 5
     reject: Annotated[float, Field(ge=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 1000
     recipe: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _a_gallery_trains_nothing(self) -> EvaluatorPart:
+        if not self.gallery:
+            return self
+        if self.recipe:
+            raise ValueError(f"a gallery trains nothing, so recipe = {self.recipe} has no use; leave it out")
+        if (self.others == "none") != (self.rejects == 1):
+            raise ValueError(
+                f"a gallery with others = {self.others!r} and reject = {self.rejects:g}: one that can say "
+                "'nobody here' has others = 'nobody' or 'identities' and reject below 1, a closed set has "
+                "others = 'none' alone"
+            )
+        return self
+
+    @property
+    def rejects(self) -> float:
+        """Share of strangers that may be taken for a private person; 1 sets no threshold."""
+        if self.reject is not None:
+            return self.reject
+        return 1.0 if self.others == "none" else 0.01 if self.gallery else 0.05
 
 
 class DefensePart(BaseModel):

@@ -1,31 +1,44 @@
-"""Trains a judge that can say "nobody here", and measures how far it can be trusted."""
+"""Trains a judge that can say "nobody here", or enrols people in one, and measures how far it can be trusted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from unveil.harness.figures.calibration import BINS, calibration_error
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.plan.asker import Asker
 from unveil.harness.plan.node import Node
 from unveil.harness.plan.parts import EvaluatorPart
-from unveil.harness.steps import classifiers
+from unveil.harness.steps import classifiers, enrolment
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.classifiers import train, trained
+from unveil.harness.steps.classifiers import by_gallery, train, trained
+from unveil.harness.steps.model import require_weights
 from unveil.harness.steps.people import hold_out, join, known_people, strangers, who
-from unveil.harness.steps.rejection import Reject, calibrate
+from unveil.harness.steps.rejection import Reject, Threshold, calibrate, threshold
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.training.fit import predict
+from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import DataError, JudgeError
 from unveil.harness.words.images import Data, Images
 from unveil.harness.words.metric import Measurement
-from unveil.harness.words.names import ACCEPTS_PRIVATE, CALIBRATION, TAKES_STRANGERS, TOP_1, TRUST, Direction, Quantity
+from unveil.harness.words.names import (
+    ACCEPTS_PRIVATE,
+    CALIBRATION,
+    TAKES_STRANGERS,
+    TOP_1,
+    TRUST,
+    Direction,
+    Quantity,
+    percent,
+)
 from unveil.harness.words.run import Run
 
 APART = 0.2  # share of public people whom no judge sees in training: half set its threshold, half measure its floor
@@ -36,7 +49,7 @@ def ask(asker: Asker, part: EvaluatorPart, data: Node) -> Node:
     """A judge of the plan.
 
     Raises:
-        JudgeError: If it is the same model as a target.
+        JudgeError: If it is the same model as a target, or has people enrolled by a network that nobody has trained.
     """
     model = asker.use("models", part.spec)
     for target in asker.plan.targets:
@@ -46,9 +59,15 @@ def ask(asker: Asker, part: EvaluatorPart, data: Node) -> Node:
                 "a judge of another architecture than what it judges",
                 "choose another model for the evaluator",
             )
+    if part.gallery and not getattr(model.plugin, "content", dict)():
+        raise JudgeError(
+            f"evaluator {part.label!r} is a gallery, and {model.name} has no trained weights",
+            "a network that was trained to tell people apart, to be used as it is",
+            'set weights = "asset" or a checkpoint of it',
+        )
     own = part.model_dump(include={"seed", "others", "min_pictures"})
-    reject = part.reject if part.reject is not None else (1.0 if part.others == "none" else 0.05)
-    options = {"recipe": asker.recipe(part.recipe), **own, "reject": reject}
+    learns = {"gallery": True} if part.gallery else {"recipe": asker.recipe(part.recipe)}
+    options = {**learns, **own, "reject": part.rejects}
     stream = {"model": model.question, "seed": part.seed, "data": data.identity}
     return Node("evaluator", f"evaluator {part.label}", {"model": (model,)}, options, {"data": data}, stream)
 
@@ -74,13 +93,18 @@ class Society:
     knows: str
 
 
-def gather(data: Data, others: str, fewest: int, run: Run) -> Society:
-    """Draws a split of its own from the private training pictures, and adds other people."""
+def gather(data: Data, others: str, fewest: int, run: Run, *, gallery: bool = False) -> Society:
+    """Draws a split of its own from the private training pictures, and adds other people.
+
+    In a gallery nobody is one person: with ``others = "nobody"`` no other people are added.
+    """
     own = hold_out(join(data.train, data.validation), VALIDATION, run.generator("private split"))
     public, unknown = strangers(data.public, APART, 2, run.generator("strangers"))
     apart = strangers(unknown, 0.5, 1, run.generator("calibration"))
     if others == "none":
         return Society(*own, *apart, data.classes, f"{data.classes} private people and nobody else (closed set)")
+    if gallery and others == "nobody":
+        return Society(*own, *apart, data.classes, f"{data.classes} private people")
     if others == "identities":
         public = known_people(public, fewest)
     else:
@@ -116,22 +140,33 @@ def trust(tested: Tensor, apart: Tensor, data: Data, unknown: Images) -> list[Me
     ]
 
 
-def clean(tested: Tensor, data: Data) -> list[Measurement]:
+def clean(tested: Tensor, data: Data, *, gallery: bool = False) -> list[Measurement]:
     """How good the judge is at its own job: held-out private pictures, before it may say "nobody here".
 
     The accuracy is that of a closed set, as publications report it: the best of the private people alone. The
-    calibration is that of the confidence which "nobody here" is a threshold on, over everybody it knows.
+    calibration is that of the confidence which "nobody here" is a threshold on, over everybody it knows; a cosine is
+    no such thing.
 
     Args:
         tested: Logits of the private test pictures, without its threshold ``(N, C)``.
         data: Whose test pictures.
+        gallery: Whether logits are cosines.
     """
     o, labels = tested.double(), data.test.labels
     closed = (o[:, : data.classes].argmax(1) == labels).double()
+    own = _share(Quantity(quantity=TOP_1, closed=True), Direction.USEFUL, closed, labels.numpy())
+    return [own, _without_confidence() if gallery else _calibration(o, labels)]
+
+
+def _without_confidence() -> Measurement:
+    return Measurement(CALIBRATION, "share", Direction.USEFUL, 0.0, 1.0, reason="a cosine is no probability")
+
+
+def _calibration(o: Tensor, labels: Tensor) -> Measurement:
     confidence, answer = o.softmax(1).max(1)
     right, people = (answer == labels).double().numpy(), labels.numpy()
     error, spread = calibration_error(confidence.numpy(), right, people, BINS)
-    calibration = Measurement(
+    return Measurement(
         CALIBRATION,
         "share",
         Direction.USEFUL,
@@ -142,7 +177,6 @@ def clean(tested: Tensor, data: Data) -> list[Measurement]:
         identities=people,
         samples=len(people),
     )
-    return [_share(Quantity(quantity=TOP_1, closed=True), Direction.USEFUL, closed, people), calibration]
 
 
 def _share(column: str | Quantity, direction: Direction, hits: Tensor, people: NDArray[np.int64]) -> Measurement:
@@ -151,17 +185,53 @@ def _share(column: str | Quantity, direction: Direction, hits: Tensor, people: N
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     """An evaluator with its own figures."""
-    data = datasets.read(node.parents["data"], bench)
-    society = gather(data, node.options["others"], node.options["min_pictures"], run)
+    data, gallery = datasets.read(node.parents["data"], bench), by_gallery(node)
+    society = gather(data, node.options["others"], node.options["min_pictures"], run, gallery=gallery)
     classifier = classifiers.untrained(node, bench, society.classes, data.train.shape, run)
-    facts = train(node, classifier, (), society.train, society.validation, run)
-    tested, apart = (predict(classifier, images, device=run.device) for images in (data.test, society.strangers))
-    knows, own = society.knows, clean(tested, data)
+    if gallery:
+        facts = enrolled(node, classifier, society, run)
+        told = partial(enrolment.answers, classifier, run=run, label="trust")
+    else:
+        facts = train(node, classifier, (), society.train, society.validation, run)
+        told = partial(predict, classifier, device=run.device)
+    tested, apart = told(data.test), told(society.strangers)
+    knows, own = society.knows, clean(tested, data, gallery=gallery)
     if node.options["reject"] < 1:
-        unknown = predict(classifier, society.calibration, device=run.device)
-        tau = calibrate(unknown, data.classes, node.options["reject"])
-        classifier.outputs = Reject(tau)
-        knows += f'; says "nobody here" below a confidence of {tau:.2f}'
+        limit = by_cosine if gallery else by_confidence
+        classifier.outputs, how = limit(told(society.calibration), data.classes, node.options["reject"])
+        knows += f"; {how}"
     measured = [*trust(classifier.outputs(tested), classifier.outputs(apart), data, society.strangers), *own]
     figures = [to_figure(TRUST, None, m).plain() for m in measured]
     return trained(classifier, data.train.shape, {"knows": knows, "figures": figures, **facts})
+
+
+def enrolled(node: Node, classifier: Classifier, society: Society, run: Run) -> dict[str, Any]:
+    """Enrols everybody; what the record says in place of a training."""
+    use = node.uses["model"][0]
+    require_weights(use.plugin, use.name, trained=True)
+    enrolment.enrol(classifier, society.train, society.classes, run)
+    return {"curves": {}, "chosen": None, "facts": {}}
+
+
+def by_confidence(strangers: Tensor, private: int, share: float) -> tuple[nn.Module, str]:
+    """What says "nobody here" in a classifier, and how, in words."""
+    tau = calibrate(strangers, private, share)
+    return Reject(tau), f'says "nobody here" below a confidence of {tau:.2f}'
+
+
+def by_cosine(strangers: Tensor, private: int, share: float) -> tuple[nn.Module, str]:
+    """What says "nobody here" in a gallery, and how, in words.
+
+    Raises:
+        DataError: If there is no stranger to set a threshold on.
+    """
+    if not len(strangers):
+        raise DataError(
+            "no public person is left whom a gallery's threshold could be set on",
+            "two public people or more beside those who are enrolled",
+            "give the data set more public people",
+        )
+    tau = threshold(strangers, private, share)
+    passing = int((strangers[:, :private].max(1).values > tau).sum())
+    how = f"false-accept rate {percent(share)}, {passing} of {len(strangers)} pictures of strangers"
+    return Threshold(tau), f'enrolled, not trained; says "nobody here" below a cosine of {tau:.3f} ({how})'

@@ -1,4 +1,4 @@
-"""How a judge says "nobody here": a threshold on its confidence, calibrated on people who will not be scored."""
+"""How a judge says "nobody here": a threshold on its answers, calibrated on people who will not be scored."""
 
 from __future__ import annotations
 
@@ -23,6 +23,20 @@ class Reject(nn.Module):
         return torch.cat([o, o.logsumexp(1, keepdim=True) + self.tau.log()], dim=1)
 
 
+class Threshold(nn.Module):
+    """Adds one class, "nobody here", which wins wherever nobody's logit exceeds ``tau``: of judges by gallery."""
+
+    tau: Tensor
+
+    def __init__(self, tau: float = 0.0) -> None:
+        super().__init__()
+        self.register_buffer("tau", torch.tensor(tau))
+
+    def forward(self, o: Tensor) -> Tensor:
+        """Logits ``(N, C)`` to ``(N, C + 1)``."""
+        return torch.cat([o, self.tau.expand(len(o), 1)], dim=1)
+
+
 def calibrate(strangers: Tensor, private: int, share: float) -> float:
     """A low threshold at which at most a share of strangers is taken for a private person.
 
@@ -41,3 +55,18 @@ def calibrate(strangers: Tensor, private: int, share: float) -> float:
         return 0.0
     above = float(confidence[passing - 1]) if passing else 1.0
     return (float(confidence[passing]) + above) / 2  # halfway, so that rounding cannot move anybody across
+
+
+def threshold(strangers: Tensor, private: int, share: float) -> float:
+    """A low cosine that at most a share of strangers exceeds with the private person whom they are most alike.
+
+    Whoever else is enrolled has no say: it can only make the judge stricter than that.
+
+    Args:
+        strangers: Cosines ``(N, C)`` of pictures of people who are not enrolled, N > 0.
+        private: Number of private people, who come first.
+        share: Share of strangers that may pass, below 1.
+    """
+    best = strangers[:, :private].max(1).values.sort(descending=True).values
+    passing = int(share * len(best))
+    return float((best[passing] + best[max(passing - 1, 0)]) / 2)  # halfway, so that rounding moves nobody across
