@@ -11,6 +11,7 @@ from unveil.harness.plan.asker import Asker
 from unveil.harness.plan.file import PlanFile
 from unveil.harness.plan.node import Node
 from unveil.harness.plan.parts import AttackPart, DefensePart, Part, TargetPart
+from unveil.harness.running import independence
 from unveil.harness.steps import attack as attacks
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps import evaluator, measure, picture, target
@@ -170,7 +171,7 @@ def expand(file: PlanFile) -> Matrix:
         PluginError: For a plugin that is unknown, broken or wrongly configured.
         PlanError: For a metric that asks a judge where there is none.
         WeightsError: For weights that cannot be used.
-        JudgeError: For an evaluator that is the target.
+        JudgeError: For an evaluator that is the target, or a network that judges and guides.
     """
     build, plan = _Builder(file), file.plan
     build.require_judges()
@@ -187,4 +188,5 @@ def expand(file: PlanFile) -> Matrix:
         for defense in sweep.variants
         for attack in plan.attacks
     )
+    independence.require(judges, [cell.nodes["attack"] for cell in cells], [m for c in cells for m in c.measures])
     return Matrix(cells, judges, tuple(build.asker.notes))

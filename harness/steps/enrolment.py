@@ -57,10 +57,12 @@ def embed(classifier: Classifier, pixels: Tensor, run: Run, label: str) -> Tenso
     Raises:
         JudgeError: If one is not finite.
     """
-    network, parts = classifier.to(run.device).eval(), []
+    fast: Classifier = classifier.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network, parts = fast.eval(), []  # a third less time on a CPU
     with torch.no_grad(), run.progress(label, len(pixels)) as bar:
         for part in torch.split(pixels, BATCH):
-            parts.append(F.normalize(network.features(part.to(run.device)), dim=1).cpu())
+            x = part.to(run.device).contiguous(memory_format=torch.channels_last)
+            parts.append(F.normalize(network.features(x), dim=1).cpu())
             bar.advance(len(part))
     found = torch.cat(parts)
     if lost := int((~found.isfinite()).any(1).sum()):

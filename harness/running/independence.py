@@ -1,0 +1,143 @@
+"""One network may guide or select, never the one that judges: compared by its weights, whatever they are called.
+
+What guides is everything that the attacked pictures come from: data set, target, its first weights, priors, surrogates,
+attacks and all that these need or have in their settings. What judges is every evaluator that brings weights, and
+whoever compares pictures in a metric.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from unveil.harness.assets.fetch import ASSETS
+from unveil.harness.plan import plugins
+from unveil.harness.plan.node import Node, Use
+from unveil.harness.words.errors import AssetError, JudgeError, PluginError, WeightsError
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec
+
+CHECKSUM = re.compile(r"\b[0-9a-f]{32,}\b|\bhub:\S+")
+SHAPE = (3, 64, 64)  # that networks are built for, to be compared
+SMALLEST = 64  # numbers in a tensor that says whose it is
+SHARED = 0.5  # of the smaller network's numbers
+
+
+def require(judges: Mapping[tuple[str, str], Node], attacks: Iterable[Node], measures: Iterable[Node]) -> None:
+    """Refuses a plan in which what judges also guides.
+
+    Args:
+        judges: The evaluators, by data set and name.
+        attacks: All attacks of the plan.
+        measures: All metrics.
+
+    Raises:
+        JudgeError: If there is such a network.
+    """
+    judging = [one for one in _judging(judges, measures) if _content(one[1])]
+    if not judging:
+        return
+    known: dict[int, Mapping[bytes, int]] = {}
+    for who, guide in _guiding(attacks):
+        for judge, use in judging:
+            if _same(guide, use, known):
+                raise JudgeError(
+                    f"{judge} judges with the weights of {use.name}, and {who} brings the same"
+                    f"{'' if guide.name == use.name else f', as {guide.name}'}",
+                    "one network that guides, selects or is attacked, and another one that judges: what an attack was "
+                    "led by says yes to it",
+                    f"choose another network for one of the two; {judge} may be any that shares no weights with it",
+                )
+
+
+def _judging(judges: Mapping[tuple[str, str], Node], measures: Iterable[Node]) -> list[tuple[str, Use]]:
+    found = [(f"evaluator {name!r}", node) for (_, name), node in judges.items()]
+    for node in measures:
+        asked = [need for need in node.needs.values() if need.kind == "comparer" or need.options.get("trained")]
+        found += [(f"metric {node.options['name']!r}", need) for need in asked]
+    uses = [(who, use) for who, node in found for group in node.uses.values() for use in group]
+    return list({(who, use.spec): (who, use) for who, use in uses}.values())
+
+
+def _guiding(attacks: Iterable[Node]) -> list[tuple[str, Use]]:
+    nodes = {id(node): node for attack in attacks for node in attack.lineage()}
+    found: dict[tuple[str, Spec], tuple[str, Use]] = {}
+    for node in nodes.values():
+        for use in (use for uses in node.uses.values() for use in uses):
+            for one in (use, *_inside(use)):
+                found.setdefault((one.kind, one.spec), (node.label, one))
+    return list(found.values())
+
+
+def _inside(use: Use) -> Iterator[Use]:
+    """The plugins that a plugin has in its settings, of whatever kind, and what these have."""
+    values = [getattr(use.plugin, field.name) for field in dataclasses.fields(use.plugin)]
+    for spec in (one for value in values for one in (value if isinstance(value, tuple) else (value,))):
+        if isinstance(spec, Spec) and (one := _plugin(spec, use.base)) is not None:
+            yield one
+            yield from _inside(one)
+
+
+def _plugin(spec: Spec, base: str) -> Use | None:
+    for kind in plugins.OFFERS:
+        use = Use(kind, spec, base, may_lack=True)
+        try:
+            use.plugin  # noqa: B018 (made, to see whether it is of that kind)
+        except PluginError:
+            continue
+        return use
+    return None
+
+
+def _content(use: Use) -> Mapping[str, str]:
+    """What it reads from outside; nothing where that is not there."""
+    try:
+        return dict(getattr(use.plugin, "content", dict)())
+    except (AssetError, WeightsError):
+        return {}
+
+
+def _same(guide: Use, judge: Use, known: dict[int, Mapping[bytes, int]]) -> bool:
+    if guide.question == judge.question or _checksums(guide) & _checksums(judge):
+        return True
+    for use in (guide, judge):
+        if id(use) not in known:
+            known[id(use)] = _tensors(use)
+    ours, theirs = known[id(guide)], known[id(judge)]
+    common = sum(ours[name] for name in ours.keys() & theirs.keys())
+    return common > 0 and common >= SHARED * min(sum(ours.values()), sum(theirs.values()))
+
+
+def _checksums(use: Use) -> set[str]:
+    """Of all that it reads; an asset's package and its member are the same thing."""
+    found = set(CHECKSUM.findall(" ".join(map(str, _content(use).values()))))
+    for asset in ASSETS.values():
+        names = {asset.package_sha256, asset.member_sha256}
+        found |= {name for name in names if CHECKSUM.fullmatch(name)} if found & names else set()
+    return found
+
+
+def _here(use: Use) -> bool:
+    """Whether building it fetches nothing."""
+    found = _checksums(use)
+    wanted = [asset for asset in ASSETS.values() if found & {asset.package_sha256, asset.member_sha256}]
+    return not any(name.startswith("hub:") for name in found) and all(asset.place.exists() for asset in wanted)
+
+
+def _tensors(use: Use) -> Mapping[bytes, int]:
+    """How many numbers each tensor of a network has, by its hash in half precision; head and constants left out.
+
+    Files in other formats, under other names and read by other plugins, are so known for the same.
+    """
+    if use.kind != "models" or not _here(use):
+        return {}
+    try:
+        stages: Any = use.make().build(2, SHAPE, Run("compared")).stages
+    except Exception:  # a plugin may raise anything, and some take other pictures; its checksums were compared
+        return {}
+    plain = [tensor.detach().flatten().float() for tensor in stages.state_dict().values()]
+    telling = [t for t in plain if len(t) >= SMALLEST and bool(t.min() < t.max())]
+    return {hashlib.sha256(t.half().numpy().tobytes()).digest(): len(t) for t in telling}
