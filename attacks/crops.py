@@ -46,10 +46,11 @@ class RandomCrop:
     def __call__(self, x: Tensor, u: Tensor) -> Tensor:
         """Pixels ``(N, C, H, W)`` and uniform numbers ``(N, NUMBERS)`` to pixels of the same shape."""
         height, width = x.shape[-2:]
-        top, left, h, w = self.boxes(u, height, width).unbind(1)
+        # Where a crop lies is decided where the numbers are; the matrices, which are larger, are made where x is.
+        top, left, h, w = self.boxes(u, height, width).to(x.device).unbind(1)
         rows = interpolation(top, h, height)
         columns = interpolation(left, w, width)
-        columns = torch.where((u[:, -1] < self.flip)[:, None, None], columns.flip(1), columns)
+        columns = torch.where((u[:, -1] < self.flip).to(x.device)[:, None, None], columns.flip(1), columns)
         rows, columns = rows.to(x)[:, None], columns.to(x)[:, None]
         return rows @ x @ columns.mT
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
+from unveil.harness.plan import checkout
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.names import Role
 
@@ -66,14 +67,20 @@ def suggest(name: str, known: Iterable[str]) -> str:
 def registered(kind: str) -> dict[str, tuple[Entry, ...]]:
     """All plugins of a kind by name; a name that two packages claim has two entries."""
     found: dict[str, dict[tuple[str, str], Entry]] = {}
-    for point in entry_points(group=f"unveil.{kind}"):
+    for point in (*entry_points(group=f"unveil.{kind}"), *checkout.entry_points(f"unveil.{kind}")):
         entry = Entry(kind, point.name, point.value, _origin(point))
         found.setdefault(point.name, {})[entry.target, entry.origin] = entry
     return {name: tuple(found[name].values()) for name in sorted(found)}
 
 
 def _origin(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown package"
+    if point.dist:
+        return f"{point.dist.name} {point.dist.version}"
+    return f"{checkout.NAME} {checkout.version()} (not installed)" if _own(point) else "unknown package"
+
+
+def _own(point: EntryPoint) -> bool:
+    return point.value.startswith(f"{checkout.NAME}.")
 
 
 def find(kind: str, use: str) -> Entry:

@@ -10,14 +10,15 @@ import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from unveil.harness.plan import checkout
 from unveil.harness.plan.node import Node
 from unveil.harness.running.likeness import facts
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefacts import Artefact, Store
+from unveil.harness.words.arithmetic import steady
 from unveil.harness.words.errors import AssetError, StoreError, UnveilError
 from unveil.harness.words.run import Progress, Run, Silent
 
@@ -113,15 +114,16 @@ def _artefact(node: Node, bench: Bench, around: Surroundings) -> Artefact:
     if around.compiled:
         torch.compiler.reset()  # it keeps a few variants of a function and then, saying nothing, compiles no more
     stage, run = importlib.import_module(node.step), _run(node, bench.store, around)
-    try:
-        artefact: Artefact = stage.compute(node, bench, run)
-    except StoreError:
-        raise
-    except Exception:
-        if not run.misfits():
+    with steady(rounded=around.mixed_precision):
+        try:
+            artefact: Artefact = stage.compute(node, bench, run)
+        except StoreError:
             raise
-        run = _run(node, bench.store, around)
-        artefact = stage.compute(node, bench, run)
+        except Exception:
+            if not run.misfits():
+                raise
+            run = _run(node, bench.store, around)
+            artefact = stage.compute(node, bench, run)
     return artefact
 
 
@@ -165,6 +167,6 @@ def provenance(node: Node, around: Surroundings, seconds: float) -> dict[str, An
         "compiled": around.compiled,
         "threads": torch.get_num_threads(),
         "versions": {
-            "unveil": version("unveil"), "python": platform.python_version(), "torch": torch.__version__,
+            "unveil": checkout.version(), "python": platform.python_version(), "torch": torch.__version__,
         },
     }  # fmt: skip

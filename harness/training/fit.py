@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.training.prefix import Source
+from unveil.harness.words.arithmetic import steady
 from unveil.harness.words.classifier import Classifier, Forward
 from unveil.harness.words.defense import Defense, Step
 from unveil.harness.words.errors import DataError, TrainingError
@@ -89,7 +90,7 @@ def fit(
     source = Source(classifier, defenses, train, recipe, run)
     judge = Source(classifier, (), validation, dataclasses.replace(recipe, flip=False, shift=0, brightness=0.0), run)
     with (
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        steady(rounded=run.mixed_precision),
         run.progress("train", recipe.epochs * len(learner.batches(0))) as bar,
     ):
         bar.advance(state.epoch * len(learner.batches(0)))

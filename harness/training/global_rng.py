@@ -16,6 +16,7 @@ def seeded(run: Run, *names: str | int) -> Iterator[None]:
     devices = [run.device] if run.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.default_generator.manual_seed(run.seed(*names))
-        if devices:
-            torch.cuda.manual_seed(run.seed(*names))
+        for device in devices:
+            with torch.cuda.device(device):  # `torch.cuda.manual_seed` is about the current one
+                torch.cuda.manual_seed(run.seed(*names))
         yield

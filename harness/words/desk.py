@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from unveil.harness.words.arithmetic import steady
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import AccessError
 from unveil.harness.words.meter import Budget, Meter, Spent, counted
@@ -101,7 +102,7 @@ class LocalDesk:
         self._meter.charge("queries", len(x))
         if NEEDS[part] is Access.WHITE_BOX:
             return self._inside(part, x)
-        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False), steady():
             # A question is pixels: the answer depends on neither the memory format nor the precision around it, and
             # detached they carry no forward-mode derivative either, which no_grad lets through.
             logits = self._classifier.logits(x.detach().float().clone(memory_format=torch.channels_last))

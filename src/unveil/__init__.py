@@ -3,14 +3,15 @@
 In Python: ``unveil.run(plan, store=...)`` gives `Results`, ``unveil.plugins()`` says what is registered.
 """
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from unveil.harness.plan.checkout import version
 
 if TYPE_CHECKING:
     from unveil.harness.audit import plugins, run
     from unveil.harness.figures.rows import Results
 
-__version__ = version("unveil")
+__version__ = version()
 __all__ = ["Results", "__version__", "plugins", "run"]
 
 

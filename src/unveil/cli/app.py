@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from unveil import __version__
 from unveil.cli import assets, check, data, fisher, plugins, runs, tune
 from unveil.cli.failures import in_words, tell
 from unveil.cli.streams import open_streams
@@ -28,7 +28,7 @@ for module in (runs, data, tune, fisher, plugins, check, assets):
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"unveil {version('unveil')}")
+        typer.echo(f"unveil {__version__}")
         raise typer.Exit
 
 
