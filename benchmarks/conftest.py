@@ -1,10 +1,14 @@
 """Times things in turns, so that a machine that is busy now and idle then slows all of them alike."""
 
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from statistics import median
 from time import process_time
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # what benchmarks share lies beside them
 
 RATES = pytest.StashKey[dict[str, dict[str, float]]]()
 

@@ -168,7 +168,7 @@ def power(rng: np.random.Generator, n: int, seeds: int, between: float, times: i
 
 
 def _told(name: str, found: float) -> None:
-    print(f"{name}: {100 * found:.1f}", flush=True)  # noqa: T201
+    print(f"{name}: {100 * found:.1f}", flush=True)
 
 
 def _shares(rng: np.random.Generator, times: int) -> None:

@@ -225,8 +225,8 @@ def _require_numbers(values: Mapping[str, float], epoch: int) -> None:
 
 def _validate(classifier: Classifier, judge: Source) -> dict[str, float]:
     classifier.eval()
-    with torch.no_grad():
-        parts: list[Forward] = [classifier.run_from(h, judge.depth) for h in judge.in_order()]
+    with torch.no_grad():  # in full precision, whatever a frozen prefix was computed in
+        parts: list[Forward] = [classifier.run_from(h.float(), judge.depth) for h in judge.in_order()]
     logits = torch.cat([part.logits.float() for part in parts]).cpu()
     labels = judge.images.labels
     loss = float(F.cross_entropy(logits, labels))

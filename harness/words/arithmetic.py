@@ -1,4 +1,4 @@
-"""How a GPU computes convolutions: the same way each time, and how far factors are rounded. On a CPU it changes nothing."""
+"""How a GPU computes convolutions: the same way each time, in full float32 or not. A CPU is left as it is."""
 
 from __future__ import annotations
 
