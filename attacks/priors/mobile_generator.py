@@ -58,7 +58,7 @@ class MobileGenerator(Generator):
         """Styles ``(N, num_ws, w_dim)`` to pixels ``(N, 3, size, size)`` around [0, 1], not clipped."""
         x, rest = self.features(w), w[:, self.features.rows :]
         if isinstance(self.end, Head):
-            x = self.end(self.window.sample(x, self.size // 2), rest)
+            x = self.end(self.window.sample(x, self.size >> self.end.doublings), rest)
         else:
             x = resize(self.window.cut(self.end(x, rest)), self.size)
         out: Tensor = x * 0.5 + 0.5

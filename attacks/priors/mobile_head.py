@@ -25,11 +25,6 @@ from unveil.harness.words.run import Run, draw_normal
 
 TOGETHER = 2  # pictures of 1024 pixels in memory at once
 HELD_OUT = 16  # one in so many pictures is not learnt from
-RANKS = {
-    f"{layer}.{part}": 1 if part == "bias" else 2 if layer[0] == "m" else 4
-    for layer in ("m1", "m2", "m3", "c1", "d1", "d2", "c2", "c3")
-    for part in ("weight", "bias")
-}
 MEAN = "w_mean"  # in a file beside the head: the mean style, which is not read
 
 
@@ -171,18 +166,25 @@ def read(path: Path, framing: str, size: int | None) -> tuple[Mapping[str, Tenso
     return state, [f"the head does not say which {' and '.join(silent)} it is for"] if silent else []
 
 
-def wide(path: Path, channels: int) -> int:
-    """Channels of a head before its shuffle.
+def widths(path: Path) -> tuple[int, Sequence[int]]:
+    """Channels of the features that a head draws from, and behind each of its doublings.
 
     Raises:
-        WeightsError: If its features are others than those that pictures of the wanted size are drawn from.
+        WeightsError: If it is no head's file.
     """
-    kernel = _contents(path)[0]["c1.weight"]
-    if kernel.ndim != 4 or kernel.shape[1] != channels or kernel.shape[0] % 4:
-        raise WeightsError(
-            f"{path} is a head on features {tuple(kernel.shape)}", f"(4 n, {channels}, 1, 1)", "name another file"
-        )
-    return kernel.shape[0]
+    state, _ = _contents(path)
+    return state["c1.weight"].shape[1], tuple(len(state[f"m{n}.bias"]) for n in range(3, _rows(state) + 1, 2))
+
+
+def _rows(state: Mapping[str, Tensor]) -> int:
+    return sum(name[0] == "m" and name.endswith(".bias") for name in state)
+
+
+def _ranks(rows: int) -> Mapping[str, int]:
+    layers = {f"m{n}": 2 for n in range(1, rows + 1)} | {f"c{n}": 4 for n in range(1, rows + 1)}
+    ranks = layers | {f"d{n}": 4 for n in range(1, rows)}
+    kernels = {f"{layer}.weight": rank for layer, rank in ranks.items()}
+    return kernels | {f"{layer}.bias": 1 for layer in ranks}
 
 
 def _contents(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
@@ -194,9 +196,12 @@ def _contents(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
         raise WeightsError(
             f"{path} cannot be read: {error}", "a head's .safetensors file", "correct the path"
         ) from error
-    if {name: tensor.ndim for name, tensor in state.items()} != RANKS:
+    rows = _rows(state)
+    if rows < 3 or rows % 2 == 0 or {name: tensor.ndim for name, tensor in state.items()} != _ranks(rows):
         raise WeightsError(
-            f"{path} holds {', '.join(sorted(state)[:5])}", f"the tensors {', '.join(RANKS)}", "name a head's file"
+            f"{path} holds {', '.join(sorted(state)[:5])}",
+            f"the tensors {', '.join(_ranks(3))}, and four more for each doubling more",
+            "name a head's file",
         )
     weights.require_numbers(state, str(path))
     return state, told

@@ -8,6 +8,7 @@ demodulation.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -147,45 +148,56 @@ class ToPicture(nn.Module):
         return inverse_wavelet(self.conv(weighed(x, self.style(ws[:, 0]))))
 
 
-class Head(nn.Module):
-    """A small end for small pictures, learnt from the whole network's: features of n pixels to pictures of 2n.
+class Head(nn.ModuleDict):
+    """A small end for small pictures, learnt from the whole network's: features of n pixels to pictures of 2n, 4n, ...
 
-    Three modulations ``m1`` to ``m3``, 1x1 convolutions ``c1`` and ``c2`` with depthwise ones ``d1`` and ``d2``, a
-    pixel shuffle between them, and a 3x3 convolution ``c3`` to the colours.
+    Every doubling has two modulations ``m``, 1x1 convolutions ``c`` and depthwise ones ``d``, a pixel shuffle between
+    the first of them and the second; then come one modulation more and a 3x3 convolution ``c`` to the colours. They are
+    numbered through: a head that doubles once has ``m1`` to ``m3``, ``c1`` to ``c3``, ``d1`` and ``d2``.
 
     Args:
         channels: Of the features.
-        wide: Channels before the shuffle, four times those behind it.
+        widths: Channels behind each shuffle.
         style: Length of a style.
+
+    Attributes:
+        rows: Styles that it takes.
+        doublings: How often it doubles height and width.
     """
 
-    rows = 3
-
-    def __init__(self, channels: int, wide: int = 256, style: int = 512) -> None:
+    def __init__(self, channels: int, widths: Sequence[int] = (64,), style: int = 512) -> None:
         super().__init__()
-        narrow = wide // 4
-        self.m1, self.m2, self.m3 = (nn.Linear(style, count) for count in (channels, narrow, narrow))
-        self.c1, self.d1 = nn.Conv2d(channels, wide, 1), nn.Conv2d(wide, wide, 3, padding=1, groups=wide)
-        self.d2, self.c2 = nn.Conv2d(narrow, narrow, 3, padding=1, groups=narrow), nn.Conv2d(narrow, narrow, 1)
-        self.c3 = nn.Conv2d(narrow, 3, 3, padding=1)
+        self.doublings, self.rows = len(widths), 2 * len(widths) + 1
+        before = (channels, *widths)
+        for n in range(1, self.rows + 1):
+            self[f"m{n}"] = nn.Linear(style, before[n // 2])
+        for n, (a, b) in zip(range(1, self.rows, 2), itertools.pairwise(before), strict=True):
+            self[f"c{n}"], self[f"d{n}"] = nn.Conv2d(a, 4 * b, 1), nn.Conv2d(4 * b, 4 * b, 3, padding=1, groups=4 * b)
+            self[f"d{n + 1}"], self[f"c{n + 1}"] = nn.Conv2d(b, b, 3, padding=1, groups=b), nn.Conv2d(b, b, 1)
+        self[f"c{self.rows}"] = nn.Conv2d(before[-1], 3, 3, padding=1)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Styles change nothing at first, and depthwise convolutions keep what they are given."""
-        for layer in (self.m1, self.m2, self.m3):
-            nn.init.normal_(layer.weight, 0, 0.01)
-            nn.init.ones_(layer.bias)
-        for conv in (self.d1, self.d2):
-            nn.init.dirac_(conv.weight, groups=conv.groups)
-            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        for layer in self.values():
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, 0, 0.01)
+                nn.init.ones_(layer.bias)
+            elif isinstance(layer, nn.Conv2d) and layer.groups > 1:
+                nn.init.dirac_(layer.weight, groups=layer.groups)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, ws: Tensor) -> Tensor:
-        """``(N, channels, n, n)`` and styles ``(N, 3, style)`` to ``(N, 3, 2n, 2n)`` around [-1, 1]."""
-        x = F.leaky_relu(self.d1(self.c1(weighed(x, self.m1(ws[:, 0])))), SLOPE)
-        x = F.pixel_shuffle(x, 2)
-        x = F.leaky_relu(self.c2(self.d2(weighed(x, self.m2(ws[:, 1])))), SLOPE)
-        out: Tensor = self.c3(weighed(x, self.m3(ws[:, 2])))
+        """``(N, channels, n, n)`` and styles ``(N, rows, style)`` to ``(N, 3, n << doublings, ...)`` around [-1, 1]."""
+        for n in range(1, self.rows, 2):
+            x = F.leaky_relu(self[f"d{n}"](self[f"c{n}"](self._modulated(x, ws, n))), SLOPE)
+            x = F.pixel_shuffle(x, 2)
+            x = F.leaky_relu(self[f"c{n + 1}"](self[f"d{n + 1}"](self._modulated(x, ws, n + 1))), SLOPE)
+        out: Tensor = self[f"c{self.rows}"](self._modulated(x, ws, self.rows))
         return out
+
+    def _modulated(self, x: Tensor, ws: Tensor, n: int) -> Tensor:
+        return weighed(x, self[f"m{n}"](ws[:, n - 1]))
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from unveil.harness.words.spec import LocalPath
 
 SIDE = 1024  # of what the whole network draws
 LARGEST_HEAD = 256
+ONCE = (64,)  # widths of a head that is learnt from few pictures: it doubles once, so that little is left to learn
 Framing: TypeAlias = Literal["arcface", "ffhq"]
 FRAMINGS: Mapping[Framing, Window] = {
     "ffhq": Window(),
@@ -124,10 +125,16 @@ class MobileStyle:
     def _networks(self, size: int) -> MobileGenerator:
         if self.whole or size > LARGEST_HEAD or size % 2:
             return self._whole(size)
-        blocks = next(k for k in range(1, len(PUBLISHED)) if 4 << k >= size // 2)
+        channels, widths = (None, ONCE) if self.head is None else mobile_head.widths(Path(self.head))
+        blocks = next(k for k in range(1, len(PUBLISHED)) if 4 << k >= size >> len(widths))
         features = Features(PUBLISHED[:blocks])
-        wide = 256 if self.head is None else mobile_head.wide(Path(self.head), features.channels)
-        return MobileGenerator(features, Head(features.channels, wide), FRAMINGS[self.framing], size)
+        if size % (1 << len(widths)) or channels not in (None, features.channels):
+            raise WeightsError(
+                f"{self.head} is a head on features of {channels} channels that doubles {len(widths)} times",
+                f"one on {features.channels} channels that makes pictures of {size} pixels",
+                "name another file, or let one be learnt",
+            )
+        return MobileGenerator(features, Head(features.channels, widths), FRAMINGS[self.framing], size)
 
     def _whole(self, size: int) -> MobileGenerator:
         end = ToPicture(PUBLISHED[-1][1])
