@@ -317,7 +317,7 @@ def distil(how: Asked, size: int, truth: Tensor, of: Styles, seconds: float) -> 
     clock = Clock(how.device)
     made = student(how, size)
     teacher = Teacher(how, made, truth, of, clock)
-    steps = teacher.learn(seconds)
+    steps = teacher.learn(max(1.0, seconds - clock()))
     told = {
         "network": "mobilestylegan",
         "pictures": len(truth),
