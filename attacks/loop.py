@@ -41,6 +41,6 @@ def resumable_steps(
         last = time.monotonic()
         for i in range(first, total):
             yield i, bar
-            if time.monotonic() - last >= SECONDS_BETWEEN_CHECKPOINTS:
+            if time.monotonic() - last >= SECONDS_BETWEEN_CHECKPOINTS or run.interrupted():
                 run.save(name, {"step": i + 1, "state": dict(state())})
                 last = time.monotonic()

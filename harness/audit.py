@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from unveil.harness.plan.file import PlanFile, find, from_mapping, read
 from unveil.harness.plan.node import Node
 from unveil.harness.running.assemble import results as assemble
 from unveil.harness.running.devices import surroundings
+from unveil.harness.running.estimate import costs
 from unveil.harness.running.execute import Outcome, Surroundings
+from unveil.harness.running.line import ranks
 from unveil.harness.running.matrix import Matrix, expand
-from unveil.harness.running.pools import InlinePool, Pool
+from unveil.harness.running.pools import InlinePool, Pool, Pooling, pooling
 from unveil.harness.running.reports import Reports
 from unveil.harness.running.schedule import Listener, run_nodes
 from unveil.harness.store.artefacts import Store
@@ -40,23 +43,24 @@ class Audit:
     matrix: Matrix
     store: Store
 
-    def results(self, around: Surroundings, listener: Listener, pool: Pool | None = None) -> Results:
+    def results(self, around: Surroundings, listener: Listener, pool: Pool | Pooling | None = None) -> Results:
         """Computes what is not there yet and puts all together; what is found damaged only then is computed, too.
 
         Args:
             around: What it is computed with.
             listener: Told of every start and end.
-            pool: Where to compute; None computes here, step by step.
+            pool: Where to compute, or which pool to open for it; None computes here, step by step.
 
         Raises:
             StoreError: If the store cannot be read or written.
         """
-        try:
-            return self._results(around, listener, pool)
-        except DamageError:
-            return self._results(around, listener, pool)
+        with _opened(pool) as opened:
+            try:
+                return self._results(around, listener, opened)
+            except DamageError:
+                return self._results(around, listener, opened)
 
-    def _results(self, around: Surroundings, listener: Listener, pool: Pool | None) -> Results:
+    def _results(self, around: Surroundings, listener: Listener, pool: Pool) -> Results:
         outcomes = compute(self.matrix.nodes(), self.store, around, listener, pool)
         return assemble(self.file, self.matrix, outcomes, self.store)
 
@@ -87,7 +91,7 @@ def _file(plan: str | Path | Mapping[str, Any] | PlanFile) -> PlanFile:
 
 
 def compute(
-    nodes: Sequence[Node], store: Store, around: Surroundings, listener: Listener, pool: Pool | None = None
+    nodes: Sequence[Node], store: Store, around: Surroundings, listener: Listener, pool: Pool | Pooling | None = None
 ) -> dict[str, Outcome]:
     """Computes the nodes that are not in the store yet.
 
@@ -96,7 +100,7 @@ def compute(
         store: Where everything is kept.
         around: What they are computed with.
         listener: Told of every start and end.
-        pool: Where to compute; None computes here, step by step.
+        pool: Where to compute, or which pool to open for it; None computes here, step by step.
 
     Returns:
         Outcome per key.
@@ -105,10 +109,20 @@ def compute(
         StoreError: If nothing can be written there, before anything is computed; or later.
     """
     store.check()
-    return run_nodes(nodes, around, pool or InlinePool(), listener, store)
+    with _opened(pool) as opened:
+        alone = isinstance(opened, InlinePool)  # where the order of a plan is as good as any
+        first = {} if alone else ranks(nodes, costs(nodes, store))
+        return run_nodes(nodes, around, opened, listener, store, first)
 
 
-def run(
+def _opened(pool: Pool | Pooling | None) -> AbstractContextManager[Pool]:
+    """A pool that is closed in the end if it is opened here."""
+    if isinstance(pool, Pooling):
+        return pool.opened()
+    return nullcontext(pool or InlinePool())
+
+
+def run(  # noqa: PLR0913 (an option each)
     plan: str | Path | Mapping[str, Any] | PlanFile,
     store: str | Path | Store = "runs",
     *,
@@ -116,7 +130,9 @@ def run(
     precision: str = "auto",
     compiled: bool = False,
     isolated: bool = True,
-    pool: Pool | None = None,
+    pool: Pool | str | None = None,
+    jobs: int | None = None,
+    threads: int | None = None,
     listener: Listener | None = None,
 ) -> Results:
     """Trains, attacks and measures whatever of a plan is not in the store yet.
@@ -129,7 +145,10 @@ def run(
         precision: ``auto``, ``full`` or ``mixed``.
         compiled: Whether networks that attacks descend are compiled.
         isolated: Whether a target of which an attack sees only scores or labels is kept in another process.
-        pool: Where to compute; None computes here, step by step.
+        pool: Where to compute: ``inline``, here and step by step, or ``processes``, or a pool of your own; None:
+            processes for more than one job.
+        jobs: Steps at a time; see `harness.running.pools.pooling`.
+        threads: Threads for all of them together; None: as many as torch takes.
         listener: Told of every start and end; None logs them.
 
     Returns:
@@ -141,8 +160,11 @@ def run(
     audit = prepare(plan, store)
     for note in audit.matrix.notes:
         log.warning("%s", note)
-    around = surroundings(audit.store, device, Precision(precision), compiled, isolated=isolated)
-    results = audit.results(around, listener or _log_step, pool)
+    where = pooling(pool, jobs, threads) if pool is None or isinstance(pool, str) else pool
+    each = where.threads if isinstance(where, Pooling) else threads or 0
+    how = Precision(precision)
+    around = surroundings(audit.store, device, how, compiled, isolated=isolated, threads=each)
+    results = audit.results(around, listener or _log_step, where)
     audit.keep(results)
     return results
 

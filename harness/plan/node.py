@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.plan.canonical import digest
 from unveil.harness.plan.fingerprint import fingerprint
 from unveil.harness.words.account import Remark
-from unveil.harness.words.errors import AssetError, WeightsError
+from unveil.harness.words.errors import AssetError, PluginError, WeightsError
 from unveil.harness.words.needs import TAKEN
 from unveil.harness.words.spec import Spec
 
@@ -61,6 +61,10 @@ class Use:
     def name(self) -> str:
         """What the plugin is called: its registered name, or its class in a file."""
         return self.spec.use.rpartition(":")[2]
+
+    def afresh(self) -> Use:
+        """The same plugin, of which nothing is known yet."""
+        return Use(self.kind, self.spec, self.base, self.may_lack)
 
     def having(self, settings: Mapping[str, Any]) -> Use:
         """The same plugin with other settings."""
@@ -149,7 +153,10 @@ class Node:
     @functools.cached_property
     def key(self) -> str:
         """Name of the artefact: identity, the code that answers, and the parents' keys."""
-        modules = sorted({module for uses in self.uses.values() for use in uses for module in use.modules})
+        return self._key([use for uses in self.uses.values() for use in uses])
+
+    def _key(self, uses: Iterable[Use]) -> str:
+        modules = sorted({module for use in uses for module in use.modules})
         return digest(
             {
                 "identity": self.identity,
@@ -158,6 +165,20 @@ class Node:
                 "parents": {role: node.key for role, node in self.parents.items()},
             }
         )
+
+    def require_same_code(self) -> None:
+        """Proves that the code that would answer in this process is the one in the key, which another process made.
+
+        Raises:
+            PluginError: If not, or if a plugin cannot be made here.
+        """
+        if self._key([use.afresh() for uses in self.uses.values() for use in uses]) != self.key:
+            raise PluginError(
+                f"{self.label}: the code here is not that of the plan: a file was changed since the run began, or this "
+                "machine has another version of unveil or of a plugin",
+                "the code that the result is named by",
+                "run the same command again; on several machines, install the same versions",
+            )
 
     @functools.cached_property
     def randomness(self) -> str:

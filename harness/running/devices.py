@@ -11,7 +11,7 @@ from unveil.harness.words.names import Precision
 
 
 def surroundings(
-    store: Store, device: str, precision: Precision, compiled: bool, *, isolated: bool = True
+    store: Store, device: str, precision: Precision, compiled: bool, *, isolated: bool = True, threads: int = 0
 ) -> Surroundings:
     """What is asked for, tried out before anything runs.
 
@@ -21,6 +21,7 @@ def surroundings(
         precision: How matrix work is rounded.
         compiled: Whether networks that attacks descend are compiled.
         isolated: As `harness.running.execute.Surroundings` has it.
+        threads: The same.
 
     Raises:
         PlanError: If there is no such device, or networks cannot be compiled for it.
@@ -29,7 +30,7 @@ def surroundings(
     mixed = precision is Precision.MIXED or (precision is Precision.AUTO and where != "cpu")
     if compiled:
         _try_to_compile(where)
-    return Surroundings(store.url, where, mixed, compiled=compiled, isolated=isolated)
+    return Surroundings(store.url, where, mixed, compiled=compiled, isolated=isolated, threads=threads)
 
 
 def _device(wanted: str) -> str:

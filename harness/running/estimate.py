@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from unveil.harness.running.matrix import Matrix
 from unveil.harness.store.artefacts import Store
 
 QUICK = ("measure", "picture", "model", "comparer")  # take seconds whatever their settings are
+COMPARED = 200_000  # pairs of steps, which take a second or two
 RUNGS = 5  # of a defense's own ladder, which is not known before the model is built
 
 
@@ -60,6 +61,25 @@ def estimate(matrix: Matrix, store: Store) -> list[Step]:
     """Every step of a plan, in order."""
     past, elsewhere = ([Past(p, amount(p)) for p in known] for known in (history(store), reference()))
     return [_step(node, store, past, elsewhere) for node in matrix.nodes()]
+
+
+def costs(nodes: Sequence[Node], store: Store) -> dict[str, float]:
+    """Seconds that steps may take, by key, to put them in order; those of its kind where nothing like one is known."""
+    elsewhere = reference()
+    kinds = {kind: median(_seconds_of(elsewhere, kind)) for kind in {p["kind"] for p in elsewhere}}
+    known = history(store)
+    if len(nodes) * len(known) > COMPARED:
+        return {node.key: kinds.get(node.kind, 0.0) for node in nodes}
+    past, others = ([Past(p, amount(p)) for p in these] for these in (known, elsewhere))
+    steps = [_step(node, store, past, others) for node in nodes]
+    return {
+        step.key: 0.0 if step.state == "known" else kinds.get(step.kind, 0.0) if step.seconds is None else step.seconds
+        for step in steps
+    }
+
+
+def _seconds_of(known: Iterable[Mapping[str, Any]], kind: str) -> list[float]:
+    return [p["seconds"] for p in known if p["kind"] == kind]
 
 
 def reference() -> list[dict[str, Any]]:

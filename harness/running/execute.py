@@ -7,6 +7,7 @@ import importlib
 import platform
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -15,6 +16,7 @@ from typing import Any
 
 from unveil.harness.plan import checkout
 from unveil.harness.plan.node import Node
+from unveil.harness.running.interrupts import deferred
 from unveil.harness.running.likeness import facts
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefacts import Artefact, Store
@@ -34,6 +36,7 @@ class Surroundings:
         shown: Where progress goes.
         compiled: Whether networks that attacks descend are compiled.
         isolated: Whether a target of which an attack sees only scores or labels is kept in another process.
+        threads: Threads that a step computes with; 0: as many as torch takes.
     """
 
     store: str
@@ -42,6 +45,7 @@ class Surroundings:
     shown: Progress = field(default_factory=Silent)
     compiled: bool = False
     isolated: bool = True
+    threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ def compute(node: Node, around: Surroundings) -> Outcome:
             return cached(node, bench.store)
         start = time.monotonic()
         try:
-            artefact = _artefact(node, bench, around)
+            with deferred() as interrupted:
+                artefact = _artefact(node, bench, around, interrupted)
         except StoreError:
             raise
         except AssetError as error:
@@ -107,13 +112,15 @@ def cached(node: Node, store: Store) -> Outcome:
     return Outcome("cached", seconds=float(store.provenance(node.key)["seconds"]))
 
 
-def _artefact(node: Node, bench: Bench, around: Surroundings) -> Artefact:
+def _artefact(node: Node, bench: Bench, around: Surroundings, interrupted: Callable[[], bool]) -> Artefact:
     """What the node's stage makes; from its start if a checkpoint cannot be put back."""
     import torch  # noqa: PLC0415 (so that a scheduler need not load it)
 
+    if around.threads:
+        torch.set_num_threads(around.threads)
     if around.compiled:
         torch.compiler.reset()  # it keeps a few variants of a function and then, saying nothing, compiles no more
-    stage, run = importlib.import_module(node.step), _run(node, bench.store, around)
+    stage, run = importlib.import_module(node.step), _run(node, bench.store, around, interrupted)
     with steady(rounded=around.mixed_precision):
         try:
             artefact: Artefact = stage.compute(node, bench, run)
@@ -122,12 +129,12 @@ def _artefact(node: Node, bench: Bench, around: Surroundings) -> Artefact:
         except Exception:
             if not run.misfits():
                 raise
-            run = _run(node, bench.store, around)
+            run = _run(node, bench.store, around, interrupted)
             artefact = stage.compute(node, bench, run)
     return artefact
 
 
-def _run(node: Node, store: Store, around: Surroundings) -> Run:
+def _run(node: Node, store: Store, around: Surroundings, interrupted: Callable[[], bool]) -> Run:
     import torch  # noqa: PLC0415 (see _artefact)
 
     return Run(
@@ -139,6 +146,7 @@ def _run(node: Node, store: Store, around: Surroundings) -> Run:
         isolated=around.isolated,
         compiled=around.compiled,
         disk=store.files.disk,
+        interrupted=interrupted,
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from types import MappingProxyType
 
 from unveil.harness.plan.node import Node
 from unveil.harness.running.execute import Outcome, Surroundings, cached, compute, describe
+from unveil.harness.running.line import Line
 from unveil.harness.running.pools import Pool
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import DamageError, StoreError
@@ -19,7 +21,12 @@ TRIES = 3  # times that a node is started whose parents turn out to be damaged; 
 
 
 def run_nodes(
-    nodes: Sequence[Node], around: Surroundings, pool: Pool, heard: Listener, store: Store | None = None
+    nodes: Sequence[Node],
+    around: Surroundings,
+    pool: Pool,
+    heard: Listener,
+    store: Store | None = None,
+    first: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, Outcome]:
     """Computes every node that is not in the store yet, and again what is there and turns out to be damaged.
 
@@ -29,6 +36,7 @@ def run_nodes(
         pool: Where to compute.
         heard: Told of every start and end.
         store: The store of ``around``, where the caller has one: what it has read is not read again.
+        first: Of steps that could start, the highest does, by key; see `harness.running.line.ranks`.
 
     Returns:
         Outcome per key.
@@ -36,30 +44,28 @@ def run_nodes(
     Raises:
         StoreError: If the store cannot be written, or does not keep what is written; what was stored before is kept.
     """
-    return _Schedule(nodes, around, pool, heard, store or Store(around.store)).run()
+    return _Schedule(around, pool, heard, store or Store(around.store), Line(nodes, first)).run()
 
 
 class _Schedule:
-    def __init__(self, nodes: Sequence[Node], around: Surroundings, pool: Pool, heard: Listener, store: Store) -> None:
-        self.around, self.pool, self.heard = around, pool, heard
-        self.store, self.waiting = store, list(nodes)
+    def __init__(self, around: Surroundings, pool: Pool, heard: Listener, store: Store, line: Line) -> None:
+        self.around, self.pool, self.heard, self.store, self.line = around, pool, heard, store, line
         self.outcomes: dict[str, Outcome] = {}
         self.running: dict[Future[Outcome], Node] = {}
         self.starts: Counter[str] = Counter()
 
     def run(self) -> dict[str, Outcome]:
-        self.store.prefetch(node.key for node in self.waiting)
-        while self.waiting or self.running:
-            known = self.outcomes
-            node = next((n for n in self.waiting if all(p.key in known for p in n.parents.values())), None)
-            if node is None:
+        self.store.prefetch(node.key for node in self.line.nodes)
+        while True:
+            node = self.line.next(self.outcomes, self.pool.room)
+            if node is not None:
+                self.start(node)
+            elif self.running:
                 wait(self.running, return_when=FIRST_COMPLETED)
             else:
-                self.waiting.remove(node)
-                self.start(node)
+                return self.outcomes
             for future in [f for f in self.running if f.done()]:
                 self.gather(self.running.pop(future), future)
-        return self.outcomes
 
     def start(self, node: Node) -> None:
         if (known := without_work(node, self.store, self.outcomes)) is not None:
@@ -82,10 +88,12 @@ class _Schedule:
         gone = [n for n in done if not self.store.has(n.key)]
         for one in gone:
             del self.outcomes[one.key]
-        self.waiting[:0] = [*gone, node]
+        for one in [*gone, node]:
+            self.line.join(one, self.outcomes)
 
     def settle(self, node: Node, outcome: Outcome) -> None:
         self.outcomes[node.key] = outcome
+        self.line.settled(node)
         self.heard(node, outcome)
 
 

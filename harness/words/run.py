@@ -53,6 +53,10 @@ class Silent:
         """Closes it."""
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass
 class Run:
     """Hands a node its random numbers, device, progress bar and a place for checkpoints.
@@ -68,6 +72,7 @@ class Run:
         notes: What a reader of the result must know; see ``note``.
         isolated: Whether a target of which an attack sees only scores or labels is kept in another process.
         compiled: Whether ``compile`` compiles. Never part of an identity.
+        interrupted: Whether the node should end at its next checkpoint; a long loop saves itself then.
     """
 
     identity: str
@@ -80,6 +85,7 @@ class Run:
     isolated: bool = False
     compiled: bool = False
     disk: Disk | None = None
+    interrupted: Callable[[], bool] = _never
     _restoring: list[Path] = field(default_factory=list)
 
     def keep(self, name: str, value: Tensor) -> None:
@@ -123,6 +129,7 @@ class Run:
 
         Raises:
             StoreError: If the disk is full or cannot be written.
+            KeyboardInterrupt: Afterwards, if the node was interrupted: nothing is lost here.
         """
         if self.scratch is None:
             return
@@ -130,6 +137,8 @@ class Run:
         packed = io.BytesIO()
         torch.save(dict(state), packed)
         (self.disk or Disk(self.scratch)).write(self.scratch / f"{name}.pt", packed.getvalue())
+        if self.interrupted():
+            raise KeyboardInterrupt
 
     def load(self, name: str) -> dict[str, Any] | None:
         """The last checkpoint of that name, or None. One that cannot be read is set aside, and there is none then."""

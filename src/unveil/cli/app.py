@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated
 
@@ -45,6 +46,8 @@ def main() -> None:
     """Runs a command; whatever stops it is told in words, see `unveil.cli.failures`."""
     wait_asleep()
     open_streams()
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: a queue wants an end, and not a corpse
     try:
         app()
     except Exception as error:  # what typer itself met, such as a full disk under --help

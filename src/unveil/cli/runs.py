@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from unveil.cli.surroundings import CompileOption, DeviceOption, PrecisionOption
+from unveil.cli.surroundings import CompileOption, DeviceOption, JobsOption, PoolOption, PrecisionOption, ThreadsOption
 from unveil.cli.tables import show
 from unveil.cli.terminal import Screen, errors, lasting, one_line, output, print_json, table
 from unveil.harness.words.errors import TrackingError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unveil.harness.plan.node import Node
     from unveil.harness.running.execute import Outcome, Surroundings
     from unveil.harness.running.matrix import Matrix
+    from unveil.harness.running.pools import Pooling
     from unveil.harness.store.artefacts import Store
 
 T = TypeVar("T")
@@ -57,6 +58,9 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.AUTO,
     compiled: CompileOption = False,
+    pool: PoolOption = "",
+    jobs: JobsOption = 0,
+    threads: ThreadsOption = 0,
     private_pictures: PrivateOption = False,
     in_process: InProcessOption = False,
     as_json: JsonOption = False,
@@ -64,11 +68,13 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     """Train, attack, measure, log and render whatever of a plan is not there yet."""
     from unveil.harness.audit import prepare  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.running.devices import surroundings  # noqa: PLC0415
+    from unveil.harness.running.pools import pooling  # noqa: PLC0415
 
+    where = pooling(pool or None, jobs or None, threads or None)
     audit = prepare(plan, store)
     _say_notes(audit.matrix)
-    around = surroundings(audit.store, device, precision, compiled, isolated=not in_process)
-    results = compute_results(audit, around)
+    around = surroundings(audit.store, device, precision, compiled, isolated=not in_process, threads=where.threads)
+    results = compute_results(audit, around, where)
     folder = audit.keep(results)
     page = _render(results, audit.store, folder, private_pictures)
     _log(results, page, audit.store, mlflow)
@@ -81,12 +87,12 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
         raise typer.Exit(1)
 
 
-def compute_results(audit: Audit, around: Surroundings) -> Results:
+def compute_results(audit: Audit, around: Surroundings, pool: Pooling | None = None) -> Results:
     """The results of a plan, with what is computed for them on the screen; Ctrl-C ends the command with status 130."""
     return _on_screen(
         audit.matrix.nodes(),
         audit.store,
-        lambda screen, listener: audit.results(replace(around, shown=screen), listener),
+        lambda screen, listener: audit.results(replace(around, shown=screen), listener, pool),
     )
 
 

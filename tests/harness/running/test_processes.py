@@ -1,0 +1,217 @@
+"""Steps in worker processes: the same answers, whatever dies, and everything that is shown there is shown here."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import threading
+import time
+import warnings
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import unveil
+from unveil.harness.plan.node import Node, Use
+from unveil.harness.running.execute import Outcome, Surroundings, compute
+from unveil.harness.running.pools import Pooling, PoolKind, pooling
+from unveil.harness.running.processes import ProcessPool
+from unveil.harness.running.resources import Needs
+from unveil.harness.store.artefacts import Store
+from unveil.harness.words.errors import DamageError, PlanError
+from unveil.harness.words.spec import Spec
+
+# Found by the workers, since they look for modules where this process does
+WORK = """
+import logging, os, signal, sys, time, warnings
+import torch
+from unveil.harness.running.execute import Outcome
+from unveil.harness.words.errors import DamageError
+
+def killed(node, around):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def exits(node, around):
+    os._exit(3)
+
+def damaged(node, around):
+    raise DamageError("x", "y", "z")
+
+def shows(node, around):
+    bar = around.shown.start("work", 10)
+    for i in range(10):
+        bar.advance(1, loss=float(i))
+    around.shown.stop(bar)
+    logging.getLogger("unveil.somewhere").warning("mind the %s", "gap")
+    warnings.warn("odd\\nwarning")
+    print("printed")
+    print("complained", file=sys.stderr)
+    return Outcome("done", f"{os.getpid()} {os.environ['OMP_NUM_THREADS']} {torch.get_num_threads()}")
+"""
+
+
+class Screen:
+    """Notes what is shown."""
+
+    def __init__(self) -> None:
+        self.bars: list[Any] = []
+
+    def start(self, label: str, total: int) -> Any:
+        self.bars.append([label, total, 0, {}, "open"])
+        return Noted(self.bars[-1])
+
+    def stop(self, bar: Any) -> None:
+        bar.noted[4] = "closed"
+
+
+class Noted:
+    def __init__(self, noted: list[Any]) -> None:
+        self.noted = noted
+
+    def advance(self, steps: int = 1, **values: float) -> None:
+        self.noted[2] += steps
+        self.noted[3] = values
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "pool_work.py").write_text(WORK)
+    monkeypatch.syspath_prepend(tmp_path)
+    return importlib.import_module("pool_work")
+
+
+def test_who_dies_is_a_failed_step_and_who_comes_after_is_heard(
+    work: Any, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node, screen = Node("data", "some data"), Screen()
+    around = Surroundings("nowhere", shown=screen)
+    with ProcessPool(1, threads=1) as pool:
+        assert pool.room(Needs.NETWORKS)
+        ends: list[Future[Outcome]] = []
+        for one in (work.killed, work.exits, work.damaged):
+            ends.append(pool.submit(one, node, around))
+            assert not pool.room(Needs.NETWORKS)
+            ends[-1].exception(60)
+        with warnings.catch_warnings(record=True) as warned:
+            told = [pool.submit(work.shows, node, around).result(60).error.split() for _ in range(2)]
+    killed, exited = ends[0].result(), ends[1].result()
+    assert killed.status == exited.status == "failed"
+    assert "killed by SIGKILL (signal 9), as the system does where memory runs out" in killed.error
+    assert "its worker ended with exit status 3" in exited.error
+    assert isinstance(ends[2].exception(), DamageError)
+    assert told[0] == told[1]  # one process took both
+    assert told[0][1:] == ["1", "1"]
+    assert screen.bars == 2 * [["work", 10, 10, {"loss": 9.0}, "closed"]]
+    assert [record.getMessage() for record in caplog.records] == 2 * ["mind the gap"]
+    assert [str(one.message) for one in warned] == ["odd\nwarning"]
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("printed\n" * 2, "complained\n" * 2)
+
+
+def test_a_worker_refuses_to_answer_with_other_code(project: Any, tmp_path: Path) -> None:
+    use = Use("attacks", Spec("guess.py:Guess", {}), str(tmp_path))
+    node = Node("attack", "a guess", {"attack": (use,)})
+    key = node.key
+    node.require_same_code()
+    project.edit("guess.py", "5 * slope", "6 * slope")  # after the plan was read, before a worker starts
+    with ProcessPool(1, threads=1) as pool:
+        outcome = pool.submit(compute, node, Surroundings(str(tmp_path / "store"))).result(60)
+    assert outcome.status == "failed"
+    assert "a guess: the code here is not that of the plan" in outcome.error
+    assert not Store(str(tmp_path / "store")).has(key)
+
+
+# In the second epoch: says that it is there, and goes on as soon as the file "on" appears
+DEFENSE = """
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from unveil.harness.types import Defense
+
+HERE = Path(__file__).parent
+
+@dataclass(frozen=True)
+class Waits(Defense):
+    def begin(self, classifier, epoch, epochs):
+        if epoch == 1:
+            (HERE / "there").touch()
+            while not (HERE / "on").exists():
+                time.sleep(0.01)
+"""
+
+
+def _signals(folder: Path, number: int, count: int) -> None:
+    """Sends signals to this process when the step is there, and lets it go on after a single one."""
+    while not (folder / "there").exists():
+        time.sleep(0.01)
+    for _ in range(count):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+        time.sleep(0.5)
+    if count == 1:
+        (folder / "on").touch()
+
+
+@pytest.mark.parametrize(("jobs", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT)])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_signal_stops_at_a_checkpoint_and_a_second_one_at_once(
+    project: Any, monkeypatch: pytest.MonkeyPatch, jobs: int, number: int, count: int
+) -> None:
+    monkeypatch.chdir(project.folder)
+    (project.folder / "trouble.py").write_text(DEFENSE)
+    project.edit("tiny.toml", "trouble.py:Trouble", "trouble.py:Waits")
+    project.edit("tiny.toml", '[[defenses]]\nuse = "none"\n', "")
+    before = signal.signal(number, signal.default_int_handler)
+    sender = threading.Thread(target=_signals, args=[project.folder, number, count])
+    sender.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            unveil.run("tiny.toml", "store", jobs=jobs)
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        sender.join()
+        signal.signal(number, before)
+    (saved,) = (project.folder / "store" / "scratch").glob("*/training.pt")
+    assert torch.load(saved, weights_only=True)["epoch"] == (2 if count == 1 else 1)
+    (project.folder / "on").touch()
+    assert [row.status for row in unveil.run("tiny.toml", "store").rows] == ["done"]
+
+
+def test_rows_and_keys_are_the_same_whoever_computes_and_whatever_dies(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.folder)
+    unveil.run("tiny.toml", "inline")
+    monkeypatch.setenv("TROUBLE", str(project.folder / "marker"))
+    monkeypatch.setenv("TROUBLE_HOW", "kill")
+    cut = {row.defense: row for row in unveil.run("tiny.toml", "processes", jobs=2).rows}
+    assert cut["none"].status == "done"
+    assert cut["trouble"].status == "failed"
+    assert "SIGKILL" in str(cut["trouble"].error)
+    unveil.run("tiny.toml", "processes", pool="processes", jobs=1)
+    assert project.rows("processes") == project.rows("inline")
+    assert known(project.folder / "processes") == known(project.folder / "inline")
+
+
+def known(store: Path) -> list[str]:
+    return sorted(path.name for path in (store / "artefacts").iterdir())
+
+
+def test_more_than_one_job_takes_processes_and_shares_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert pooling() == Pooling(PoolKind.INLINE, 1, 0)
+    assert pooling(threads=3) == Pooling(PoolKind.INLINE, 1, 3)
+    assert pooling(jobs=2, threads=8) == Pooling(PoolKind.PROCESSES, 2, 4)
+    assert pooling("processes", 4, 3) == Pooling(PoolKind.PROCESSES, 4, 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert pooling(jobs=2).threads == 6
+    assert pooling("processes") == Pooling(PoolKind.PROCESSES, 12, 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert pooling(jobs=2).threads == 1
+    for kind, jobs, told in (("inline", 2, "2 jobs in the pool 'inline'"), ("threads", 1, "'threads'"), (None, 0, "0")):
+        with pytest.raises(PlanError, match=told):
+            pooling(kind, jobs)
