@@ -24,7 +24,7 @@ from unveil.harness.words.spec import Spec
 
 LABELS = torch.tensor([0, 2])
 PIXELS = 0.02  # mean difference of attacked pixels between two devices: some steps hang on a comparison
-LOGITS = 0.1  # difference of a trained target's logits, as a share of the largest
+LOGITS = 0.2  # difference of a trained target's logits, as a share of the largest
 ATTACKS = (
     "gmi", "kedmi", *(f"lomma {base} {variant}" for base in ("gmi", "kedmi") for variant in ("logit", "both")), "plgmi",
     "ppa", "mirror_white_box", "mirror", "brep_mi", "random_latents", "public_lookalikes", "pixel_adversarial",
@@ -114,7 +114,7 @@ def test_training_under_a_defense(name, mixed, device):
     net, history = trained(device, (defense,), mixed)
     there = predict(net, tiny.data().test, device=device)
     assert torch.isfinite(there).all()
-    if not mixed and name != "dp_sgd":  # whose noise is drawn on the device
+    if not mixed and name not in ("dp_sgd", "mid"):  # whose noise is drawn on the device, or hangs on rounding
         here = predict(trained(torch.device("cpu"), (defense,))[0], tiny.data().test)
         assert (here - there).abs().max() < LOGITS * here.abs().max()
     assert len(history.curves["loss"]) == tiny.RECIPE.epochs
