@@ -23,7 +23,8 @@ def from_name(cls, name):
 
 metadata.Distribution.from_name = classmethod(from_name)
 points = metadata.entry_points
-metadata.entry_points = lambda **wanted: [p for p in points(**wanted) if not p.value.startswith("unveil.")]
+own = "unveil."
+metadata.entry_points = lambda group="": points(**{{"group": group}} if group else {{}}) if own not in group else []
 sys.modules |= dict.fromkeys({missing!r}, None)
 
 import unveil

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from unveil.defenses.none import NoDefense
 from unveil.defenses.tl_dmi import TLDMI
+from unveil.harness.conformance import tiny
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.training.fit import History, accuracy, fit, predict
 from unveil.harness.training.prefix import Source
@@ -311,3 +312,10 @@ def test_strength_zero_and_none_are_bit_for_bit_the_bare_model() -> None:
         net, other = _train(defense)
         assert other == history
         assert _same(bare, net)
+
+
+def test_a_frozen_prefix_in_mixed_precision_can_be_validated():
+    data, net = tiny.data(), tiny.untrained("frozen")
+    net.freeze(["stem", "stage1"])
+    history = fit(net, (), data.train, data.validation, tiny.RECIPE, Run("frozen", mixed_precision=True))
+    assert len(history.curves["validation loss"]) == tiny.RECIPE.epochs
