@@ -25,6 +25,7 @@ from unveil.harness.words.run import Run, draw_normal
 
 TOGETHER = 2  # pictures of 1024 pixels in memory at once
 HELD_OUT = 16  # one in so many pictures is not learnt from
+HEADS = Path(__file__).parent / "heads"
 MEAN = "w_mean"  # in a file beside the head: the mean style, which is not read
 
 
@@ -127,6 +128,12 @@ def _styles(drawing: MobileGenerator, which: Sequence[int], run: Run) -> Tensor:
 
 def _float(truth: Tensor, which: Sequence[int], run: Run) -> Tensor:
     return truth[list(which)].to(run.device).float() / 255
+
+
+def shipped(framing: str) -> Mapping[int, Path]:
+    """The heads for a framing that come with this package, by the size of their pictures; their terms lie beside."""
+    found = sorted(HEADS.glob(f"mobile_style_*_{framing}.safetensors"))
+    return {int(path.name.split("_")[2]): path for path in found}
 
 
 def write(path: Path, head: Head, framing: str, size: int, facts: Mapping[str, str]) -> None:

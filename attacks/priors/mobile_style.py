@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 from torch import nn
@@ -16,6 +16,7 @@ from unveil.attacks.priors.mobile_networks import PUBLISHED, Features, Head, ToP
 from unveil.harness.assets import fetch as assets
 from unveil.harness.assets import weights
 from unveil.harness.assets.checkpoints import Checkpoint
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Generator, Images, Origin, Run, View
 from unveil.harness.words.errors import WeightsError
@@ -23,6 +24,7 @@ from unveil.harness.words.spec import LocalPath
 
 SIDE = 1024  # of what the whole network draws
 LARGEST_HEAD = 256
+WORDS = ("shipped", "learnt")  # of the setting head; anything else is a file
 ONCE = (64,)  # widths of a head that is learnt from few pictures: it doubles once, so that little is left to learn
 Framing: TypeAlias = Literal["arcface", "ffhq"]
 FRAMINGS: Mapping[Framing, Window] = {
@@ -40,9 +42,10 @@ class MobileStyle:
     """MobileStyleGAN trained on FFHQ: draws people who look real, installs with pip, and needs no GPU.
 
     The network is taken from the asset ``mobilestylegan``, for non-commercial research. It draws 1024 pixels, which is
-    slow on a CPU. For small pictures it is cut where its features have half the picture's size, and a small head draws
-    from there. The head is learnt here, from pictures of the whole network (ten minutes of one core or so, once for
-    each data set), or comes from a file. Nobody's photographs are used.
+    slow on a CPU. For small pictures it is cut where its features are small, and a small head draws from there. Heads
+    for aligned faces of 64 and 112 pixels come with this package, for non-commercial research as the network. For
+    others one is learnt here, from pictures of the whole network (ten minutes of one core or so, once for each data
+    set), or comes from a file. Nobody's photographs are used.
 
     A prior must never have seen a private picture. FFHQ has no names: whether a private person is among its 70,000 is
     not known, unless ``apart`` says how it is; the words stand beside every result.
@@ -52,7 +55,8 @@ class MobileStyle:
             or ``"ffhq"``, the whole frame with hair and shoulders.
         whole: Whether to run the whole network and shrink its pictures: the best pictures, at some twenty times the
             time. Pictures of more than 256 pixels, or of an odd number, are always made so.
-        head: A head that was learnt before, a ``.safetensors`` file for this framing and size; None: one is learnt.
+        head: ``"shipped"``: the head that comes with this package for this framing and size, and where there is none,
+            ``"learnt"``: one that is learnt here. Or one that was learnt before, a ``.safetensors`` file.
         pictures: Pictures of the whole network that the head is learnt from.
         steps: Steps of learning.
         batch: Pictures in a step.
@@ -62,7 +66,7 @@ class MobileStyle:
 
     framing: Framing = "arcface"
     whole: bool = False
-    head: Annotated[LocalPath, Field(min_length=1)] | None = None
+    head: Annotated[LocalPath, Field(min_length=1)] = "shipped"
     pictures: Annotated[int, Field(ge=4)] = 300
     steps: Annotated[int, Field(ge=1)] = 800
     batch: Annotated[int, Field(ge=1)] = 8
@@ -73,13 +77,27 @@ class MobileStyle:
     access: ClassVar[Access | None] = None
 
     def content(self) -> Mapping[str, str]:
-        """Checksums of the network, and of the head where there is a file of it."""
-        head = {} if self.head is None else {"head": weights.checksum(Path(self.head))}
-        return {ASSET: assets.checksum(ASSET), **head}
+        """Checksums of the network, and of the head's file, or of all that it may be for one size or another."""
+        if self.head != "shipped":
+            files = {} if self.head == "learnt" else {"head": weights.checksum(Path(self.head))}
+        else:
+            shipped = mobile_head.shipped(self.framing).values()
+            files = {"head": assets.digest((file.name, assets.sha256(file)) for file in shipped)} if shipped else {}
+        return {ASSET: assets.checksum(ASSET), **files}
+
+    def canonical(self) -> Mapping[str, Any]:
+        """Settings as identities say them: none is a head that is learnt; of another one ``content`` tells."""
+        return {**plugin_settings.dump(self), "head": None}
 
     def preflight(self) -> Sequence[str]:
-        """Loads the head's file, if there is one."""
-        return () if self.head is None else mobile_head.read(Path(self.head), self.framing, None)[1]
+        """Loads the head's file, if one is named."""
+        return () if self.head in WORDS else mobile_head.read(Path(self.head), self.framing, None)[1]
+
+    def _file(self, size: int) -> Path | None:
+        """The head's file for pictures of that size; None if one is to be learnt."""
+        if self.head in WORDS:
+            return mobile_head.shipped(self.framing).get(size) if self.head == "shipped" else None
+        return Path(self.head)
 
     def origin(self) -> Origin:
         """What the network was trained on, and its terms."""
@@ -111,9 +129,9 @@ class MobileStyle:
         load(generator, run)
         if not isinstance(generator.end, Head):
             return {}
-        if self.head is not None:
-            state, _ = mobile_head.read(Path(self.head), self.framing, generator.size)
-            weights.load(generator.end, Checkpoint(Path(self.head), {"": state}), head="none")
+        if (file := self._file(generator.size)) is not None:
+            state, _ = mobile_head.read(file, self.framing, generator.size)
+            weights.load(generator.end, Checkpoint(file, {"": state}), head="none")
             return {}
         with seeded(run, "head"):
             whole = self._whole(generator.size)
@@ -123,14 +141,16 @@ class MobileStyle:
         return mobile_head.learn(generator, whole, learning, run)
 
     def _networks(self, size: int) -> MobileGenerator:
-        if self.whole or size > LARGEST_HEAD or size % 2:
+        file = self._file(size)
+        if self.whole or (file is None and (size > LARGEST_HEAD or size % 2)):
             return self._whole(size)
-        channels, widths = (None, ONCE) if self.head is None else mobile_head.widths(Path(self.head))
-        blocks = next(k for k in range(1, len(PUBLISHED)) if 4 << k >= size >> len(widths))
+        channels, widths = (None, ONCE) if file is None else mobile_head.widths(file)
+        side = size >> len(widths)
+        blocks = next((k for k in range(1, len(PUBLISHED)) if 4 << k >= side), len(PUBLISHED))
         features = Features(PUBLISHED[:blocks])
-        if size % (1 << len(widths)) or channels not in (None, features.channels):
+        if size != side << len(widths) or channels not in (None, features.channels):
             raise WeightsError(
-                f"{self.head} is a head on features of {channels} channels that doubles {len(widths)} times",
+                f"{file} is a head on features of {channels} channels that doubles {len(widths)} times",
                 f"one on {features.channels} channels that makes pictures of {size} pixels",
                 "name another file, or let one be learnt",
             )

@@ -40,7 +40,7 @@ SETTINGS = {
 SLOW = {("metrics", name): [{"minimum": 8}] for name in ("fid", "kid", "prdc")} | {
     ("models", "facenet"): [{}],
     ("models", "faceres"): [{}],
-    ("priors", "mobile_style"): [{"pictures": 4}],
+    ("priors", "mobile_style"): [{"head": "learnt", "pictures": 4}, {}],
 }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -23,12 +25,14 @@ from unveil.attacks.wspace import Styled
 from unveil.harness.assets import weights
 from unveil.harness.assets.checkpoints import Checkpoint
 from unveil.harness.assets.openvino_ir import read
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.steps import lineage
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Images, Ingredients, View
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import AssetError, UnveilError, WeightsError
 from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec
 
 WIDTHS = ((8, 8), (8, 12))
 NOTHING = Images(torch.zeros(1, 3, 32, 32), torch.tensor([-1]))
@@ -219,7 +223,7 @@ def test_the_window_is_where_the_frame_says() -> None:
     [(16, 8, 6), (64, 32, 10), (112, 64, 12), (128, 64, 12), (113, 512, 16), (512, 512, 16)],
 )
 def test_small_pictures_have_a_head_and_others_the_whole_network(size: int, features: int, rows: int) -> None:
-    found = MobileStyle().build(2, (3, size, size))
+    found = MobileStyle(head="learnt").build(2, (3, size, size))
     assert isinstance(found, MobileGenerator)
     assert (found.features.resolution, found.num_ws) == (features, rows)
     assert isinstance(found.end, ToPicture) == (features == 512)
@@ -316,6 +320,65 @@ def test_heads_are_kept_in_files(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(WeightsError, match="cannot be read"):
         prior.preflight()
+
+
+@pytest.mark.parametrize(("size", "widths", "features"), [(16, (4,), 8), (32, (6, 4), 8), (56, (6, 4, 4), 8)])
+def test_a_head_draws_from_where_its_doublings_begin(
+    size: int, widths: tuple[int, ...], features: int, tmp_path: Path
+) -> None:
+    with seeded(Run("head")):
+        head = Head(512, widths)
+    path = tmp_path / "head.safetensors"
+    mobile_head.write(path, head, "arcface", size, {})
+    assert mobile_head.widths(path) == (512, widths)
+    found = MobileStyle(head=str(path)).build(2, (3, size, size))
+    assert isinstance(found, MobileGenerator)
+    assert (found.features.resolution, found.num_ws) == (features, 2 * len(widths) + 1 + found.features.rows)
+    assert found.drawn(torch.zeros(1, found.num_ws, 512)).shape == (1, 3, size, size)
+    with pytest.raises(WeightsError, match=f"doubles {len(widths)} times"):
+        MobileStyle(head=str(path)).build(2, (3, size + 2 ** (len(widths) - 1), size + 2 ** (len(widths) - 1)))
+
+
+def test_a_head_that_is_shipped_for_the_size_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mobile_head, "HEADS", tmp_path)
+    bare = plugin_settings.question(Spec("mobile_style"), MobileStyle())
+    assert bare["settings"]["head"] is None  # where none is shipped, one is learnt
+    with seeded(Run("head")):
+        mobile_head.write(tmp_path / "mobile_style_32_arcface.safetensors", Head(512, (4, 4)), "arcface", 32, {})
+    shipped = MobileStyle()
+    doublings = [_doublings(shipped, 32), _doublings(shipped, 64), _doublings(MobileStyle(head="learnt"), 32)]
+    assert doublings == [2, 1, 1]
+    assert _doublings(MobileStyle(framing="ffhq"), 32) == 1
+    assert plugin_settings.question(Spec("mobile_style"), shipped) != bare
+    assert plugin_settings.question(Spec("mobile_style"), MobileStyle(head="learnt")) == bare
+
+
+def _doublings(prior: MobileStyle, size: int) -> int:
+    end = prior.build(2, (3, size, size)).end
+    assert isinstance(end, Head)
+    return end.doublings
+
+
+@pytest.mark.parametrize("path", sorted(mobile_head.HEADS.glob("*.safetensors")), ids=lambda path: path.stem)
+def test_shipped_heads_are_small_and_say_how_they_were_learnt(path: Path) -> None:
+    size, framing = path.stem.split("_")[2:]
+    assert mobile_head.shipped(framing)[int(size)] == path
+    assert path.stat().st_size <= 2_000_000
+    with safe_open(path, "pt") as file:
+        told, kinds = file.metadata(), {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
+    assert kinds == {torch.float16}
+    assert (told["size"], told["framing"]) == (size, framing)
+    for word in ("non-commercial", "License-NC", "BY-NC-SA"):
+        assert word in told["terms"]
+    learnt = json.loads(told["learnt"])
+    assert learnt["pictures"] >= 20_000
+    assert learnt["held-out PSNR"] > 22
+    prior = MobileStyle(framing=framing)
+    built = prior.build(2, (3, int(size), int(size)))
+    state, notes = mobile_head.read(path, framing, int(size))
+    assert isinstance(built, MobileGenerator)
+    assert not notes
+    assert not weights.load(built.end, Checkpoint(path, {"": state}), head="none")
 
 
 @pytest.mark.parametrize(
