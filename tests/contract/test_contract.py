@@ -82,7 +82,7 @@ def style_file(tmp_path):
 def head_file(tmp_path):
     """A head for MobileStyleGAN, small and untrained; the network itself is an asset."""
     with seeded(Run("head file")):
-        head = Head(512, 16)
+        head = Head(512, (4,))
     write(tmp_path / "head.safetensors", head, "arcface", 32, {})
     return {"head": str(tmp_path / "head.safetensors")}
 
