@@ -67,7 +67,7 @@ def _double(x: Tensor) -> Tensor:
 
 
 class GPLG(nn.Module):
-    """Latents and classes to pixels by residual blocks, each doubling the side, from 4x4.
+    """Latents and classes to pixels by residual blocks, each doubling the side, from 4x4 (see `halvings`).
 
     Args:
         shape: Shape ``(C, H, W)`` of the images.
@@ -78,8 +78,8 @@ class GPLG(nn.Module):
     def __init__(self, shape: tuple[int, int, int], classes: int, width: int = 64) -> None:
         super().__init__()
         ups = halvings(shape[-1])
-        wide = width << ups
-        self.start = nn.Sequential(nn.Linear(LATENT, wide * 16), nn.Unflatten(1, (wide, 4, 4)))
+        wide, side = width << ups, shape[-1] >> ups
+        self.start = nn.Sequential(nn.Linear(LATENT, wide * side**2), nn.Unflatten(1, (wide, side, side)))
         self.blocks = nn.ModuleList(Up(wide >> k, wide >> (k + 1), classes) for k in range(ups))
         self.end = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, shape[0], 1), nn.Tanh())
         _xavier(self)

@@ -1,4 +1,4 @@
-"""The 64x64 networks that GMI and KEDMI share: one generator and two critics, pixels in [0, 1] throughout."""
+"""The networks that GMI and KEDMI share: one generator and two critics, pixels in [0, 1] throughout."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ LATENT = 100
 
 
 def halvings(size: int) -> int:
-    """How often a square image is halved until 4x4 is left.
+    """How often a square image is halved until 4x4 is left, or up to 7x7 where the side is no power of two.
 
     Raises:
-        UnveilError: If the side is not 16, 32, 64, ...
+        UnveilError: If the side is not 16, 32, 64, ..., nor 5, 6 or 7 times a power of two.
     """
     count = size.bit_length() - 3
-    if size < 16 or size != 4 << count:
+    if size < 16 or size != (size >> count) << count:
         raise UnveilError(
-            f"images of side {size} for a generator that doubles from 4x4",
-            "a side of 16, 32, 64, ...",
-            "set the data set's image size to a power of two",
+            f"images of side {size} for networks that double from 4x4 to 7x7",
+            "a side of 16, 32, 64, ... or in between 80, 96, 112, ...",
+            "set the data set's image size to a power of two, or to 5, 6 or 7 times one",
         )
     return count
 
 
 class GZ100(nn.Module):
-    """Latents to pixels by transposed 5x5 convolutions, each doubling the side, from 4x4.
+    """Latents to pixels by transposed 5x5 convolutions, each doubling the side, from 4x4 (see `halvings`).
 
     Args:
         shape: Shape ``(C, H, W)`` of the images.
@@ -38,12 +38,12 @@ class GZ100(nn.Module):
     def __init__(self, shape: tuple[int, int, int], width: int = 64) -> None:
         super().__init__()
         ups = halvings(shape[-1])
-        wide = width << (ups - 1)
+        wide, side = width << (ups - 1), shape[-1] >> ups
         self.start = nn.Sequential(
-            nn.Linear(LATENT, wide * 16, bias=False),
-            nn.BatchNorm1d(wide * 16),
+            nn.Linear(LATENT, wide * side**2, bias=False),
+            nn.BatchNorm1d(wide * side**2),
             nn.ReLU(),
-            nn.Unflatten(1, (wide, 4, 4)),
+            nn.Unflatten(1, (wide, side, side)),
         )
         layers: list[nn.Module] = []
         for k in range(ups - 1):
@@ -77,9 +77,10 @@ class DWGAN(nn.Module):
     def __init__(self, shape: tuple[int, int, int], width: int = 64) -> None:
         super().__init__()
         layers = _halve(shape[0], width, norm=False)
-        for k in range(halvings(shape[-1]) - 1):
+        count = halvings(shape[-1])
+        for k in range(count - 1):
             layers += _halve(width << k, width << (k + 1))
-        self.layers = nn.Sequential(*layers, nn.Conv2d(width << (halvings(shape[-1]) - 1), 1, 4))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width << (count - 1), 1, shape[-1] >> count))
 
     def forward(self, x: Tensor) -> Tensor:
         """Pixels ``(N, C, H, W)`` to scores ``(N,)``; higher looks more real."""
@@ -125,12 +126,13 @@ class DMB(nn.Module):
     def __init__(self, shape: tuple[int, int, int], classes: int, width: int = 64) -> None:
         super().__init__()
         layers = _halve(shape[0], width)
-        for k in range(halvings(shape[-1]) - 2):
+        count = halvings(shape[-1])
+        for k in range(count - 2):
             layers += _halve(width << k, width << (k + 1))
-        wide = width << (halvings(shape[-1]) - 2)
+        wide, side = width << (count - 2), shape[-1] >> count
         self.layers = nn.Sequential(*layers, *_halve(wide, wide, 3), nn.Flatten())
-        self.closeness = MinibatchDiscrimination(wide * 16)
-        self.head = nn.Linear(wide * 16 + self.closeness.kernels, classes)
+        self.closeness = MinibatchDiscrimination(wide * side**2)
+        self.head = nn.Linear(wide * side**2 + self.closeness.kernels, classes)
 
     def forward(self, x: Tensor, *, coupled: bool = True) -> tuple[Tensor, Tensor]:
         """Pixels ``(N, C, H, W)`` to features ``(N, F)`` before the minibatch features, and logits ``(N, classes)``.

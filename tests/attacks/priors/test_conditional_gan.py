@@ -48,7 +48,7 @@ def test_published_sizes_have_the_published_parameter_counts() -> None:
         assert count(DPLG((3, 64, 64), 1000)) == 11_165_441
 
 
-@pytest.mark.parametrize("shape", [(3, 32, 32), (3, 64, 64), (1, 128, 128)])
+@pytest.mark.parametrize("shape", [(3, 32, 32), (3, 64, 64), (1, 128, 128), (3, 112, 112)])
 def test_all_sizes_fit_together(shape: tuple[int, int, int]) -> None:
     with seeded(Run("0")):
         g, d = GPLG(shape, 5, 2), DPLG(shape, 5, 2)
