@@ -17,7 +17,19 @@ from unveil.attacks.losses import max_margin
 from unveil.attacks.priors import gan
 from unveil.attacks.priors.conditional_networks import DPLG, GPLG, LATENT
 from unveil.harness.training.global_rng import seeded
-from unveil.harness.types import Access, ConditionalGenerator, Generator, Images, Run, Spent, View, draw_normal
+from unveil.harness.types import (
+    Access,
+    ConditionalGenerator,
+    Generator,
+    Given,
+    Images,
+    LocalSpec,
+    Need,
+    Run,
+    Spent,
+    View,
+    draw_normal,
+)
 from unveil.harness.words.errors import UnveilError
 
 CHUNK = 256  # public pictures that the target is asked about at once
@@ -67,6 +79,9 @@ class ConditionalGAN:
         lr: Learning rate of Adam with betas (0, .9), for both networks.
         critic_steps: Updates of the discriminator per update of the generator.
         margin: Weight of the target's max-margin loss against the discriminator's score.
+        learn_from: Another prior, such as ``"mobile_style"``, among whose pictures those of each class are selected, in
+            place of the public ones; none selects among these.
+        samples: How many pictures it draws.
     """
 
     top: Annotated[int, Field(ge=1)] = 30
@@ -76,13 +91,23 @@ class ConditionalGAN:
     lr: Annotated[float, Field(gt=0)] = 2e-4
     critic_steps: Annotated[int, Field(ge=1)] = 5
     margin: Annotated[float, Field(ge=0)] = 0.2
+    learn_from: LocalSpec | None = None
+    samples: Annotated[int, Field(ge=1)] = 4000
 
     paper: ClassVar[str] = "Yuan et al., Pseudo Label-Guided Model Inversion Attack via Conditional GAN, AAAI 2023"
     access: ClassVar[Access | None] = Access.WHITE_BOX
 
+    def needs(self) -> Mapping[str, Need]:
+        """Another prior, where it learns from one."""
+        return gan.needs("z100", self.learn_from)
+
+    def canonical(self) -> Mapping[str, Any]:
+        """Settings as identities say them."""
+        return gan.canonical(self)
+
     def content(self) -> Mapping[str, str]:
-        """Nothing is read from outside."""
-        return {}
+        """Nothing is read from outside; another prior is a need."""
+        return gan.content("z100", self.learn_from)
 
     def build(self, classes: int, shape: tuple[int, int, int]) -> ProjectionGAN:
         """The untrained networks."""
@@ -92,7 +117,9 @@ class ConditionalGAN:
         with seeded(run, "weights"):
             return ProjectionGAN(GPLG(shape, classes, self.width), DPLG(shape, classes, self.width))
 
-    def fit(self, generator: Generator, public: Images, view: View | None, run: Run) -> Mapping[str, Sequence[float]]:
+    def fit(
+        self, generator: Generator, public: Images, view: View | None, run: Run, given: Given | None = None
+    ) -> Mapping[str, Sequence[float]]:
         """Selects the pictures of each class, then trains both networks; see `harness.types.Prior.fit`.
 
         Raises:
@@ -105,7 +132,8 @@ class ConditionalGAN:
         generator.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         g, d = generator.network.train().requires_grad_(True), generator.critic.train().requires_grad_(True)
         adam_g, adam_d = (Adam(part.parameters(), lr=self.lr, betas=(0.0, 0.9)) for part in (g, d))
-        pairs = Pairs(public, select(view, public, self.top, run), self.batch, run)
+        shown = gan.lessons(public, self.learn_from, self.samples, given, run)
+        pairs = Pairs(shown, select(view, shown, self.top, run), self.batch, run)
 
         def improve_generator(i: int) -> Mapping[str, float]:
             u = torch.rand(pairs.size, augment.NUMBERS, generator=run.generator("augment", i)).to(run.device)

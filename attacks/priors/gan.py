@@ -1,9 +1,10 @@
-"""What the GAN priors share: the generator with its critic, public batches and the training loop."""
+"""What the GAN priors share: the generator with its critic, what it starts and learns from, and the training loop."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
 import torch
@@ -14,13 +15,16 @@ from unveil.attacks.loop import resumable_steps
 from unveil.attacks.priors.networks import GZ100, LATENT
 from unveil.harness.assets import fetch as assets
 from unveil.harness.models.dcgan import DCGAN, load_digiface
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.training.global_rng import seeded
-from unveil.harness.types import Generator, Images, Origin
+from unveil.harness.types import Generator, Given, Images, LocalSpec, Need, Origin, Spec, TrainedPrior
 from unveil.harness.words.errors import TrainingError, UnveilError
 from unveil.harness.words.finite import require_finite
+from unveil.harness.words.needs import NEEDED
 from unveil.harness.words.run import Run, draw_normal
 
-Start: TypeAlias = Literal["z100", "digiface"]
+Start: TypeAlias = Literal["z100", "digiface"] | LocalSpec
+TOGETHER = 64  # pictures of another prior in memory at once
 CURVE_POINTS = 200
 REMEDY = "lower the prior's lr, or raise its batch"
 
@@ -35,9 +39,39 @@ class Part(Protocol):
         """Puts it back."""
 
 
-def content(start: Start) -> Mapping[str, str]:
-    """Checksum of the pretrained generator, where one is used."""
-    return {"digiface": assets.checksum("digiface")} if start == "digiface" else {}
+def needs(start: Start, learn_from: Spec | None) -> Mapping[str, Need]:
+    """The priors whose generator one starts from, and whose pictures one learns from, where there are such."""
+    wanted = {"start": start, "learn_from": learn_from}
+    return {role: TrainedPrior(spec) for role, spec in wanted.items() if isinstance(spec, Spec)}
+
+
+def canonical(prior: Any) -> Mapping[str, Any]:
+    """A prior's settings as identities say them: as before it could learn from another, where it does not."""
+    settings = plugin_settings.dump(prior)
+    if settings["learn_from"] is not None:
+        return settings
+    return {name: value for name, value in settings.items() if name not in ("learn_from", "samples")}
+
+
+@torch.no_grad()
+def lessons(public: Images, learn_from: Spec | None, samples: int, given: Given | None, run: Run) -> Images:
+    """What is learnt from: the public pictures or, in their place, pictures that another prior draws."""
+    if learn_from is None:
+        return public
+    assert given is not None
+    teacher, parts = given.priors["learn_from"], []
+    with run.progress(f"samples of {learn_from.use}", samples) as bar:
+        for which in torch.arange(samples).split(TOGETHER):
+            z = teacher.sample(run.generators("sample", [(int(i),) for i in which]))
+            parts.append(teacher.synthesize(z.to(run.device)).float().clamp(0, 1).cpu())
+            bar.advance(len(which))
+    return Images(torch.cat(parts), torch.full((samples,), -1))
+
+
+def content(start: Start, learn_from: Spec | None) -> Mapping[str, str]:
+    """Checksum of the pretrained generator, where one is used; other priors are needs."""
+    files = {"digiface": assets.checksum("digiface")} if start == "digiface" else {}
+    return {**files, **dict.fromkeys(needs(start, learn_from), NEEDED)}
 
 
 def origin(start: Start) -> Origin | None:
@@ -49,32 +83,61 @@ def origin(start: Start) -> Origin | None:
     )
 
 
+class Taken(nn.Module):
+    """The generator of another prior, as the network of a GAN.
+
+    Args:
+        generator: Its networks.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Latents ``(N, latent)`` to pixels in [0, 1]."""
+        return self.generator.synthesize(z)
+
+
 class GAN(Generator):
     """A generator network and the critic it was trained against.
 
     Args:
-        network: Latents ``(N, 100)`` to pixels in [0, 1].
+        network: Latents ``(N, 100)``, or those of the prior it is taken from, to pixels in [0, 1].
         critic: Judges pixels.
     """
-
-    latent = LATENT
 
     def __init__(self, network: nn.Module, critic: nn.Module) -> None:
         super().__init__()
         self.network, self.critic = network, critic
+        self.latent = network.generator.latent if isinstance(network, Taken) else LATENT
 
     def synthesize(self, z: Tensor) -> Tensor:
-        """Latents ``(N, 100)`` to pixels ``(N, C, H, W)`` in [0, 1]."""
+        """Latents ``(N, latent)`` to pixels ``(N, C, H, W)`` in [0, 1]."""
         out: Tensor = self.network(z)
         return out
 
+    def sample(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """One latent per generator: standard normal, or as the prior says that the network is taken from."""
+        if isinstance(self.network, Taken):
+            return self.network.generator.sample(generators)
+        return super().sample(generators)
 
-def network(start: Start, shape: tuple[int, int, int], width: int) -> nn.Module:
+    def latents(self, run: Run, stream: str, i: int, count: int) -> Tensor:
+        """Latents ``(count, latent)`` of training step ``i``, on the device."""
+        if isinstance(self.network, Taken):
+            return self.sample(run.generators(stream, [(i, k) for k in range(count)])).to(run.device)
+        return draw_normal([run.generator(stream, i)], (count, self.latent))[0].to(run.device)
+
+
+def network(start: Start, classes: int, shape: tuple[int, int, int], width: int) -> nn.Module:
     """The generator network for images of that shape, its weights still to be drawn or loaded.
 
     Raises:
         UnveilError: If the pretrained generator does not make images of that shape.
     """
+    if isinstance(start, Spec):
+        return Taken(plugin_settings.make("priors", start, Path()).build(classes, shape))
     if start == "z100":
         return GZ100(shape, width)
     if shape != (3, 64, 64):
@@ -86,8 +149,8 @@ def network(start: Start, shape: tuple[int, int, int], width: int) -> nn.Module:
     return DCGAN()
 
 
-def begin(gan: GAN, start: Start, run: Run) -> None:
-    """Draws the first weights from the run, or loads the pretrained generator's, and moves all to the device."""
+def begin(gan: GAN, start: Start, run: Run, given: Given | None = None) -> None:
+    """Draws the first weights from the run, or takes the pretrained or given generator's; moves all to the device."""
     fresh: list[nn.Module] = [gan.critic, *([gan.network] if start == "z100" else [])]
     gan.cpu()  # the numbers come from the CPU whatever the device
     with seeded(run, "weights"):
@@ -95,6 +158,9 @@ def begin(gan: GAN, start: Start, run: Run) -> None:
             part.apply(_reset)
         if start == "digiface":
             gan.network.load_state_dict(load_digiface().state_dict())
+    if isinstance(gan.network, Taken):
+        assert given is not None
+        gan.network.generator.load_state_dict(given.priors["start"].state_dict())
     gan.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -136,13 +202,16 @@ class PublicBatches:
         return x.to(self._run.device, memory_format=torch.channels_last)
 
 
-def latents(run: Run, stream: str, i: int, count: int) -> Tensor:
-    """Standard normal latents ``(count, 100)`` of training step ``i``."""
-    return draw_normal([run.generator(stream, i)], (count, LATENT))[0].to(run.device)
-
-
 def adam(part: nn.Module, lr: float) -> Adam:
-    """The optimiser of both networks in both papers."""
+    """The optimiser of both networks in both papers.
+
+    Raises:
+        UnveilError: If there is nothing to train.
+    """
+    if not any(True for _ in part.parameters()):
+        raise UnveilError(
+            "the generator that the prior starts from has no parameters", "some to train", "set train_generator = false"
+        )
     return Adam(part.parameters(), lr=lr, betas=(0.5, 0.999))
 
 

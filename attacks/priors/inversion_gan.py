@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from unveil.attacks.losses import k_plus_one
 from unveil.attacks.priors import gan
 from unveil.attacks.priors.networks import DMB
 from unveil.harness.training.global_rng import seeded
-from unveil.harness.types import Access, Generator, Images, Origin, Run, View
+from unveil.harness.types import Access, Generator, Given, Images, LocalSpec, Need, Origin, Run, View
 from unveil.harness.words.errors import UnveilError
 
 
@@ -41,7 +41,7 @@ class InversionGAN:
 
     Attributes:
         start: ``"z100"``: the paper's generator, from scratch. ``"digiface"``: a generator pretrained on synthetic
-            faces, for 64x64 colour.
+            faces, for 64x64 colour. Or another prior, such as ``"mobile_style"``, whose generator it starts from.
         width: Channels of the narrowest layer of the discriminator, and of a z100 generator; 64 as published.
         steps: Training steps, each one update of the discriminator; as published, 120 epochs of 30,000 pictures.
         batch: Pictures in a batch.
@@ -54,6 +54,8 @@ class InversionGAN:
         coupled: Whether an attacked image's realism depends, through minibatch discrimination, on the other images of
             its batch, as in the released code. Without (the default), each is judged as a batch of one, so that
             results do not depend on what is attacked together. Training is coupled either way.
+        learn_from: Another prior, whose pictures are learnt from in place of the public ones; none learns from these.
+        samples: How many pictures it draws.
     """
 
     start: gan.Start = "z100"
@@ -66,13 +68,23 @@ class InversionGAN:
     train_generator: bool = True
     flip: bool = False
     coupled: bool = False
+    learn_from: LocalSpec | None = None
+    samples: Annotated[int, Field(ge=1)] = 4000
 
     paper: ClassVar[str] = "Chen et al., Knowledge-Enriched Distributional Model Inversion Attacks, ICCV 2021"
     access: ClassVar[Access | None] = Access.SCORES
 
+    def needs(self) -> Mapping[str, Need]:
+        """Other priors, where it starts or learns from such."""
+        return gan.needs(self.start, self.learn_from)
+
+    def canonical(self) -> Mapping[str, Any]:
+        """Settings as identities say them."""
+        return gan.canonical(self)
+
     def content(self) -> Mapping[str, str]:
-        """Checksum of the pretrained generator, where one is used."""
-        return gan.content(self.start)
+        """Checksum of the pretrained generator, where one is used; other priors are needs."""
+        return gan.content(self.start, self.learn_from)
 
     def origin(self) -> Origin | None:
         """Where the pretrained generator comes from, where one is used."""
@@ -81,10 +93,12 @@ class InversionGAN:
     def build(self, classes: int, shape: tuple[int, int, int]) -> Generator:
         """The untrained networks."""
         with seeded(Run("untrained")):
-            network = gan.network(self.start, shape, self.width)
+            network = gan.network(self.start, classes, shape, self.width)
             return KPlusOneGAN(network, DMB(shape, classes, self.width), coupled=self.coupled)
 
-    def fit(self, generator: Generator, public: Images, view: View | None, run: Run) -> Mapping[str, Sequence[float]]:
+    def fit(
+        self, generator: Generator, public: Images, view: View | None, run: Run, given: Given | None = None
+    ) -> Mapping[str, Sequence[float]]:
         """Trains discriminator and generator; see `harness.types.Prior.fit`.
 
         Raises:
@@ -94,31 +108,33 @@ class InversionGAN:
         if view is None:
             raise UnveilError("inversion_gan was given no target", "the view of the target it is trained for")
         g, d = generator.network, generator.critic
-        gan.begin(generator, self.start, run)
+        gan.begin(generator, self.start, run, given)
         g.train(self.train_generator).requires_grad_(self.train_generator)
         d.train().requires_grad_(True)
-        batches = gan.PublicBatches(public, self.batch, flip=self.flip, run=run)
-        adam_g, adam_d = gan.adam(g, self.lr), gan.adam(d, self.lr)
+        shown = gan.lessons(public, self.learn_from, self.samples, given, run)
+        batches = gan.PublicBatches(shown, self.batch, flip=self.flip, run=run)
+        adam_g, adam_d = gan.adam(g, self.lr) if self.train_generator else None, gan.adam(d, self.lr)
         labels = soft_labels(view, batches)
 
         def step(i: int) -> Mapping[str, float]:
             index = batches.indices("labelled", i)
             labelled, unlabelled = batches.pixels(index), batches.pixels(batches.indices("unlabelled", i))
-            z = gan.latents(run, "z", i, batches.size)
+            z = generator.latents(run, "z", i, batches.size)
             with torch.no_grad():
                 fake = g(z)
             losses = {
                 "discriminator": gan.descend(adam_d, discriminator_loss(d, labelled, labels[index], unlabelled, fake))
             }
-            if self.train_generator and i % self.generator_every == self.generator_every - 1:
+            if adam_g is not None and i % self.generator_every == self.generator_every - 1:
                 real = batches.pixels(batches.indices("matched", i))
-                fresh = gan.latents(run, "z of the generator", i, batches.size)
+                fresh = generator.latents(run, "z of the generator", i, batches.size)
                 d.requires_grad_(False)
                 losses["generator"] = gan.descend(adam_g, generator_loss(d, real, g(fresh), self.entropy))
                 d.requires_grad_(True)
             return losses
 
-        parts: dict[str, gan.Part] = {"generator": g, "critic": d, "adam_g": adam_g, "adam_d": adam_d}
+        parts: dict[str, gan.Part] = {"generator": g, "critic": d, "adam_d": adam_d}
+        parts |= {} if adam_g is None else {"adam_g": adam_g}
         curves = gan.train(run, "inversion_gan", self.steps, parts, step)
         generator.eval().requires_grad_(False)
         return curves

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -13,7 +13,7 @@ from torch import Tensor
 from unveil.attacks.priors import gan
 from unveil.attacks.priors.networks import DWGAN
 from unveil.harness.training.global_rng import seeded
-from unveil.harness.types import Access, Generator, Images, Origin, Run, View
+from unveil.harness.types import Access, Generator, Given, Images, LocalSpec, Need, Origin, Run, View
 
 
 class CriticGAN(gan.GAN):
@@ -34,7 +34,7 @@ class WGANGP:
 
     Attributes:
         start: ``"z100"``: the paper's generator, from scratch. ``"digiface"``: a generator pretrained on synthetic
-            faces, for 64x64 colour.
+            faces, for 64x64 colour. Or another prior, such as ``"mobile_style"``, whose generator it starts from.
         width: Channels of the narrowest layer of the critic, and of a z100 generator; 64 as published.
         steps: Training steps.
         batch: Pictures in a batch.
@@ -44,6 +44,8 @@ class WGANGP:
         train_generator: Whether the generator trains too. Without, a pretrained one is kept as it is and only a
             critic is fitted to it.
         flip: Whether mirror images count as public pictures, too.
+        learn_from: Another prior, whose pictures are learnt from in place of the public ones; none learns from these.
+        samples: How many pictures it draws.
     """
 
     start: gan.Start = "z100"
@@ -55,47 +57,66 @@ class WGANGP:
     critic_steps: Annotated[int, Field(ge=1)] = 5
     train_generator: bool = True
     flip: bool = False
+    learn_from: LocalSpec | None = None
+    samples: Annotated[int, Field(ge=1)] = 4000
 
     paper: ClassVar[str] = "Gulrajani et al., Improved training of Wasserstein GANs, NeurIPS 2017"
     access: ClassVar[Access | None] = None
 
+    def needs(self) -> Mapping[str, Need]:
+        """Other priors, where it starts or learns from such."""
+        return gan.needs(self.start, self.learn_from)
+
+    def canonical(self) -> Mapping[str, Any]:
+        """Settings as identities say them."""
+        return gan.canonical(self)
+
     def content(self) -> Mapping[str, str]:
-        """Checksum of the pretrained generator, where one is used."""
-        return gan.content(self.start)
+        """Checksum of the pretrained generator, where one is used; other priors are needs."""
+        return gan.content(self.start, self.learn_from)
 
     def origin(self) -> Origin | None:
         """Where the pretrained generator comes from, where one is used."""
         return gan.origin(self.start)
 
-    def build(self, classes: int, shape: tuple[int, int, int]) -> Generator:  # noqa: ARG002
-        """The untrained networks; a target's classes play no part."""
+    def build(self, classes: int, shape: tuple[int, int, int]) -> Generator:
+        """The untrained networks; a target's classes play no part but in a prior that it starts from."""
         with seeded(Run("untrained")):
-            return CriticGAN(gan.network(self.start, shape, self.width), DWGAN(shape, self.width))
+            return CriticGAN(gan.network(self.start, classes, shape, self.width), DWGAN(shape, self.width))
 
-    def fit(self, generator: Generator, public: Images, view: View | None, run: Run) -> Mapping[str, Sequence[float]]:  # noqa: ARG002
+    def fit(
+        self,
+        generator: Generator,
+        public: Images,
+        view: View | None,  # noqa: ARG002
+        run: Run,
+        given: Given | None = None,
+    ) -> Mapping[str, Sequence[float]]:
         """Trains the critic, and the generator unless it is kept; see `harness.types.Prior.fit`."""
         assert isinstance(generator, CriticGAN)
         g, d = generator.network, generator.critic
-        gan.begin(generator, self.start, run)
+        gan.begin(generator, self.start, run, given)
         g.train(self.train_generator).requires_grad_(self.train_generator)
         d.train().requires_grad_(True)
-        batches = gan.PublicBatches(public, self.batch, flip=self.flip, run=run)
-        adam_g, adam_d = gan.adam(g, self.lr), gan.adam(d, self.lr)
+        shown = gan.lessons(public, self.learn_from, self.samples, given, run)
+        batches = gan.PublicBatches(shown, self.batch, flip=self.flip, run=run)
+        adam_g, adam_d = gan.adam(g, self.lr) if self.train_generator else None, gan.adam(d, self.lr)
 
         def step(i: int) -> Mapping[str, float]:
             real = batches.pixels(batches.indices("real", i))
-            z = gan.latents(run, "z", i, batches.size)
+            z = generator.latents(run, "z", i, batches.size)
             with torch.no_grad():
                 fake = g(z)
             losses = {"critic": gan.descend(adam_d, self._critic_loss(d, real, fake, run.generator("mix", i)))}
-            if self.train_generator and i % self.critic_steps == self.critic_steps - 1:
-                fresh = gan.latents(run, "z of the generator", i, batches.size)
+            if adam_g is not None and i % self.critic_steps == self.critic_steps - 1:
+                fresh = generator.latents(run, "z of the generator", i, batches.size)
                 d.requires_grad_(False)
                 losses["generator"] = gan.descend(adam_g, -d(g(fresh)).mean())
                 d.requires_grad_(True)
             return losses
 
-        parts: dict[str, gan.Part] = {"generator": g, "critic": d, "adam_g": adam_g, "adam_d": adam_d}
+        parts: dict[str, gan.Part] = {"generator": g, "critic": d, "adam_d": adam_d}
+        parts |= {} if adam_g is None else {"adam_g": adam_g}
         curves = gan.train(run, "wgan_gp", self.steps, parts, step)
         generator.eval().requires_grad_(False)
         return curves

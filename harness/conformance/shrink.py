@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.words.errors import PluginError
+from unveil.harness.words.needs import TrainedPrior, needs_of
 from unveil.harness.words.spec import Spec
 
 SMALL: Mapping[str, int] = {
@@ -34,12 +35,14 @@ def shrunk(kind: str, spec: Spec, base: Path) -> Any:
 
 
 def lowered(kind: str, spec: Spec, base: Path) -> Spec:
-    """The spec of the same plugin, smaller, attacks that run inside it included; see `shrunk`."""
+    """The spec of the same plugin, smaller; so are attacks that run inside it, and priors that a prior is made from."""
     plugin = plugin_settings.make(kind, spec, base)
     fixed = plugin_settings.reshaped(type(plugin), spec.settings, base)
     settings: dict[str, Any] = dict(fixed)
-    for name, held in plugin_settings.held_attacks(plugin).items():
-        inner = lowered("attacks", held, base)
+    within = [("attacks", name, held) for name, held in plugin_settings.held_attacks(plugin).items()]
+    within += [("priors", name, spec) for name, spec in _made_from(kind, plugin)]
+    for inside, name, spec_within in within:
+        inner = lowered(inside, spec_within, base)
         settings[name] = {"use": inner.use, "settings": dict(inner.settings)}
     before: dict[str, Any] | None = None
     while settings != before:  # one setting may have to wait for another: no more kept than there are candidates
@@ -54,6 +57,14 @@ def lowered(kind: str, spec: Spec, base: Path) -> Spec:
             except PluginError:  # below what the setting allows
                 continue
     return Spec(spec.use, settings)
+
+
+def _made_from(kind: str, plugin: Any) -> Iterator[tuple[str, Spec]]:
+    """The settings of a prior that name others which it needs: it builds networks by those others' settings."""
+    wanted = [need.prior for need in needs_of(plugin).values() if isinstance(need, TrainedPrior)]
+    if kind == "priors":
+        named = ((field.name, getattr(plugin, field.name)) for field in dataclasses.fields(plugin))
+        yield from ((name, value) for name, value in named if isinstance(value, Spec) and value in wanted)
 
 
 def changes(before: Any, after: Any) -> str:

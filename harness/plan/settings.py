@@ -103,7 +103,8 @@ def _prepared(value: Any, hint: Any, base: Path) -> Any:
     parts = typing.get_args(hint) if isinstance(hint, UnionType) or typing.get_origin(hint) is typing.Union else (hint,)
     marks = [mark for part in parts for mark in getattr(part, "__metadata__", ())]
     plain = [typing.get_args(part)[0] if typing.get_origin(part) is typing.Annotated else part for part in parts]
-    if Spec in plain and isinstance(value, str) and set(plain) <= {Spec, type(None)}:
+    words = {word for part in plain if typing.get_origin(part) is typing.Literal for word in typing.get_args(part)}
+    if Spec in plain and isinstance(value, str) and str not in plain and value not in words:
         value = {"use": value}
     if Spec in plain and isinstance(value, Mapping) and "use" in value:
         rest = {name: setting for name, setting in value.items() if name != "use"}

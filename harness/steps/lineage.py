@@ -18,6 +18,7 @@ from unveil.harness.data.copies import fingerprints
 from unveil.harness.data.splits import ROLES, to_uint8
 from unveil.harness.words.errors import DataError, PluginError, WeightsError
 from unveil.harness.words.images import Data, Images
+from unveil.harness.words.needs import NEEDED
 from unveil.harness.words.prior import Origin, Pretrained, Prior
 
 CHECKSUM = re.compile(r"\b[0-9a-f]{64}\b")
@@ -52,7 +53,8 @@ def declared(prior: Prior) -> Origin | None:
     origin = prior.origin() if isinstance(prior, Pretrained) else None
     if origin is not None and not isinstance(origin, Origin):
         raise PluginError(f"origin() returned {type(origin).__name__}", "unveil.harness.types.Origin, or None")
-    files: Mapping[str, str] = getattr(prior, "content", dict)()
+    content: Mapping[str, str] = getattr(prior, "content", dict)()
+    files = [name for name, told in content.items() if told != NEEDED]
     if files and (origin is None or not origin.trained_on.strip()):
         raise PluginError(
             f"the prior {type(prior).__name__} reads {', '.join(sorted(files))} from outside, and does not say what "
@@ -87,6 +89,12 @@ def traced(prior: Prior, data: Data) -> dict[str, Any]:
         "public checksum": checksum(public),
         "trained elsewhere on": origin.trained_on if origin else "",
     }
+
+
+def joined(*learnt_from: Mapping[str, Any]) -> str:
+    """What several priors were trained on elsewhere, each said once."""
+    told = [one["trained elsewhere on"] for one in learnt_from]
+    return "; ".join(text for text in dict.fromkeys(told) if text)
 
 
 def _require_innocent(prior: Prior, origin: Origin, data: Data, hidden: Mapping[str, set[bytes]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -83,7 +83,8 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     curves = fitted(prior, generator, public, view, run, given(node, bench, run))
     require_sound(generator, curves, node.label)
     spent = view.spent if view else Spent()
-    origin = lineage.declared(prior)
+    origin, before = lineage.declared(prior), earlier(node, bench)
+    learnt_from["trained elsewhere on"] = lineage.joined(learnt_from, *(one["lineage"] for one in before))
     record = {
         "classes": classes,
         "shape": list(public.shape),
@@ -91,12 +92,20 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
         "gradients": spent.gradients,
         "curves": {name: list(values) for name, values in curves.items()},
         "lineage": learnt_from,
-        "publishable": data.publishable and (origin is None or origin.publishable),
+        "publishable": data.publishable
+        and (origin is None or origin.publishable)
+        and all(one["publishable"] for one in before),
     }
     generator.eval().requires_grad_(False)
     state = generator.state_dict()
     kept = {"lineage": {**learnt_from, "weights checksum": lineage.weights(state)}}
     return Artefact(record, state, {"samples.png": samples(generator, classes, run.device)}, kept)
+
+
+def earlier(node: Node, bench: Bench) -> Sequence[Mapping[str, Any]]:
+    """What is known of the priors that this one was trained with, whatever it needs them for."""
+    keys = dict.fromkeys(one.key for need in node.needs.values() for one in need.lineage() if one.kind == "prior")
+    return [bench.store.record(key) for key in keys]
 
 
 def require_sound(generator: Generator, curves: Mapping[str, Sequence[float]], label: str) -> None:

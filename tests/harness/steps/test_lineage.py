@@ -257,6 +257,19 @@ def test_samples_of_real_people_stay_in_the_store(searched, file, old, new):
     assert ("prior's first weights learnt from" in row.facts) == (file == "greys.py")
 
 
+@pytest.mark.parametrize("role", ["start", "learn_from"])
+def test_what_a_prior_was_made_from_is_told_with_it(searched, role):
+    searched.edit("greys.py", *HIDDEN[1][1:])
+    wgan = (
+        f'{{ use = "wgan_gp", {role} = "greys.py:Greys", width = 2, steps = 2, samples = 5, train_generator = false }}'
+    )
+    searched.edit("tiny.toml", '{ use = "greys.py:Greys" }', wgan)
+    row, store, _ = ran(searched)
+    assert row.status == "done", row.error
+    assert row.facts["prior's first weights learnt from"] == "faces"
+    assert store.record(row.keys["prior"])["publishable"] is False
+
+
 def test_a_prior_that_saw_private_pictures_is_a_failed_row(searched):
     row, store, _ = ran(searched)
     checksum = store.record(row.keys["data"])["checksum"]
