@@ -46,26 +46,31 @@ def needs(start: Start, learn_from: Spec | None) -> Mapping[str, Need]:
 
 
 def canonical(prior: Any) -> Mapping[str, Any]:
-    """A prior's settings as identities say them: as before it could learn from another, where it does not."""
+    """A prior's settings as identities say them: as before it could be made from another, where it is not."""
     settings = plugin_settings.dump(prior)
-    if settings["learn_from"] is not None:
+    if prior.needs():
         return settings
     return {name: value for name, value in settings.items() if name not in ("learn_from", "samples")}
 
 
-@torch.no_grad()
 def lessons(public: Images, learn_from: Spec | None, samples: int, given: Given | None, run: Run) -> Images:
     """What is learnt from: the public pictures or, in their place, pictures that another prior draws."""
     if learn_from is None:
         return public
     assert given is not None
-    teacher, parts = given.priors["learn_from"], []
-    with run.progress(f"samples of {learn_from.use}", samples) as bar:
+    return Images(drawn(given.priors["learn_from"], samples, "sample", run), torch.full((samples,), -1))
+
+
+@torch.no_grad()
+def drawn(generator: Generator, samples: int, stream: str, run: Run) -> Tensor:
+    """Pictures that a prior draws, ``(samples, C, H, W)`` in [0, 1], on the CPU."""
+    parts = []
+    with run.progress("samples of the other prior", samples) as bar:
         for which in torch.arange(samples).split(TOGETHER):
-            z = teacher.sample(run.generators("sample", [(int(i),) for i in which]))
-            parts.append(teacher.synthesize(z.to(run.device)).float().clamp(0, 1).cpu())
+            z = generator.sample(run.generators(stream, [(int(i),) for i in which]))
+            parts.append(generator.synthesize(z.to(run.device)).float().clamp(0, 1).cpu())
             bar.advance(len(which))
-    return Images(torch.cat(parts), torch.full((samples,), -1))
+    return torch.cat(parts)
 
 
 def content(start: Start, learn_from: Spec | None) -> Mapping[str, str]:
@@ -147,6 +152,28 @@ def network(start: Start, classes: int, shape: tuple[int, int, int], width: int)
             'set the prior\'s start = "z100", or the data set to 64x64 colour',
         )
     return DCGAN()
+
+
+def fakes(gan: GAN, samples: int, run: Run, *, trains: bool) -> Callable[[int, int], Tensor]:
+    """Gives so many generated pictures for a step of the critic: fresh ones.
+
+    Those of a generator that is taken from another prior and stays as it is are drawn once and used again and again:
+    such a generator may be a hundred times as dear as the critic.
+    """
+    if trains or not isinstance(gan.network, Taken):
+
+        def fresh(i: int, count: int) -> Tensor:
+            with torch.no_grad():
+                return gan.synthesize(gan.latents(run, "z", i, count))
+
+        return fresh
+    pool = drawn(gan, samples, "fake", run)
+
+    def again(i: int, count: int) -> Tensor:
+        which = torch.randint(samples, (count,), generator=run.generator("which fakes", i))
+        return pool[which].to(run.device, memory_format=torch.channels_last)
+
+    return again
 
 
 def begin(gan: GAN, start: Start, run: Run, given: Given | None = None) -> None:

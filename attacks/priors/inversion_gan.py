@@ -55,7 +55,8 @@ class InversionGAN:
             its batch, as in the released code. Without (the default), each is judged as a batch of one, so that
             results do not depend on what is attacked together. Training is coupled either way.
         learn_from: Another prior, whose pictures are learnt from in place of the public ones; none learns from these.
-        samples: How many pictures it draws.
+        samples: How many pictures that prior draws, or the one that it starts from if that one's generator is kept as
+            it is: then they are drawn once, instead of fresh ones in each step.
     """
 
     start: gan.Start = "z100"
@@ -113,15 +114,14 @@ class InversionGAN:
         d.train().requires_grad_(True)
         shown = gan.lessons(public, self.learn_from, self.samples, given, run)
         batches = gan.PublicBatches(shown, self.batch, flip=self.flip, run=run)
+        fakes = gan.fakes(generator, self.samples, run, trains=self.train_generator)
         adam_g, adam_d = gan.adam(g, self.lr) if self.train_generator else None, gan.adam(d, self.lr)
         labels = soft_labels(view, batches)
 
         def step(i: int) -> Mapping[str, float]:
             index = batches.indices("labelled", i)
             labelled, unlabelled = batches.pixels(index), batches.pixels(batches.indices("unlabelled", i))
-            z = generator.latents(run, "z", i, batches.size)
-            with torch.no_grad():
-                fake = g(z)
+            fake = fakes(i, batches.size)
             losses = {
                 "discriminator": gan.descend(adam_d, discriminator_loss(d, labelled, labels[index], unlabelled, fake))
             }

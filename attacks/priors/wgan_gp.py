@@ -45,7 +45,8 @@ class WGANGP:
             critic is fitted to it.
         flip: Whether mirror images count as public pictures, too.
         learn_from: Another prior, whose pictures are learnt from in place of the public ones; none learns from these.
-        samples: How many pictures it draws.
+        samples: How many pictures that prior draws, or the one that it starts from if that one's generator is kept as
+            it is: then they are drawn once, instead of fresh ones in each step.
     """
 
     start: gan.Start = "z100"
@@ -100,13 +101,12 @@ class WGANGP:
         d.train().requires_grad_(True)
         shown = gan.lessons(public, self.learn_from, self.samples, given, run)
         batches = gan.PublicBatches(shown, self.batch, flip=self.flip, run=run)
+        fakes = gan.fakes(generator, self.samples, run, trains=self.train_generator)
         adam_g, adam_d = gan.adam(g, self.lr) if self.train_generator else None, gan.adam(d, self.lr)
 
         def step(i: int) -> Mapping[str, float]:
             real = batches.pixels(batches.indices("real", i))
-            z = generator.latents(run, "z", i, batches.size)
-            with torch.no_grad():
-                fake = g(z)
+            fake = fakes(i, batches.size)
             losses = {"critic": gan.descend(adam_d, self._critic_loss(d, real, fake, run.generator("mix", i)))}
             if adam_g is not None and i % self.critic_steps == self.critic_steps - 1:
                 fresh = generator.latents(run, "z of the generator", i, batches.size)

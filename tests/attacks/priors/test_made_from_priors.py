@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unveil.attacks.priors.conditional_gan import ConditionalGAN
-from unveil.attacks.priors.gan import GAN
+from unveil.attacks.priors.gan import GAN, Taken
 from unveil.attacks.priors.inversion_gan import InversionGAN
 from unveil.attacks.priors.wgan_gp import WGANGP
 from unveil.harness.plan import settings
@@ -76,6 +76,25 @@ def test_pictures_of_another_prior_stand_in_for_public_ones(
     unlike = fitted(made(use), public, asked(), Given())
     assert all(torch.equal(tensor, wanted.state_dict()[name]) for name, tensor in found.state_dict().items())
     assert any(not torch.equal(tensor, unlike.state_dict()[name]) for name, tensor in found.state_dict().items())
+
+
+@pytest.mark.parametrize("use", ["wgan_gp", "inversion_gan"])
+def test_a_generator_that_stays_as_it_is_draws_once(
+    use: str, public: Images, asked: Asked, other: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    draw = Taken.forward
+
+    def counted(self: Taken, z: Tensor) -> Tensor:
+        counts.append(len(z))
+        return draw(self, z)
+
+    monkeypatch.setattr(Taken, "forward", counted)
+    fitted(made(use, start=OTHER, train_generator=False, samples=70), public, asked(), Given({"start": other}))
+    assert counts == [64, 6]
+    counts.clear()
+    fitted(made(use, start=OTHER, samples=70), public, asked(), Given({"start": other}))
+    assert counts == [4] * 4  # fresh ones in each step; the generator learns every fifth
 
 
 def test_a_target_labels_the_samples(public: Images, asked: Asked, other: Generator) -> None:
