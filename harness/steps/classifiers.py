@@ -9,10 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from unveil.harness.plan import settings
-from unveil.harness.plan.node import Node
+from unveil.harness.plan.node import Node, step
 from unveil.harness.steps.bench import Bench, owned
-from unveil.harness.steps.enrolment import refit
-from unveil.harness.steps.rejection import Reject, Threshold
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.training.fit import fit
 from unveil.harness.words.classifier import Classifier
@@ -38,11 +36,8 @@ def read(node: Node, bench: Bench, run: Run) -> Classifier:
     def load() -> Classifier:
         artefact = bench.artefact(node)
         classifier = untrained(node, bench, artefact.record["classes"], tuple(artefact.record["shape"]), own)
-        gallery = by_gallery(node)
-        if gallery:
-            refit(classifier, artefact.tensors["head.weight"])
-        if node.kind == "evaluator" and node.options["reject"] < 1:
-            classifier.outputs = Threshold() if gallery else Reject()  # its threshold is among the tensors
+        if node.kind == "evaluator":
+            step("evaluator").refit(node, classifier, artefact.tensors)
         fill(classifier, artefact.tensors, node.label)
         for defense in defenses(node, bench):
             classifier = defense.finish(classifier, own)
@@ -76,11 +71,6 @@ def untrained(
     for defense in defenses(node, bench) if prepared is None else prepared:
         classifier = defense.prepare(classifier, run)
     return classifier
-
-
-def by_gallery(node: Node) -> bool:
-    """Whether it is a judge that has people enrolled instead of learning them."""
-    return bool(node.options.get("gallery"))
 
 
 def defenses(node: Node, bench: Bench) -> list[Defense]:

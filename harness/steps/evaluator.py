@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,8 +20,7 @@ from unveil.harness.plan.parts import EvaluatorPart
 from unveil.harness.steps import classifiers, enrolment
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.classifiers import by_gallery, train, trained
-from unveil.harness.steps.model import require_weights
+from unveil.harness.steps.classifiers import train, trained
 from unveil.harness.steps.people import hold_out, join, known_people, strangers, who
 from unveil.harness.steps.rejection import Reject, Threshold, calibrate, threshold
 from unveil.harness.store.artefacts import Artefact
@@ -189,7 +189,8 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     society = gather(data, node.options["others"], node.options["min_pictures"], run, gallery=gallery)
     classifier = classifiers.untrained(node, bench, society.classes, data.train.shape, run)
     if gallery:
-        facts = enrolled(node, classifier, society, run)
+        enrolment.enrol(classifier, society.train, society.classes, run)
+        facts: dict[str, Any] = {"curves": {}, "chosen": None, "facts": {}}
         told = partial(enrolment.answers, classifier, run=run, label="trust")
     else:
         facts = train(node, classifier, (), society.train, society.validation, run)
@@ -205,12 +206,18 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     return trained(classifier, data.train.shape, {"knows": knows, "figures": figures, **facts})
 
 
-def enrolled(node: Node, classifier: Classifier, society: Society, run: Run) -> dict[str, Any]:
-    """Enrols everybody; what the record says in place of a training."""
-    use = node.uses["model"][0]
-    require_weights(use.plugin, use.name, trained=True)
-    enrolment.enrol(classifier, society.train, society.classes, run)
-    return {"curves": {}, "chosen": None, "facts": {}}
+def by_gallery(node: Node) -> bool:
+    """Whether people are enrolled in it instead of learnt."""
+    return bool(node.options.get("gallery"))
+
+
+def refit(node: Node, classifier: Classifier, tensors: Mapping[str, Tensor]) -> None:
+    """Gives an evaluator that is read back the parts that it judges with; what these hold is among its tensors."""
+    gallery = by_gallery(node)
+    if gallery:
+        enrolment.refit(classifier, tensors["head.weight"])
+    if node.options["reject"] < 1:
+        classifier.outputs = Threshold() if gallery else Reject()
 
 
 def by_confidence(strangers: Tensor, private: int, share: float) -> tuple[nn.Module, str]:

@@ -11,7 +11,7 @@ HERE = "unveil.harness."
 COMMON = {"steps.bench", "words.memo", "words.run"}
 PICTURES = {"data.apart", "data.copies", "data.names", "data.splits", "words.account", "words.images", "steps.data"}
 TRAINED = PICTURES | {
-    *("steps.classifiers", "steps.rejection", "training.fit", "training.global_rng", "training.prefix"),
+    *("steps.classifiers", "training.fit", "training.global_rng", "training.prefix"),
     *("words.classifier", "words.defense", "words.finite", "words.learner", "words.recipe"),
 }
 TARGET_SEEN = {"words.desk", "words.meter", "words.view"}
@@ -27,7 +27,16 @@ REACHED = {
     "pretraining": TRAINED | {"steps.people"},
     "student": TRAINED | TARGET_SEEN | {"steps.distillation", "words.names", "words.needs"},
     "evaluator": TRAINED
-    | {"figures.calibration", "figures.intervals", "steps.people", "words.comparer", "words.generator", "words.given"}
+    | {
+        "figures.calibration",
+        "figures.intervals",
+        "steps.enrolment",
+        "steps.people",
+        "steps.rejection",
+        "words.comparer",
+        "words.generator",
+        "words.given",
+    }
     | {"words.metric", "words.names", "words.needs"},
     "prior": TRAINED | NEEDS | {"data.grid", "steps.lineage", "words.prior"},
     "attack": ATTACKED,
