@@ -106,8 +106,11 @@ def weights_can_be_stored(trial: ModelTrial) -> None:
 
 
 def gradients_flow(trial: ModelTrial) -> None:
-    """From the logits to the pixels and to the first and last trainable parameters."""
+    """From the logits to the pixels and to the first and last trainable parameters; not in a model that only judges."""
     net, x = trial.classifier.train(), trial.x.clone().requires_grad_(True)
+    if getattr(trial.plugin, "judges_only", False):
+        _refuses_gradients(net, x)
+        return
     net.requires_grad_(True).logits(x).square().sum().backward()
     weights = list(net.named_parameters())
     for name, tensor in (("pixels", x), weights[0], weights[-1]):
@@ -117,6 +120,16 @@ def gradients_flow(trial: ModelTrial) -> None:
                 "gradients for training and for white-box attacks",
                 "leave out detach, no_grad and rounding",
             )
+
+
+def _refuses_gradients(net: Classifier, x: Tensor) -> None:
+    try:
+        net.logits(x)
+    except UnveilError:
+        return
+    raise BreachError(
+        "it only judges, and answered where a gradient was asked for", "an UnveilError", "raise it if x.requires_grad"
+    )
 
 
 CHECKS = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -27,7 +28,7 @@ SHARED = 0.5  # of the smaller network's numbers
 
 
 def require(judges: Mapping[tuple[str, str], Node], attacks: Iterable[Node], measures: Iterable[Node]) -> None:
-    """Refuses a plan in which what judges also guides.
+    """Refuses a plan in which what judges also guides, or what can only judge is to do something else.
 
     Args:
         judges: The evaluators, by data set and name.
@@ -37,20 +38,24 @@ def require(judges: Mapping[tuple[str, str], Node], attacks: Iterable[Node], mea
     Raises:
         JudgeError: If there is such a network.
     """
-    judging = [one for one in _judging(judges, measures) if _content(one[1])]
-    if not judging:
-        return
+    guiding, judging = _guiding(attacks), [one for one in _judging(judges, measures) if _content(one[1])]
+    for node, guide in guiding:
+        if node.kind != "data" and getattr(guide.plugin, "judges_only", False):
+            raise JudgeError(
+                f"{node.label} is made of {guide.name}, which has no gradients and only judges",
+                "a model that can be trained and attacked",
+                f"choose another one there; {guide.name} may be an evaluator, or the embedder of a metric",
+            )
     known: dict[int, Mapping[bytes, int]] = {}
-    for who, guide in _guiding(attacks):
-        for judge, use in judging:
-            if _same(guide, use, known):
-                raise JudgeError(
-                    f"{judge} judges with the weights of {use.name}, and {who} brings the same"
-                    f"{'' if guide.name == use.name else f', as {guide.name}'}",
-                    "one network that guides, selects or is attacked, and another one that judges: what an attack was "
-                    "led by says yes to it",
-                    f"choose another network for one of the two; {judge} may be any that shares no weights with it",
-                )
+    for (node, guide), (judge, use) in itertools.product(guiding, judging):
+        if _same(guide, use, known):
+            other = "" if guide.name == use.name else f", as {guide.name}"
+            raise JudgeError(
+                f"{judge} judges with the weights of {use.name}, and {node.label} brings the same{other}",
+                "one network that guides, selects or is attacked, and another one that judges: what an attack was led "
+                "by says yes to it",
+                f"choose another network for one of the two; {judge} may be any that shares no weights with it",
+            )
 
 
 def _judging(judges: Mapping[tuple[str, str], Node], measures: Iterable[Node]) -> list[tuple[str, Use]]:
@@ -62,13 +67,13 @@ def _judging(judges: Mapping[tuple[str, str], Node], measures: Iterable[Node]) -
     return list({(who, use.spec): (who, use) for who, use in uses}.values())
 
 
-def _guiding(attacks: Iterable[Node]) -> list[tuple[str, Use]]:
+def _guiding(attacks: Iterable[Node]) -> list[tuple[Node, Use]]:
     nodes = {id(node): node for attack in attacks for node in attack.lineage()}
-    found: dict[tuple[str, Spec], tuple[str, Use]] = {}
+    found: dict[tuple[bool, str, Spec], tuple[Node, Use]] = {}
     for node in nodes.values():
         for use in (use for uses in node.uses.values() for use in uses):
             for one in (use, *_inside(use)):
-                found.setdefault((one.kind, one.spec), (node.label, one))
+                found.setdefault((node.kind == "data", one.kind, one.spec), (node, one))
     return list(found.values())
 
 

@@ -39,6 +39,16 @@ class Bare:
 
 
 @dataclass(frozen=True)
+class Judge(Bare):
+    """Only judges."""
+
+    judges_only: ClassVar[bool] = True
+
+    def content(self):
+        return {"by": "hand"}
+
+
+@dataclass(frozen=True)
 class Guided:
     """Wants a model, and may keep one in its settings."""
 
@@ -180,6 +190,16 @@ def test_a_data_set_says_by_whom_its_people_were_chosen(folder):
         with pytest.raises(JudgeError, match=r"and data Chosen brings the same, as Chosen"):
             expanded(folder, data=chosen, judge=judging)
     expanded(folder, data=f'use = "guided.py:Chosen"\nby = "{own}"', judge=judge)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [{"target": 'use = "guided.py:Judge"'}, {"attack": 'use = "lomma"\nstudents = [{ use = "guided.py:Judge" }]'}],
+)
+def test_what_has_no_gradients_only_judges(folder, where):
+    with pytest.raises(JudgeError, match="is made of Judge, which has no gradients"):
+        expanded(folder, **where)
+    expanded(folder, judge='use = "guided.py:Judge"\ngallery = true')
 
 
 def test_others_may_judge_and_judges_may_be_alike(folder):
