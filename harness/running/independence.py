@@ -17,7 +17,7 @@ from typing import Any
 from unveil.harness.assets.fetch import ASSETS
 from unveil.harness.plan import plugins
 from unveil.harness.plan.node import Node, Use
-from unveil.harness.words.errors import AssetError, JudgeError, PluginError, WeightsError
+from unveil.harness.words.errors import AssetError, JudgeError, UnveilError, WeightsError
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import Spec
 
@@ -38,14 +38,16 @@ def require(judges: Mapping[tuple[str, str], Node], attacks: Iterable[Node], mea
     Raises:
         JudgeError: If there is such a network.
     """
-    guiding, judging = _guiding(attacks), [one for one in _judging(judges, measures) if _content(one[1])]
-    for node, guide in guiding:
+    using = _using(attacks)
+    for node, guide in using:
         if node.kind != "data" and getattr(guide.plugin, "judges_only", False):
             raise JudgeError(
                 f"{node.label} is made of {guide.name}, which has no gradients and only judges",
                 "a model that can be trained and attacked",
                 f"choose another one there; {guide.name} may be an evaluator, or the embedder of a metric",
             )
+    judging = [one for one in _judging(judges, measures) if _content(one[1])]
+    guiding = [*using, *_held(using)] if judging else []
     known: dict[int, Mapping[bytes, int]] = {}
     for (node, guide), (judge, use) in itertools.product(guiding, judging):
         if _same(guide, use, known):
@@ -67,23 +69,33 @@ def _judging(judges: Mapping[tuple[str, str], Node], measures: Iterable[Node]) -
     return list({(who, use.spec): (who, use) for who, use in uses}.values())
 
 
-def _guiding(attacks: Iterable[Node]) -> list[tuple[Node, Use]]:
+def _using(attacks: Iterable[Node]) -> list[tuple[Node, Use]]:
+    """Every plugin that attacked pictures come from, with a node that it is of."""
     nodes = {id(node): node for attack in attacks for node in attack.lineage()}
     found: dict[tuple[bool, str, Spec], tuple[Node, Use]] = {}
     for node in nodes.values():
         for use in (use for uses in node.uses.values() for use in uses):
-            for one in (use, *_inside(use)):
-                found.setdefault((node.kind == "data", one.kind, one.spec), (node, one))
+            found.setdefault((node.kind == "data", use.kind, use.spec), (node, use))
     return list(found.values())
 
 
-def _inside(use: Use) -> Iterator[Use]:
-    """The plugins that a plugin has in its settings, of whatever kind, and what these have."""
-    values = [getattr(use.plugin, field.name) for field in dataclasses.fields(use.plugin)]
-    for spec in (one for value in values for one in (value if isinstance(value, tuple) else (value,))):
-        if isinstance(spec, Spec) and (one := _plugin(spec, use.base)) is not None:
-            yield one
-            yield from _inside(one)
+def _held(using: Iterable[tuple[Node, Use]]) -> Iterator[tuple[Node, Use]]:
+    """The plugins that these have in their settings, of whatever kind, and what these have."""
+    seen = {use.spec for _, use in using}
+    waiting = list(using)
+    while waiting:
+        node, use = waiting.pop()
+        for spec in _specs(use.plugin):
+            if spec not in seen and (one := _plugin(spec, use.base)) is not None:
+                waiting.append((node, one))
+                yield node, one
+            seen.add(spec)
+
+
+def _specs(plugin: Any) -> list[Spec]:
+    values = [getattr(plugin, field.name) for field in dataclasses.fields(plugin)]
+    flat = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
+    return [one for one in flat if isinstance(one, Spec)]
 
 
 def _plugin(spec: Spec, base: str) -> Use | None:
@@ -91,7 +103,7 @@ def _plugin(spec: Spec, base: str) -> Use | None:
         use = Use(kind, spec, base, may_lack=True)
         try:
             use.plugin  # noqa: B018 (made, to see whether it is of that kind)
-        except PluginError:
+        except UnveilError:
             continue
         return use
     return None

@@ -8,7 +8,9 @@ from torch import nn
 
 from unveil.harness.conformance import check
 from unveil.harness.figures.intervals import to_figure
+from unveil.harness.models.dlib_resnet import DlibResNet
 from unveil.harness.models.facenet import FaceNet
+from unveil.harness.models.mobilefacenet import MobileFaceNet
 from unveil.harness.plan import settings
 from unveil.harness.types import Direction, Images
 from unveil.harness.words.classifier import Classifier
@@ -88,6 +90,28 @@ def test_facenet_is_loaded_from_the_cache(build, some, cache, measured):
     cache.write_bytes(b"something else")
     with pytest.raises(WeightsError):
         measured(DeltaFace(), evidence)
+
+
+@pytest.mark.parametrize(("use", "weights"), [("mobilefacenet", "net.pt"), ("dlib_resnet", None)])
+def test_other_embedders_measure_it_too(build, measured, tmp_path, use, weights):
+    """dlib's where it is installed. A picture beside itself, and beside another one of the person."""
+    faces = Images(torch.rand(3, 3, 112, 112, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 0, 1]))
+    faces = Images((faces.pixels * 255).round() / 255, faces.labels)
+    if weights is None:
+        try:
+            network = DlibResNet().build(2, (3, 112, 112), Run("x")).eval()
+        except AssetError as error:
+            pytest.skip(error.what)
+    else:
+        network = MobileFaceNet().build(2, (3, 112, 112), Run("by chance")).eval()
+        torch.save(network.stages.state_dict(), tmp_path / weights)
+        weights = str(tmp_path / weights)
+    fakes = faces[torch.tensor([1, 2])]
+    (m,) = measured(DeltaFace(Spec(use), weights=weights), build(fakes=fakes, train=faces[torch.tensor([0, 2])]))
+    with torch.no_grad():
+        x = torch.nn.functional.normalize(network.features(faces.pixels)).double().numpy()
+    assert m.values == pytest.approx([((x[0] - x[1]) ** 2).sum(), 0], rel=1e-3, abs=1e-6)
+    assert m.column == f"nearest squared L2 ({use})"
 
 
 def test_it_conforms_when_it_scores(toy, tmp_path):

@@ -81,7 +81,6 @@ def test_what_is_missing_is_said_in_words(pretended, monkeypatch, tmp_path):
 
 
 def test_dlib_itself_tells_pictures_apart():
-    pytest.importorskip("dlib", reason="needs unveil[dlib]")
     try:
         judge = DlibResNet().build(2, (3, 112, 112), RUN)
     except AssetError as error:
