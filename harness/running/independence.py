@@ -138,10 +138,10 @@ def _checksums(use: Use) -> set[str]:
 
 
 def _here(use: Use) -> bool:
-    """Whether building it fetches nothing."""
-    found = _checksums(use)
-    wanted = [asset for asset in ASSETS.values() if found & {asset.package_sha256, asset.member_sha256}]
-    return not any(name.startswith("hub:") for name in found) and all(asset.place.exists() for asset in wanted)
+    """Whether building it fetches nothing: an asset is named by its package, a file by what is in it."""
+    named = set(_content(use).values())
+    absent = [asset for asset in ASSETS.values() if asset.package_sha256 in named and not asset.place.exists()]
+    return not absent and not any(name.startswith("hub:") for name in named)
 
 
 def _tensors(use: Use) -> Mapping[bytes, int]:

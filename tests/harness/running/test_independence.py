@@ -1,5 +1,6 @@
 """One network may guide, select or be attacked, never the one that judges, under whatever name it comes."""
 
+import dataclasses
 import hashlib
 import shutil
 
@@ -9,6 +10,7 @@ import torch
 from unveil.harness.assets.fetch import ASSETS
 from unveil.harness.models.mobilefacenet import stages
 from unveil.harness.plan.file import read
+from unveil.harness.running import independence
 from unveil.harness.running.matrix import expand
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Run
@@ -190,6 +192,14 @@ def test_a_data_set_says_by_whom_its_people_were_chosen(folder):
         with pytest.raises(JudgeError, match=r"and data Chosen brings the same, as Chosen"):
             expanded(folder, data=chosen, judge=judging)
     expanded(folder, data=f'use = "guided.py:Chosen"\nby = "{own}"', judge=judge)
+
+
+def test_a_file_from_a_package_is_looked_into_where_the_package_is_not_here(folder, monkeypatch):
+    own = hashlib.sha256((folder / "a.pt").read_bytes()).hexdigest()
+    known = {"x": dataclasses.replace(ASSETS["fr_feature"], member_sha256=own)}
+    monkeypatch.setattr(independence, "ASSETS", known)
+    with pytest.raises(JudgeError, match="evaluator 'judge' judges with"):
+        expanded(folder, **GUIDES["target in half precision"])
 
 
 @pytest.mark.parametrize(
