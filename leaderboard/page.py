@@ -9,6 +9,7 @@ import json
 import math
 import struct
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from unveil.leaderboard.judges import CEILING_MIN, FLOOR_MAX, is_ceiling, is_flo
 from unveil.leaderboard.roc import roc
 from unveil.leaderboard.scale import scales
 from unveil.leaderboard.scatter import scatter
+from unveil.leaderboard.threads import mixed_threads
 from unveil.leaderboard.tradeoff import COSTS, comparison, span_of, tradeoffs
 from unveil.leaderboard.verdict import verdict
 from unveil.leaderboard.verification import is_system, systems
@@ -154,11 +156,12 @@ def _sections(results: Results) -> list[dict[str, Any]]:
 
 def _section(index: int, setup: Setup, results: Results) -> dict[str, Any]:
     found = board(setup, results.judges)
+    told = verdict(found)
     matrices = list(found.matrices.values())
     return {
         "id": f"setup{index}",
         "setup": setup,
-        "verdict": verdict(found),
+        "verdict": replace(told, points=(*told.points, *mixed_threads(setup, results.provenance))),
         "matrices": matrices,
         "useful": list(found.useful.items()),
         "plot": scatter(found),

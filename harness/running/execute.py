@@ -7,7 +7,8 @@ import importlib
 import platform
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -91,7 +92,7 @@ def compute(node: Node, around: Surroundings) -> Outcome:
             return cached(node, bench.store)
         start = time.monotonic()
         try:
-            with deferred() as interrupted:
+            with deferred() as interrupted, _threads(around.threads):
                 artefact = _artefact(node, bench, around, interrupted)
         except StoreError:
             raise
@@ -116,8 +117,6 @@ def _artefact(node: Node, bench: Bench, around: Surroundings, interrupted: Calla
     """What the node's stage makes; from its start if a checkpoint cannot be put back."""
     import torch  # noqa: PLC0415 (so that a scheduler need not load it)
 
-    if around.threads:
-        torch.set_num_threads(around.threads)
     if around.compiled:
         torch.compiler.reset()  # it keeps a few variants of a function and then, saying nothing, compiles no more
     stage, run = importlib.import_module(node.step), _run(node, bench.store, around, interrupted)
@@ -132,6 +131,19 @@ def _artefact(node: Node, bench: Bench, around: Surroundings, interrupted: Calla
             run = _run(node, bench.store, around, interrupted)
             artefact = stage.compute(node, bench, run)
     return artefact
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """So many in the block; 0: as many as there are."""
+    import torch  # noqa: PLC0415 (see _artefact)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _run(node: Node, store: Store, around: Surroundings, interrupted: Callable[[], bool]) -> Run:
@@ -173,7 +185,7 @@ def provenance(node: Node, around: Surroundings, seconds: float) -> dict[str, An
         "device": around.device,
         "precision": "mixed" if around.mixed_precision else "full",
         "compiled": around.compiled,
-        "threads": torch.get_num_threads(),
+        "threads": around.threads or torch.get_num_threads(),
         "versions": {
             "unveil": checkout.version(), "python": platform.python_version(), "torch": torch.__version__,
         },

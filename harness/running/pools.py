@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -11,7 +10,9 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from unveil.harness.plan.node import Node
+from unveil.harness.running import processors
 from unveil.harness.running.execute import Outcome, Surroundings
+from unveil.harness.running.limits import Limits
 from unveil.harness.running.resources import Needs
 from unveil.harness.words.errors import PlanError
 
@@ -63,11 +64,13 @@ class Pooling:
         kind: Which.
         jobs: Steps at a time.
         threads: Threads of each step; 0: as many as torch takes.
+        limits: Of each step.
     """
 
     kind: PoolKind = PoolKind.INLINE
     jobs: int = 1
     threads: int = 0
+    limits: Limits = Limits()
 
     @contextmanager
     def opened(self) -> Iterator[Pool]:
@@ -77,18 +80,21 @@ class Pooling:
             return
         from unveil.harness.running.processes import ProcessPool  # noqa: PLC0415 (whoever computes here needs none)
 
-        with ProcessPool(self.jobs, self.threads) as pool:
+        with ProcessPool(self.jobs, self.threads, self.limits) as pool:
             yield pool
 
 
-def pooling(kind: str | None = None, jobs: int | None = None, threads: int | None = None) -> Pooling:
+def pooling(
+    kind: str | None = None, jobs: int | None = None, threads: int | None = None, limits: Limits = Limits()
+) -> Pooling:
     """What is asked for, filled in.
 
     Args:
-        kind: ``inline`` or ``processes``; None: processes for more than one job.
+        kind: ``inline`` or ``processes``; None: processes for more than one job, and where steps have limits.
         jobs: Steps at a time; None: one inline, else one for each GPU, or for each core where there is none.
         threads: Threads for all of them together; None: the cores of this machine, unless OMP_NUM_THREADS says how many
             a process may have.
+        limits: Of each step.
 
     Raises:
         PlanError: If that cannot be.
@@ -98,25 +104,15 @@ def pooling(kind: str | None = None, jobs: int | None = None, threads: int | Non
     for name, number in (("jobs", jobs), ("threads", threads)):
         if number is not None and number < 1:
             raise PlanError(f"{name} = {number}", "1 or more", "correct it")
-    which = PoolKind(kind) if kind else PoolKind.PROCESSES if (jobs or 1) > 1 else PoolKind.INLINE
+    apart = bool(limits) or (jobs or 1) > 1
+    which = PoolKind(kind) if kind else PoolKind.PROCESSES if apart else PoolKind.INLINE
     if which is PoolKind.INLINE:
-        if (jobs or 1) > 1:
-            raise PlanError(f"{jobs} jobs in the pool {kind!r}", "one", "take the pool processes")
-        return Pooling(which, 1, threads or 0)
-    jobs = jobs or _gpus() or cores()
-    return Pooling(which, jobs, _share(jobs, threads))
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _share(jobs: int, threads: int | None) -> int:
-    """Threads of one of so many jobs."""
-    share = max(1, (threads or cores()) // jobs)
-    own = os.environ.get("OMP_NUM_THREADS", "")
-    return min(share, int(own)) if threads is None and own.isdecimal() and int(own) else share
+        if apart:
+            what = "limits for a step" if limits else f"{jobs} jobs"
+            raise PlanError(f"{what} in the pool {kind!r}", "a pool of processes for that", "take the pool processes")
+        return Pooling(which, 1, processors.alone(threads))
+    jobs = jobs or (1 if kind is None else _gpus() or processors.cores())
+    return Pooling(which, jobs, processors.share(jobs, threads), limits)
 
 
 def _gpus() -> int:

@@ -25,6 +25,7 @@ from typing import Any
 from unveil.harness.plan.node import Node
 from unveil.harness.running.execute import Outcome, Surroundings, describe
 from unveil.harness.running.interrupts import PATIENCE, SIGNALS, TO_WORKERS, WAITING
+from unveil.harness.running.limits import Limits
 from unveil.harness.running.pools import Work
 from unveil.harness.running.resources import Needs
 from unveil.harness.words.errors import PlanError, UnveilError
@@ -58,18 +59,22 @@ class Worker:
     Args:
         number: Of the worker.
         threads: Threads that it computes with; 0: as many as torch takes.
+        limits: Of each step.
         warned: Called with a warning that is shown there, as `warnings.showwarning` is.
     """
 
-    def __init__(self, number: int, threads: int, warned: Callable[..., None]) -> None:
+    def __init__(self, number: int, threads: int, limits: Limits, warned: Callable[..., None]) -> None:
         self.task: _Task | None = None
         self._ended, self._ending, self._warned = False, threading.Lock(), warned
+        self._limits, self._looked, self._broke = limits, 0.0, None
         ours, theirs = socket.socketpair()
         with theirs, _signals_held():
             self.process = _start(theirs.fileno(), number, threads)
         self._pipe = Connection(ours.detach())
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
+
+    _broke: UnveilError | None
 
     @property
     def usable(self) -> bool:
@@ -107,6 +112,7 @@ class Worker:
     def _listen(self) -> None:
         with suppress(EOFError, OSError):
             while self.process.poll() is None or self._pipe.poll(0):
+                self._watch()
                 if self._pipe.poll(LOOK):
                     what, *told = self._pipe.recv()
                     self._hear(what, told)
@@ -121,10 +127,20 @@ class Worker:
                 self.process.stdin.close()
             self._die()
 
+    def _watch(self) -> None:
+        """Ends the process when its step is over a limit."""
+        now, task = time.monotonic(), self.task
+        if not self._limits or not task or now - self._looked < LOOK:
+            return
+        self._looked = now
+        self._broke = self._limits.broken(self.process.pid, now - task.began)
+        if self._broke:
+            self.process.kill()
+
     def _die(self) -> None:
         if self.task:
-            error = describe(_death(self.process.wait()))
-            self._settle(Outcome("failed", error, time.monotonic() - self.task.began))
+            error = self._broke or _death(self.process.wait())
+            self._settle(Outcome("failed", describe(error), time.monotonic() - self.task.began))
 
     def _hear(self, what: str, told: list[Any]) -> None:
         if what == "ended":
@@ -185,15 +201,16 @@ class ProcessPool:
     Args:
         jobs: Most processes; they are started when there is work for them.
         threads: Threads of each.
+        limits: Of each step.
 
     Raises:
         PlanError: Where processes cannot be started as it takes.
     """
 
-    def __init__(self, jobs: int, threads: int = 0) -> None:
+    def __init__(self, jobs: int, threads: int = 0, limits: Limits = Limits()) -> None:
         if os.name != "posix":
             raise PlanError(f"a pool of processes on {sys.platform}", "Linux or macOS", "take the pool inline")
-        self.jobs, self.threads = jobs, threads
+        self.jobs, self.threads, self.limits = jobs, threads, limits
         self._workers: dict[int, Worker] = {}
         self._shown = set[tuple[str, str, int]]()
 
@@ -218,7 +235,7 @@ class ProcessPool:
                 return worker
         free = (n for n in range(self.jobs) if n not in self._workers or self._workers[n].task is None)  # or has died
         number = next(free)
-        worker = self._workers[number] = Worker(number, self.threads, self._warn)
+        worker = self._workers[number] = Worker(number, self.threads, self.limits, self._warn)
         return worker
 
     def _warn(self, text: str, category: type[Warning], filename: str, line: int) -> None:

@@ -6,16 +6,16 @@ from enum import StrEnum
 
 from unveil.harness.plan.node import Node
 
-HANDS = ("data", "strength", "picture")  # kinds that read, compare and draw: no network runs in them
+HANDS = ("data", "strength", "picture", "measure")  # kinds that read, compare, draw and measure
 
 
 class Needs(StrEnum):
-    """What a step cannot do without."""
+    """What a step should not go without, where a pool has it."""
 
-    NETWORKS = "networks"  # a GPU where there is one
-    HANDS = "hands"  # a processor alone
+    GPU = "gpu"
+    CPU = "cpu"
 
 
 def needs(node: Node) -> Needs:
-    """Of a node."""
-    return Needs.HANDS if node.kind in HANDS else Needs.NETWORKS
+    """Of a node: whatever trains, distils or attacks runs networks for long."""
+    return Needs.CPU if node.kind in HANDS else Needs.GPU

@@ -56,3 +56,13 @@ def test_people_with_none_some_and_all_of_their_pictures() -> None:
     assert spread(figure([0.0, 0.5, 1.0, 1.0])).endswith("100 % for 2, 0 % for 1 of 4 people")
     assert parts(figure([0.0, 1.0], "distance")) is None
     assert parts(figure([])) is None
+
+
+def test_a_page_says_when_its_rows_were_computed_with_different_numbers_of_threads() -> None:
+    def shown(*threads: int, device: str = "cpu") -> str:
+        made = {f"k{i}": {"kind": STEPS[i], "threads": n, "device": device} for i, n in enumerate(threads)}
+        return page.render(Results(title="t", plan="", rows=(ROW,), provenance=made))
+
+    assert "Not computed alike: 3 steps with 1 thread and 1 step with 2 threads." in shown(8, 1, 1, 1, 2)
+    assert "Not computed alike" not in shown(8, 2, 2, 2)  # the first is data, which is only read
+    assert "Not computed alike" not in shown(8, 1, 2, device="cuda")

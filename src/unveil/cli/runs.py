@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from unveil.cli.surroundings import CompileOption, DeviceOption, JobsOption, PoolOption, PrecisionOption, ThreadsOption
+from unveil.cli.surroundings import (
+    CompileOption,
+    DeviceOption,
+    JobsOption,
+    MemoryOption,
+    PoolOption,
+    PrecisionOption,
+    ThreadsOption,
+    TimeoutOption,
+)
 from unveil.cli.tables import show
 from unveil.cli.terminal import Screen, errors, lasting, one_line, output, print_json, table
 from unveil.harness.words.errors import TrackingError
@@ -61,6 +70,8 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     pool: PoolOption = "",
     jobs: JobsOption = 0,
     threads: ThreadsOption = 0,
+    step_timeout: TimeoutOption = 0.0,
+    step_memory: MemoryOption = 0.0,
     private_pictures: PrivateOption = False,
     in_process: InProcessOption = False,
     as_json: JsonOption = False,
@@ -68,11 +79,13 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     """Train, attack, measure, log and render whatever of a plan is not there yet."""
     from unveil.harness.audit import prepare  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.running.devices import surroundings  # noqa: PLC0415
+    from unveil.harness.running.limits import Limits  # noqa: PLC0415
     from unveil.harness.running.pools import pooling  # noqa: PLC0415
 
-    where = pooling(pool or None, jobs or None, threads or None)
+    where = pooling(pool or None, jobs or None, threads or None, Limits(step_timeout, step_memory))
     audit = prepare(plan, store)
     _say_notes(audit.matrix)
+    _say_threads(where)
     around = surroundings(audit.store, device, precision, compiled, isolated=not in_process, threads=where.threads)
     results = compute_results(audit, around, where)
     folder = audit.keep(results)
@@ -136,6 +149,20 @@ def _on_screen(
 
 def _say_notes(matrix: Matrix) -> None:
     for note in matrix.notes:
+        errors().print(f"note: {note}", style="yellow")
+
+
+def _say_threads(where: Pooling) -> None:
+    """They change the last bits of results, and how soon others get theirs."""
+    import torch  # noqa: PLC0415 (see run)
+
+    from unveil.harness.running.processors import crowd  # noqa: PLC0415
+
+    each = where.threads or torch.get_num_threads()
+    alone = where.kind == "inline"
+    threads = "1 thread" if each == 1 else f"{each} threads"
+    errors().print(f"computing with {threads}" + ("" if alone else f" in each of {where.jobs} processes"))
+    if note := crowd(each * where.jobs):
         errors().print(f"note: {note}", style="yellow")
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
+import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -18,6 +22,7 @@ import torch
 import unveil
 from unveil.harness.plan.node import Node, Use
 from unveil.harness.running.execute import Outcome, Surroundings, compute
+from unveil.harness.running.limits import Limits, resident
 from unveil.harness.running.pools import Pooling, PoolKind, pooling
 from unveil.harness.running.processes import ProcessPool
 from unveil.harness.running.resources import Needs
@@ -25,6 +30,7 @@ from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import DamageError, PlanError
 from unveil.harness.words.spec import Spec
 
+PIPES: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
 # Found by the workers, since they look for modules where this process does
 WORK = """
 import logging, os, signal, sys, time, warnings
@@ -40,6 +46,15 @@ def exits(node, around):
 
 def damaged(node, around):
     raise DamageError("x", "y", "z")
+
+def hangs(node, around):
+    while True:
+        time.sleep(1)
+
+def hoards(node, around):
+    held = [bytearray(os.urandom(1_000_000)) * 1_700]
+    while True:
+        time.sleep(1)
 
 def shows(node, around):
     bar = around.shown.start("work", 10)
@@ -90,11 +105,11 @@ def test_who_dies_is_a_failed_step_and_who_comes_after_is_heard(
     node, screen = Node("data", "some data"), Screen()
     around = Surroundings("nowhere", shown=screen)
     with ProcessPool(1, threads=1) as pool:
-        assert pool.room(Needs.NETWORKS)
+        assert pool.room(Needs.GPU)
         ends: list[Future[Outcome]] = []
         for one in (work.killed, work.exits, work.damaged):
             ends.append(pool.submit(one, node, around))
-            assert not pool.room(Needs.NETWORKS)
+            assert not pool.room(Needs.GPU)
             ends[-1].exception(60)
         with warnings.catch_warnings(record=True) as warned:
             told = [pool.submit(work.shows, node, around).result(60).error.split() for _ in range(2)]
@@ -200,12 +215,37 @@ def known(store: Path) -> list[str]:
     return sorted(path.name for path in (store / "artefacts").iterdir())
 
 
+def test_a_step_over_its_limit_is_a_failed_step_that_says_so(work: Any) -> None:
+    node, around = Node("data", "some data"), Surroundings("nowhere")
+    with ProcessPool(1, 1, Limits(minutes=0.05)) as pool:
+        hung = pool.submit(work.hangs, node, around).result(60)
+    with ProcessPool(1, 1, Limits(gigabytes=1.5)) as pool:
+        greedy = pool.submit(work.hoards, node, around).result(60)
+    assert (hung.status, greedy.status) == ("failed", "failed")
+    assert hung.error.startswith("it took more than 0.05 minutes")
+    assert re.match(r"it held \d\.\d GB in memory, more than 1\.5 GB", greedy.error)
+
+
+def test_memory_counts_what_a_process_has_started() -> None:
+    before = resident(os.getpid())
+    child = subprocess.Popen([sys.executable, "-c", "x = bytearray(50_000_000); print(); input()"], **PIPES)
+    with child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert 50e6 < resident(child.pid) < resident(os.getpid()) - before + 20e6
+        child.kill()
+    assert resident(child.pid) == 0
+
+
 def test_more_than_one_job_takes_processes_and_shares_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    limits = Limits(minutes=1)
+    assert pooling(limits=limits, threads=3) == Pooling(PoolKind.PROCESSES, 1, 3, limits)
     assert pooling() == Pooling(PoolKind.INLINE, 1, 0)
     assert pooling(threads=3) == Pooling(PoolKind.INLINE, 1, 3)
     assert pooling(jobs=2, threads=8) == Pooling(PoolKind.PROCESSES, 2, 4)
     assert pooling("processes", 4, 3) == Pooling(PoolKind.PROCESSES, 4, 1)
+    monkeypatch.setattr("unveil.harness.running.processors.quota", lambda: math.inf)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert pooling(jobs=2).threads == 6

@@ -26,7 +26,7 @@ class Threads:
     """
 
     def __init__(self, places: int, work: Any) -> None:
-        self.places = {Needs.NETWORKS: places, Needs.HANDS: 1}
+        self.places = {Needs.GPU: places, Needs.CPU: 1}
         self.work, self.started, self.busy, self.most = work, list[str](), list[Needs](), 0
         self.executor = ThreadPoolExecutor(places + 1)
 
