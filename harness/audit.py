@@ -54,7 +54,7 @@ class Audit:
         Raises:
             StoreError: If the store cannot be read or written.
         """
-        with _opened(pool) as opened:
+        with _opened(pool, self.store) as opened:
             try:
                 return self._results(around, listener, opened)
             except DamageError:
@@ -109,16 +109,16 @@ def compute(
         StoreError: If nothing can be written there, before anything is computed; or later.
     """
     store.check()
-    with _opened(pool) as opened:
+    with _opened(pool, store) as opened:
         alone = isinstance(opened, InlinePool)  # where the order of a plan is as good as any
         first = {} if alone else ranks(nodes, costs(nodes, store))
         return run_nodes(nodes, around, opened, listener, store, first)
 
 
-def _opened(pool: Pool | Pooling | None) -> AbstractContextManager[Pool]:
+def _opened(pool: Pool | Pooling | None, store: Store) -> AbstractContextManager[Pool]:
     """A pool that is closed in the end if it is opened here."""
     if isinstance(pool, Pooling):
-        return pool.opened()
+        return pool.opened(store.local or Path.cwd())
     return nullcontext(pool or InlinePool())
 
 
@@ -130,7 +130,7 @@ def run(  # noqa: PLR0913 (an option each)
     precision: str = "auto",
     compiled: bool = False,
     isolated: bool = True,
-    pool: Pool | str | None = None,
+    pool: Pool | Pooling | str | None = None,
     jobs: int | None = None,
     threads: int | None = None,
     listener: Listener | None = None,
@@ -145,8 +145,8 @@ def run(  # noqa: PLR0913 (an option each)
         precision: ``auto``, ``full`` or ``mixed``.
         compiled: Whether networks that attacks descend are compiled.
         isolated: Whether a target of which an attack sees only scores or labels is kept in another process.
-        pool: Where to compute: ``inline``, here and step by step, or ``processes``, or a pool of your own; None:
-            processes for more than one job.
+        pool: Where to compute: ``inline``, here and step by step, ``processes``, ``ray`` or ``slurm``; what
+            `harness.running.pools.pooling` gives; or a pool of your own. None: processes for more than one job.
         jobs: Steps at a time; see `harness.running.pools.pooling`.
         threads: Threads for all of them together; None: as many as torch takes.
         listener: Told of every start and end; None logs them.
@@ -161,9 +161,8 @@ def run(  # noqa: PLR0913 (an option each)
     for note in audit.matrix.notes:
         log.warning("%s", note)
     where = pooling(pool, jobs, threads) if pool is None or isinstance(pool, str) else pool
-    each = where.threads if isinstance(where, Pooling) else threads or 0
-    how = Precision(precision)
-    around = surroundings(audit.store, device, how, compiled, isolated=isolated, threads=each)
+    named = where if isinstance(where, Pooling) else Pooling(threads=threads or 0)
+    around = surroundings(audit.store, device, Precision(precision), compiled, isolated=isolated, pool=named)
     results = audit.results(around, listener or _log_step, where)
     audit.keep(results)
     return results

@@ -5,13 +5,20 @@ from __future__ import annotations
 import warnings
 
 from unveil.harness.running.execute import Surroundings
+from unveil.harness.running.pools import Pooling
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import PlanError
 from unveil.harness.words.names import Precision
 
 
 def surroundings(
-    store: Store, device: str, precision: Precision, compiled: bool, *, isolated: bool = True, threads: int = 0
+    store: Store,
+    device: str,
+    precision: Precision,
+    compiled: bool,
+    *,
+    isolated: bool = True,
+    pool: Pooling = Pooling(),
 ) -> Surroundings:
     """What is asked for, tried out before anything runs.
 
@@ -21,16 +28,16 @@ def surroundings(
         precision: How matrix work is rounded.
         compiled: Whether networks that attacks descend are compiled.
         isolated: As `harness.running.execute.Surroundings` has it.
-        threads: The same.
+        pool: Where it is to be computed. What other machines can do is not tried out here.
 
     Raises:
         PlanError: If there is no such device, or networks cannot be compiled for it.
     """
-    where = _device(device)
+    where = pool.device(device) if pool.elsewhere else _device(device)
     mixed = precision is Precision.MIXED or (precision is Precision.AUTO and where != "cpu")
-    if compiled:
+    if compiled and not pool.elsewhere:
         _try_to_compile(where)
-    return Surroundings(store.url, where, mixed, compiled=compiled, isolated=isolated, threads=threads)
+    return Surroundings(store.url, where, mixed, compiled=compiled, isolated=isolated, threads=pool.threads)
 
 
 def _device(wanted: str) -> str:

@@ -223,10 +223,13 @@ class ProcessPool:
 
     def submit(self, work: Work, node: Node, around: Surroundings) -> Future[Outcome]:
         """Starts ``work(node, around)`` in a process that is free, or a new one."""
-        future: Future[Outcome] = Future()
-        task = _Task(future, around.shown)
         packed = pickle.dumps((work, node, replace(around, shown=Silent(), threads=self.threads)))
-        self._free().begin(task, packed)
+        return self.send(packed, around.shown)
+
+    def send(self, packed: bytes, shown: Progress) -> Future[Outcome]:
+        """The same, of what is packed already, with its progress shown here."""
+        future: Future[Outcome] = Future()
+        self._free().begin(_Task(future, shown), packed)
         return future
 
     def _free(self) -> Worker:

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING
 import typer
 
 from unveil.cli.runs import JsonOption, PlanArgument, StoreOption, compute_results
-from unveil.cli.surroundings import CompileOption, DeviceOption, PrecisionOption
+from unveil.cli.surroundings import (
+    AddressOption,
+    CompileOption,
+    DeviceOption,
+    JobsOption,
+    MemoryOption,
+    PoolOption,
+    PrecisionOption,
+    SlurmOption,
+    ThreadsOption,
+    TimeoutOption,
+    pool_of,
+)
 from unveil.cli.terminal import one_line, output, print_json, table
 from unveil.harness.words.errors import PlanError
 from unveil.harness.words.names import Precision
@@ -19,12 +31,19 @@ if TYPE_CHECKING:
     from unveil.leaderboard.fisher import Profile
 
 
-def fisher(
+def fisher(  # noqa: PLR0913, PLR0917 (an option each)
     plan: PlanArgument,
     store: StoreOption = "runs",
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.AUTO,
     compiled: CompileOption = False,
+    pool: PoolOption = "",
+    jobs: JobsOption = 0,
+    threads: ThreadsOption = 0,
+    step_timeout: TimeoutOption = 0.0,
+    step_memory: MemoryOption = 0.0,
+    address: AddressOption = "",
+    slurm: SlurmOption = [],  # noqa: B006 (read, and never changed)
     as_json: JsonOption = False,
 ) -> None:
     """Show by layer what classification and inversion look at in a plan's targets, and whether TL-DMI's claim holds."""
@@ -34,8 +53,9 @@ def fisher(
     from unveil.leaderboard.figures import setups  # noqa: PLC0415
     from unveil.leaderboard.fisher import plain, profiles  # noqa: PLC0415
 
+    where = pool_of(pool, jobs, threads, step_timeout, step_memory, address, slurm)
     audit = prepare(only_fisher(read(plan)), store)
-    results = compute_results(audit, surroundings(audit.store, device, precision, compiled))
+    results = compute_results(audit, surroundings(audit.store, device, precision, compiled, pool=where), where)
     found = [(setup, profile) for setup in setups(results) for profile in profiles(setup.rows)]
     if as_json:
         print_json([{"data": setup.data, "model": setup.model, **plain(profile)} for setup, profile in found])

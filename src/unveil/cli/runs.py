@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from unveil.cli.surroundings import (
+    AddressOption,
     CompileOption,
     DeviceOption,
     JobsOption,
     MemoryOption,
     PoolOption,
     PrecisionOption,
+    SlurmOption,
     ThreadsOption,
     TimeoutOption,
+    pool_of,
 )
 from unveil.cli.tables import show
 from unveil.cli.terminal import Screen, errors, lasting, one_line, output, print_json, table
@@ -72,6 +75,8 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     threads: ThreadsOption = 0,
     step_timeout: TimeoutOption = 0.0,
     step_memory: MemoryOption = 0.0,
+    address: AddressOption = "",
+    slurm: SlurmOption = [],  # noqa: B006 (read, and never changed)
     private_pictures: PrivateOption = False,
     in_process: InProcessOption = False,
     as_json: JsonOption = False,
@@ -79,14 +84,11 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     """Train, attack, measure, log and render whatever of a plan is not there yet."""
     from unveil.harness.audit import prepare  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.running.devices import surroundings  # noqa: PLC0415
-    from unveil.harness.running.limits import Limits  # noqa: PLC0415
-    from unveil.harness.running.pools import pooling  # noqa: PLC0415
 
-    where = pooling(pool or None, jobs or None, threads or None, Limits(step_timeout, step_memory))
+    where = pool_of(pool, jobs, threads, step_timeout, step_memory, address, slurm)
     audit = prepare(plan, store)
     _say_notes(audit.matrix)
-    _say_threads(where)
-    around = surroundings(audit.store, device, precision, compiled, isolated=not in_process, threads=where.threads)
+    around = surroundings(audit.store, device, precision, compiled, isolated=not in_process, pool=where)
     results = compute_results(audit, around, where)
     folder = audit.keep(results)
     page = _render(results, audit.store, folder, private_pictures)
@@ -100,8 +102,9 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
         raise typer.Exit(1)
 
 
-def compute_results(audit: Audit, around: Surroundings, pool: Pooling | None = None) -> Results:
+def compute_results(audit: Audit, around: Surroundings, pool: Pooling) -> Results:
     """The results of a plan, with what is computed for them on the screen; Ctrl-C ends the command with status 130."""
+    _say_threads(pool)
     return _on_screen(
         audit.matrix.nodes(),
         audit.store,
@@ -109,13 +112,16 @@ def compute_results(audit: Audit, around: Surroundings, pool: Pooling | None = N
     )
 
 
-def compute_all(nodes: Sequence[Node], store: Store, around: Surroundings, *, accounts: bool) -> dict[str, Outcome]:
+def compute_all(
+    nodes: Sequence[Node], store: Store, around: Surroundings, pool: Pooling | None = None, *, accounts: bool
+) -> dict[str, Outcome]:
     """Computes what is not there yet and says so; Ctrl-C ends the command with status 130.
 
     Args:
         nodes: Parents before children.
         store: Where everything is kept.
         around: What it is computed with; progress goes to the terminal.
+        pool: Where; None: here, and nothing is said of threads.
         accounts: Whether to say of each data set what was read and what was not.
 
     Raises:
@@ -123,10 +129,12 @@ def compute_all(nodes: Sequence[Node], store: Store, around: Surroundings, *, ac
     """
     from unveil.harness.audit import compute  # noqa: PLC0415 (see run)
 
+    if pool is not None:
+        _say_threads(pool)
     return _on_screen(
         nodes,
         store,
-        lambda screen, listener: compute(nodes, store, replace(around, shown=screen), listener),
+        lambda screen, listener: compute(nodes, store, replace(around, shown=screen), listener, pool),
         accounts=accounts,
     )
 
@@ -159,10 +167,10 @@ def _say_threads(where: Pooling) -> None:
     from unveil.harness.running.processors import crowd  # noqa: PLC0415
 
     each = where.threads or torch.get_num_threads()
-    alone = where.kind == "inline"
     threads = "1 thread" if each == 1 else f"{each} threads"
-    errors().print(f"computing with {threads}" + ("" if alone else f" in each of {where.jobs} processes"))
-    if note := crowd(each * where.jobs):
+    places = {"inline": "", "processes": f" in each of {where.jobs} processes"}
+    errors().print(f"computing with {threads}{places.get(where.kind, f' a step on {where.kind.title()}')}")
+    if not where.elsewhere and (note := crowd(each * where.jobs)):
         errors().print(f"note: {note}", style="yellow")
 
 

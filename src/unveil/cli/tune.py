@@ -11,7 +11,18 @@ import typer
 from pydantic import ValidationError
 
 from unveil.cli.runs import JsonOption, StoreOption, compute_all
-from unveil.cli.surroundings import DeviceOption, PrecisionOption
+from unveil.cli.surroundings import (
+    AddressOption,
+    DeviceOption,
+    JobsOption,
+    MemoryOption,
+    PoolOption,
+    PrecisionOption,
+    SlurmOption,
+    ThreadsOption,
+    TimeoutOption,
+    pool_of,
+)
 from unveil.cli.terminal import errors, output, print_json, table
 from unveil.harness.plan.plugins import KINDS, registered, suggest
 from unveil.harness.words.errors import PlanError
@@ -27,7 +38,7 @@ if TYPE_CHECKING:
 RESERVED = ("use", "name", "recipe", "sweep", "tune")  # keys of a defense in a plan that are no settings
 
 
-def tune(
+def tune(  # noqa: PLR0913, PLR0917 (an option each)
     defense: Annotated[
         str, typer.Argument(help="A defense of the plan by its name there, a registered name, or file.py:Class.")
     ],
@@ -44,6 +55,13 @@ def tune(
     store: StoreOption = "runs",
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.AUTO,
+    pool: PoolOption = "",
+    jobs: JobsOption = 0,
+    threads: ThreadsOption = 0,
+    step_timeout: TimeoutOption = 0.0,
+    step_memory: MemoryOption = 0.0,
+    address: AddressOption = "",
+    slurm: SlurmOption = [],  # noqa: B006 (read, and never changed)
     as_json: JsonOption = False,
 ) -> None:
     """Find the strongest setting of a defense that costs no more utility than stated, on validation pictures."""
@@ -52,12 +70,14 @@ def tune(
     from unveil.harness.running.matrix import targets  # noqa: PLC0415
     from unveil.harness.store.artefacts import Store  # noqa: PLC0415
 
+    where = pool_of(pool, jobs, threads, step_timeout, step_memory, address, slurm)
     file, kept = read(plan), Store(store)
     part = _part(file, defense, cost / 100, set_)
     found = targets(file, part)
     needed = [node for target in found.values() for node in _strengths(target).values()]
     nodes = list(dict.fromkeys(node for want in needed for node in want.lineage()))
-    outcomes = compute_all(nodes, kept, surroundings(kept, device, precision, compiled=False), accounts=True)
+    around = surroundings(kept, device, precision, compiled=False, pool=where)
+    outcomes = compute_all(nodes, kept, around, where, accounts=True)
     failed = [outcomes[node.key].error for node in nodes if outcomes[node.key].status == "failed"]
     if failed:
         errors().print("\n".join(failed), style="red")
