@@ -180,6 +180,7 @@ class Worker:
     def _print(self, name: str, text: str) -> None:
         if (stream := getattr(sys, name)) is not None:
             stream.write(text)
+            stream.flush()
 
     def _warn(self, text: str, category: str, filename: str, line: int) -> None:
         self._warned(text, getattr(builtins, category, UserWarning), filename, line)

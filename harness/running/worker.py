@@ -185,7 +185,7 @@ def _answer(task: bytes, shown: Wired, number: int) -> Outcome | StoreError:
     try:
         work, node, around = pickle.loads(task)  # noqa: S301 (of the process that started this one)
         node.require_same_code()
-        own: Outcome = work(node, replace(around, shown=shown, device=_device(around.device, number)))
+        own: Outcome = work(node, replace(around, shown=shown, device=device_of(around.device, number)))
         return own
     except StoreError as error:
         return error
@@ -196,6 +196,7 @@ def _answer(task: bytes, shown: Wired, number: int) -> Outcome | StoreError:
             torch.cuda.empty_cache()  # for the others on this GPU
 
 
-def _device(wanted: str, number: int) -> str:
+def device_of(wanted: str, number: int) -> str:
+    """The device of a worker: of several GPUs the one whose turn it is, unless a certain one is wanted."""
     count = torch.cuda.device_count() if wanted == "cuda" else 0
     return f"cuda:{number % count}" if count > 1 else wanted

@@ -21,6 +21,7 @@ import torch
 
 import unveil
 from unveil.harness.plan.node import Node, Use
+from unveil.harness.running import worker
 from unveil.harness.running.execute import Outcome, Surroundings, compute
 from unveil.harness.running.limits import Limits, resident
 from unveil.harness.running.pools import Pooling, PoolKind, pooling
@@ -55,6 +56,10 @@ def hoards(node, around):
     held = [bytearray(os.urandom(1_000_000)) * 1_700]
     while True:
         time.sleep(1)
+
+def tells(node, around):
+    print(os.getpid(), flush=True)
+    time.sleep(600)
 
 def shows(node, around):
     bar = around.shown.start("work", 10)
@@ -170,10 +175,17 @@ def _signals(folder: Path, number: int, count: int) -> None:
         (folder / "on").touch()
 
 
-@pytest.mark.parametrize(("jobs", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT)])
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(
+    ("pool", "number", "count"),
+    [
+        ("inline", signal.SIGTERM, 1),
+        ("inline", signal.SIGTERM, 2),
+        ("processes", signal.SIGINT, 1),
+        pytest.param("processes", signal.SIGINT, 2, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_stops_at_a_checkpoint_and_a_second_one_at_once(
-    project: Any, monkeypatch: pytest.MonkeyPatch, jobs: int, number: int, count: int
+    project: Any, monkeypatch: pytest.MonkeyPatch, pool: str, number: int, count: int
 ) -> None:
     monkeypatch.chdir(project.folder)
     (project.folder / "trouble.py").write_text(DEFENSE)
@@ -184,7 +196,7 @@ def test_a_signal_stops_at_a_checkpoint_and_a_second_one_at_once(
     sender.start()
     try:
         with pytest.raises(KeyboardInterrupt):
-            unveil.run("tiny.toml", "store", jobs=jobs)
+            unveil.run("tiny.toml", "store", pool=pool, jobs=1)
         assert signal.getsignal(number) is signal.default_int_handler
     finally:
         sender.join()
@@ -206,7 +218,7 @@ def test_rows_and_keys_are_the_same_whoever_computes_and_whatever_dies(
     assert cut["none"].status == "done"
     assert cut["trouble"].status == "failed"
     assert "SIGKILL" in str(cut["trouble"].error)
-    unveil.run("tiny.toml", "processes", pool="processes", jobs=1)
+    unveil.run("tiny.toml", "processes")
     assert project.rows("processes") == project.rows("inline")
     assert known(project.folder / "processes") == known(project.folder / "inline")
 
@@ -215,15 +227,50 @@ def known(store: Path) -> list[str]:
     return sorted(path.name for path in (store / "artefacts").iterdir())
 
 
-def test_a_step_over_its_limit_is_a_failed_step_that_says_so(work: Any) -> None:
+def test_a_step_over_its_limit_is_a_failed_step_that_says_so(work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     node, around = Node("data", "some data"), Surroundings("nowhere")
     with ProcessPool(1, 1, Limits(minutes=0.05)) as pool:
         hung = pool.submit(work.hangs, node, around).result(60)
-    with ProcessPool(1, 1, Limits(gigabytes=1.5)) as pool:
-        greedy = pool.submit(work.hoards, node, around).result(60)
-    assert (hung.status, greedy.status) == ("failed", "failed")
+    assert hung.status == "failed"
     assert hung.error.startswith("it took more than 0.05 minutes")
+    assert Limits(minutes=1, gigabytes=1000).broken(os.getpid(), 59) is None
+    told = str(Limits(gigabytes=0.01).broken(os.getpid(), 0))
+    assert re.match(r"it held \d\.\d GB in memory, more than 0\.01 GB", told)
+    with pytest.raises(PlanError, match="-1 minutes"):
+        Limits(minutes=-1)
+    monkeypatch.setattr("unveil.harness.running.limits.PROCESSES", Path("/nowhere"))
+    with pytest.raises(PlanError, match="does not show it in /proc"):
+        Limits(gigabytes=1)
+
+
+@pytest.mark.slow
+def test_a_step_that_holds_too_much_memory_is_a_failed_step_that_says_so(work: Any) -> None:
+    with ProcessPool(1, 1, Limits(gigabytes=1.5)) as pool:
+        greedy = pool.submit(work.hoards, Node("data", "some data"), Surroundings("nowhere")).result(60)
+    assert greedy.status == "failed"
     assert re.match(r"it held \d\.\d GB in memory, more than 1\.5 GB", greedy.error)
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_process_that_started_them_however_it_ends(work: Any, tmp_path: Path) -> None:
+    told = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+import pool_work
+from unveil.harness.plan.node import Node
+from unveil.harness.running.execute import Surroundings
+from unveil.harness.running.processes import ProcessPool
+pool = ProcessPool(1, 1)
+pool.submit(pool_work.tells, Node("data", "some data"), Surroundings("nowhere")).result()
+"""
+    with subprocess.Popen([sys.executable, "-c", told], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        parent.kill()
+    over = time.monotonic() + 30
+    while resident(worker) and time.monotonic() < over:
+        time.sleep(0.05)
+    assert not resident(worker)
 
 
 def test_memory_counts_what_a_process_has_started() -> None:
@@ -235,6 +282,27 @@ def test_memory_counts_what_a_process_has_started() -> None:
         assert 50e6 < resident(child.pid) < resident(os.getpid()) - before + 20e6
         child.kill()
     assert resident(child.pid) == 0
+
+
+@pytest.mark.gpu
+def test_two_workers_share_a_gpu(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project.folder)
+    results = unveil.run("tiny.toml", "store", jobs=2, device="cuda")
+    assert [row.status for row in results.rows] == ["done", "done"]
+    devices = {made["device"] for made in results.provenance.values()}
+    count = torch.cuda.device_count()
+    assert devices <= ({"cuda"} if count == 1 else {f"cuda:{i}" for i in range(count)})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count", "taken"),
+    [("cuda", 3, ["cuda:0", "cuda:1", "cuda:2", "cuda:0"]), ("cuda", 1, ["cuda"] * 4), ("cuda:1", 3, ["cuda:1"] * 4)],
+)
+def test_workers_take_the_gpus_in_turns(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, count: int, taken: list[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: count)
+    assert [worker.device_of(wanted, number) for number in range(4)] == taken
 
 
 def test_more_than_one_job_takes_processes_and_shares_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
