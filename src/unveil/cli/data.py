@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from unveil.cli.runs import JsonOption, PlanArgument, StoreOption, compute_all
+from unveil.cli.computing import compute_all
+from unveil.cli.runs import JsonOption, PlanArgument, StoreOption
 from unveil.cli.terminal import errors, output, print_json, table
 from unveil.harness.words.errors import PlanError, StoreError
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from unveil.cli.runs import JsonOption, PlanArgument, StoreOption, compute_results
+from unveil.cli.computing import compute_results
+from unveil.cli.runs import JsonOption, PlanArgument, StoreOption
 from unveil.cli.surroundings import (
     AddressOption,
     CompileOption,

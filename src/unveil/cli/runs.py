@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unveil.cli.computing import compute_results
 from unveil.cli.surroundings import (
     AddressOption,
     CompileOption,
@@ -25,20 +23,15 @@ from unveil.cli.surroundings import (
     pool_of,
 )
 from unveil.cli.tables import show
-from unveil.cli.terminal import Screen, errors, lasting, one_line, output, print_json, table
+from unveil.cli.terminal import errors, lasting, output, print_json, table
 from unveil.harness.words.errors import TrackingError
 from unveil.harness.words.names import Precision
 
 if TYPE_CHECKING:
-    from unveil.harness.audit import Audit
     from unveil.harness.figures.rows import Results
-    from unveil.harness.plan.node import Node
-    from unveil.harness.running.execute import Outcome, Surroundings
     from unveil.harness.running.matrix import Matrix
-    from unveil.harness.running.pools import Pooling
     from unveil.harness.store.artefacts import Store
 
-T = TypeVar("T")
 PlanArgument = Annotated[str, typer.Argument(help="A plan file, or a preset such as quick.", metavar="PLAN")]
 StoreOption = Annotated[
     str, typer.Option("--store", help="Folder or URL where everything computed is kept.", envvar="UNVEIL_STORE")
@@ -102,119 +95,9 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
         raise typer.Exit(1)
 
 
-def compute_results(audit: Audit, around: Surroundings, pool: Pooling) -> Results:
-    """The results of a plan, with what is computed for them on the screen; Ctrl-C ends the command with status 130."""
-    _say_threads(pool)
-    return _on_screen(
-        audit.matrix.nodes(),
-        audit.store,
-        lambda screen, listener: audit.results(replace(around, shown=screen), listener, pool),
-    )
-
-
-def compute_all(
-    nodes: Sequence[Node], store: Store, around: Surroundings, pool: Pooling | None = None, *, accounts: bool
-) -> dict[str, Outcome]:
-    """Computes what is not there yet and says so; Ctrl-C ends the command with status 130.
-
-    Args:
-        nodes: Parents before children.
-        store: Where everything is kept.
-        around: What it is computed with; progress goes to the terminal.
-        pool: Where; None: here, and nothing is said of threads.
-        accounts: Whether to say of each data set what was read and what was not.
-
-    Raises:
-        StoreError: If nothing can be written there, before anything is computed; or later.
-    """
-    from unveil.harness.audit import compute  # noqa: PLC0415 (see run)
-
-    if pool is not None:
-        _say_threads(pool)
-    return _on_screen(
-        nodes,
-        store,
-        lambda screen, listener: compute(nodes, store, replace(around, shown=screen), listener, pool),
-        accounts=accounts,
-    )
-
-
-def _on_screen(
-    nodes: Sequence[Node], store: Store, work: Callable[[Screen, _Teller], T], *, accounts: bool = True
-) -> T:
-    with Screen() as screen:
-        listener = _Teller(screen, nodes, store, accounts=accounts)
-        try:
-            done = work(screen, listener)
-        except KeyboardInterrupt:
-            screen.say("interrupted: what was computed is kept; run the same command again to go on", "yellow")
-            raise typer.Exit(130) from None
-    counts = Counter(listener.ended.values())
-    bad = "".join(f", {counts[how]} {how}" for how in ("failed", "blocked", "unscored") if counts[how])
-    screen.say(f"{len(nodes)} steps: {counts['done']} computed now, {counts['cached']} known before{bad}")
-    return done
-
-
 def _say_notes(matrix: Matrix) -> None:
     for note in matrix.notes:
         errors().print(f"note: {note}", style="yellow")
-
-
-def _say_threads(where: Pooling) -> None:
-    """They change the last bits of results, and how soon others get theirs."""
-    import torch  # noqa: PLC0415 (see run)
-
-    from unveil.harness.running.processors import crowd  # noqa: PLC0415
-
-    each = where.threads or torch.get_num_threads()
-    threads = "1 thread" if each == 1 else f"{each} threads"
-    places = {"inline": "", "processes": f" in each of {where.jobs} processes"}
-    errors().print(f"computing with {threads}{places.get(where.kind, f' a step on {where.kind.title()}')}")
-    if not where.elsewhere and (note := crowd(each * where.jobs)):
-        errors().print(f"note: {note}", style="yellow")
-
-
-class _Teller:
-    """Says what starts and how it ended."""
-
-    def __init__(self, screen: Screen, nodes: Sequence[Node], store: Store, *, accounts: bool) -> None:
-        self.screen, self.nodes, self.store, self.accounts = screen, nodes, store, accounts
-        self.total = len(nodes)
-        self.ended: dict[str, str] = {}  # status by key, since a step that turns out to be damaged ends twice
-
-    def __call__(self, node: Node, outcome: Outcome | None) -> None:
-        from unveil.harness.figures.rungs import summary  # noqa: PLC0415 (numpy and scipy take a while)
-
-        if outcome is None:
-            self.screen.starts(f"[{len(self.ended) + 1}/{self.total}] {one_line(node.label)} ...")
-            return
-        if not (outcome.status == "cached" and self.ended.get(node.key) == "done"):  # assembled a second time
-            self.ended[node.key] = outcome.status
-        if outcome.status == "done":
-            self.screen.say(f"[{len(self.ended)}/{self.total}] {one_line(node.label)}: {outcome.seconds:.1f} s")
-            if node.kind == "strength":
-                self.screen.say(f"    validation accuracy: {summary(node, self.store)}")
-        elif outcome.status in ("failed", "unscored"):  # what is blocked by it need not repeat its error
-            how = f"{outcome.status.upper()}: {outcome.error}"
-            self.screen.say(f"[{len(self.ended)}/{self.total}] {one_line(node.label)}: {how}", "red")
-        if node.kind == "data" and outcome.good and self.accounts:
-            self._account(node)
-
-    def _account(self, node: Node) -> None:
-        """What was read and what was not, of a data set that was known before, too."""
-        from unveil.harness.running.assemble import account  # noqa: PLC0415 (see run)
-
-        found = account(node, self.store)
-        for line in found.lines():
-            self.screen.say(f"    {one_line(node.label)}: {line}")
-        attacks = [one for one in self.nodes if one.kind == "attack" and one.parents["data"].key == node.key]
-        asked = max((one.options["identities"] for one in attacks), default=0)
-        if asked > (there := found.parts["train"].people):
-            self.screen.say(
-                f"    {one_line(node.label)}: the plan says identities = {asked}, but there are {there} private "
-                "people: all of them are attacked",
-                "yellow",
-            )
 
 
 def _render(results: Results, store: Store, folder: str, private: bool) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from unveil.cli.runs import JsonOption, StoreOption, compute_all
+from unveil.cli.computing import compute_all
+from unveil.cli.runs import JsonOption, StoreOption
 from unveil.cli.surroundings import (
     AddressOption,
     DeviceOption,
@@ -35,23 +36,27 @@ if TYPE_CHECKING:
     from unveil.harness.store.artefacts import Store
 
 
+DefenseArgument = Annotated[
+    str, typer.Argument(help="A defense of the plan by its name there, a registered name, or file.py:Class.")
+]
+PlanOption = Annotated[
+    str, typer.Option("--plan", help="Plan whose data, targets and recipe are used.", metavar="PLAN")
+]
+CostOption = Annotated[float, typer.Option("--cost", help="Points of validation accuracy it may cost.", min=0, max=99)]
+SetOption = Annotated[
+    str,
+    typer.Option(
+        "--set", help="Values to try, weakest first; default: the defense's own ladder.", metavar="NAME=V1,V2,..."
+    ),
+]
 RESERVED = ("use", "name", "recipe", "sweep", "tune")  # keys of a defense in a plan that are no settings
 
 
 def tune(  # noqa: PLR0913, PLR0917 (an option each)
-    defense: Annotated[
-        str, typer.Argument(help="A defense of the plan by its name there, a registered name, or file.py:Class.")
-    ],
-    plan: Annotated[str, typer.Option("--plan", help="Plan whose data, targets and recipe are used.", metavar="PLAN")],
-    cost: Annotated[
-        float, typer.Option("--cost", help="Points of validation accuracy it may cost.", min=0, max=99)
-    ] = 2.0,
-    set_: Annotated[
-        str,
-        typer.Option(
-            "--set", help="Values to try, weakest first; default: the defense's own ladder.", metavar="NAME=V1,V2,..."
-        ),
-    ] = "",
+    defense: DefenseArgument,
+    plan: PlanOption,
+    cost: CostOption = 2.0,
+    set_: SetOption = "",
     store: StoreOption = "runs",
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.AUTO,

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from unveil.cli.runs import board, compute_all
+from unveil.cli.computing import compute_all
+from unveil.cli.runs import board
 from unveil.harness.figures.rows import Results
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.reports import Reports
