@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from statistics import median
 
-from unveil.cli.waiting import PATIENT
+from unveil.harness.running.processors import PATIENT
 
 SECONDS = 1.5  # that each way is measured for, each time
 NEIGHBOURS = (0, 1, 2)

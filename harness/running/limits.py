@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in (("minutes", self.minutes), ("gigabytes", self.gigabytes)):
-            if not value >= 0:
+            if not 0 <= value < math.inf:
                 raise PlanError(f"a step may take {value} {name}", "0 (no limit) or more", "correct it")
         if self.gigabytes and not resident(os.getpid()):
             raise PlanError(

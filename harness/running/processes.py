@@ -27,6 +27,7 @@ from unveil.harness.running.execute import Outcome, Surroundings, describe
 from unveil.harness.running.interrupts import PATIENCE, SIGNALS, TO_WORKERS, WAITING
 from unveil.harness.running.limits import Limits
 from unveil.harness.running.pools import Work
+from unveil.harness.running.processors import patience
 from unveil.harness.running.resources import Needs
 from unveil.harness.words.errors import PlanError, UnveilError
 from unveil.harness.words.run import Bar, Progress, Silent
@@ -272,7 +273,7 @@ def _start(descriptor: int, number: int, threads: int) -> subprocess.Popen[bytes
     told = {"descriptor": descriptor, "number": number, "levels": {"": root.level, **levels}}
     options = [f"-W{option}" for option in sys.warnoptions]
     command = [sys.executable, "-P", *options, "-c", BEGIN, json.dumps([sys.path, told])]
-    own = {"OMP_NUM_THREADS": str(threads)} if threads else {}  # read once, when torch is loaded
+    own = {**patience(), **({"OMP_NUM_THREADS": str(threads)} if threads else {})}  # read once, when torch is loaded
     return subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[descriptor], env={**os.environ, **own})
 
 

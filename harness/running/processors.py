@@ -10,6 +10,18 @@ from pathlib import Path
 GROUPS = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")
 
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
+"""Read by GNU's, and by Intel's and LLVM's OpenMP, once, when torch loads them. A thousand turns are microseconds: on
+idle cores most waits end within them, and beside other work they cost nothing that could be measured."""
+
+CHOICES = (*PATIENT, "KMP_LIBRARY")
+"""Settings by which somebody may have chosen already."""
+
+
+def patience() -> dict[str, str]:
+    """What lets threads of a process that begins wait asleep; nothing where somebody has chosen: then that is kept."""
+    return {} if any(name in os.environ for name in CHOICES) else PATIENT
+
 
 def cores() -> int:
     """Processors that this process may use: those it may run on, or fewer where a container has a share of them."""

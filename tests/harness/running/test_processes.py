@@ -26,6 +26,7 @@ from unveil.harness.running.execute import Outcome, Surroundings, compute
 from unveil.harness.running.limits import Limits, resident
 from unveil.harness.running.pools import Pooling, PoolKind, pooling
 from unveil.harness.running.processes import ProcessPool
+from unveil.harness.running.processors import CHOICES
 from unveil.harness.running.resources import Needs
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import DamageError, PlanError
@@ -70,7 +71,7 @@ def shows(node, around):
     warnings.warn("odd\\nwarning")
     print("printed")
     print("complained", file=sys.stderr)
-    return Outcome("done", f"{os.getpid()} {os.environ['OMP_NUM_THREADS']} {torch.get_num_threads()}")
+    return Outcome("done", f"{os.getpid()} {os.environ['OMP_NUM_THREADS']} {torch.get_num_threads()} {os.environ.get('OMP_WAIT_POLICY')}")
 """
 
 
@@ -105,8 +106,13 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_who_dies_is_a_failed_step_and_who_comes_after_is_heard(
-    work: Any, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    work: Any,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name in CHOICES:
+        monkeypatch.delenv(name, raising=False)
     node, screen = Node("data", "some data"), Screen()
     around = Surroundings("nowhere", shown=screen)
     with ProcessPool(1, threads=1) as pool:
@@ -124,7 +130,7 @@ def test_who_dies_is_a_failed_step_and_who_comes_after_is_heard(
     assert "its worker ended with exit status 3" in exited.error
     assert isinstance(ends[2].exception(), DamageError)
     assert told[0] == told[1]  # one process took both
-    assert told[0][1:] == ["1", "1"]
+    assert told[0][1:] == ["1", "1", "PASSIVE"]
     assert screen.bars == 2 * [["work", 10, 10, {"loss": 9.0}, "closed"]]
     assert [record.getMessage() for record in caplog.records] == 2 * ["mind the gap"]
     assert [str(one.message) for one in warned] == ["odd\nwarning"]
