@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import signal
+import socket
 import threading
 from concurrent.futures import Future
 from types import TracebackType
@@ -22,6 +23,7 @@ from unveil.harness.words.errors import PlanError, UnveilError
 log = logging.getLogger("unveil")
 RETRIES = 3  # times that a step is sent again whose machine was lost
 QUEUED = 2  # steps for each that runs: a cluster that grows must see that more are waiting
+KNOCK = 10.0  # seconds that an address is given to answer
 FEWEST = 8  # steps at a time, where a cluster is small still
 
 
@@ -129,16 +131,28 @@ def _ray() -> Any:
     return ray
 
 
+def _knock(address: str) -> None:
+    """Tries whether somebody listens: Ray itself would try for minutes.
+
+    Raises:
+        OSError: If nobody does.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK).close()
+
+
 def _connect(ray: Any, address: str) -> bool:
     """Connects to a cluster, unless somebody has already; whether it was done here."""
     if ray.is_initialized():
         return False
     before = signal.getsignal(signal.SIGTERM)
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=True, configure_logging=False)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)  # Ray aborts the process there
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # of many kinds, for an address that is none and for a cluster of another version
         what = " ".join(str(error).split())[:300]
         raise PlanError(
             f"no Ray cluster at {address!r}: {what}",

@@ -71,7 +71,8 @@ def shows(node, around):
     warnings.warn("odd\\nwarning")
     print("printed")
     print("complained", file=sys.stderr)
-    return Outcome("done", f"{os.getpid()} {os.environ['OMP_NUM_THREADS']} {torch.get_num_threads()} {os.environ.get('OMP_WAIT_POLICY')}")
+    said = [os.getpid(), os.environ["OMP_NUM_THREADS"], torch.get_num_threads(), os.environ["OMP_WAIT_POLICY"]]
+    return Outcome("done", " ".join(map(str, said)))
 """
 
 

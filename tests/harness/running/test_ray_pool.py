@@ -89,6 +89,7 @@ def test_what_dies_by_itself_is_a_failed_step_and_other_code_is_refused(cluster:
     project.edit("trouble.py", 'os.environ["TROUBLE_HOW"]', '"kill"')
     project.edit("trouble.py", 'Path(os.environ.get("TROUBLE", __file__))', 'Path(__file__).with_name("marker")')
     audit, pool = prepare("tiny.toml", "ray"), pooling("ray", address=cluster.address)
+    assert all(node.key for node in audit.matrix.nodes())
     project.edit("guess.py", "5 * slope", "6 * slope")  # after the plan was read
     around = surroundings(audit.store, "auto", Precision.AUTO, compiled=False, pool=pool)
     rows = {row.defense: row for row in audit.results(around, lambda node, outcome: None, pool).rows}
