@@ -9,7 +9,6 @@ computed again.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unveil.harness.plan.canonical import canonical, digest
+from unveil.harness.store import manifest as manifests
 from unveil.harness.store.files import Files, UnreadableError
 from unveil.harness.store.lease import Lease
 from unveil.harness.words.errors import DamageError
@@ -71,11 +70,11 @@ class Store:
 
     def prefetch(self, keys: Iterable[str]) -> None:
         """Reads the manifests of all these that are there, at once: many small files are slow one by one."""
-        there = {name.removesuffix(".json") for name in self.files.names("artefacts")}
-        wanted = {_manifest(key): key for key in keys if key in there and key not in self._manifests}
+        there = {name.removesuffix(".json") for name in self.files.names(manifests.ARTEFACTS)}
+        wanted = {manifests.place(key): key for key in keys if key in there and key not in self._manifests}
         for path, data in self.files.get_many(list(wanted)).items():
             with suppress(UnreadableError):  # whoever needs it sets it aside
-                self._manifests[wanted[path]] = _whole(data)
+                self._manifests[wanted[path]] = manifests.whole(data)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Reads the manifests of these anew when they are needed: somebody else may have set them aside."""
@@ -96,8 +95,8 @@ class Store:
         """
         try:
             for name in self._read(key)["blobs"]:
-                if name.startswith("files/"):
-                    self.file(key, name.removeprefix("files/"))
+                if name.startswith(manifests.FILE):
+                    self.file(key, name.removeprefix(manifests.FILE))
         except DamageError:
             return False
         return True
@@ -108,20 +107,18 @@ class Store:
         Raises:
             StoreError: If the disk is full or cannot be written.
         """
-        contents = {f"files/{name}": data for name, data in artefact.files.items()}
+        contents = {f"{manifests.FILE}{name}": data for name, data in artefact.files.items()}
         if artefact.tensors:
-            contents["tensors.safetensors"] = _pack(artefact.tensors)
+            contents[manifests.TENSORS] = manifests.pack(artefact.tensors)
         names = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-        manifest = {"record": artefact.record, "blobs": names, "provenance": artefact.provenance}
-        read = json.loads(canonical(manifest))  # as it comes back: with text for keys, and lists for tuples
-        text = canonical({**read, "sha256": digest(read)})
+        text = manifests.written(artefact.record, names, artefact.provenance)
         for name, data in contents.items():
             self._put_blob(names[name], data)
         if not self.usable(key):
-            self.files.put(_manifest(key), text.encode())
+            self.files.put(manifests.place(key), text)
 
     def _put_blob(self, name: str, data: bytes) -> None:
-        path = _blob(name)
+        path = manifests.blob(name)
         try:
             known = self.files.get(path)
             if known is not None and hashlib.sha256(known).hexdigest() != name:
@@ -147,7 +144,7 @@ class Store:
         Raises:
             DamageError: As ``load``.
         """
-        blob = self._read(key)["blobs"].get(f"files/{name}")
+        blob = self._read(key)["blobs"].get(f"{manifests.FILE}{name}")
         return None if blob is None else self._get_blob(key, name, blob)
 
     def provenance(self, key: str) -> dict[str, Any]:
@@ -161,17 +158,17 @@ class Store:
 
     def known(self) -> list[str]:
         """Keys of all artefacts whose manifests can be read, in order."""
-        found = [Path(name).stem for name in self.files.names("artefacts") if name.endswith(".json")]
+        found = [Path(name).stem for name in self.files.names(manifests.ARTEFACTS) if name.endswith(".json")]
         self.prefetch(found)
         return [key for key in found if self.has(key)]
 
     def _parsed(self, key: str) -> dict[str, Any] | None:
         """A manifest, read once; None if there is none."""
         if key not in self._manifests:
-            data = self.files.get(_manifest(key))
+            data = self.files.get(manifests.place(key))
             if data is None:
                 return None
-            self._manifests[key] = _whole(data)
+            self._manifests[key] = manifests.whole(data)
         return self._manifests[key]
 
     def _read(self, key: str) -> dict[str, Any]:
@@ -184,7 +181,7 @@ class Store:
 
     def _set_aside(self, key: str, why: str) -> None:
         self._manifests.pop(key, None)
-        self.files.set_aside(_manifest(key), why)
+        self.files.set_aside(manifests.place(key), why)
 
     def load(self, key: str) -> Artefact:
         """Reads an artefact and checks every file against its checksum.
@@ -195,12 +192,12 @@ class Store:
         """
         manifest = self._read(key)
         contents = {name: self._get_blob(key, name, blob) for name, blob in manifest["blobs"].items()}
-        packed = contents.pop("tensors.safetensors", None)
-        files = {name.removeprefix("files/"): data for name, data in contents.items()}
-        return Artefact(manifest["record"], _unpack(packed) if packed else {}, files, manifest["provenance"])
+        packed = contents.pop(manifests.TENSORS, None)
+        files = {name.removeprefix(manifests.FILE): data for name, data in contents.items()}
+        return Artefact(manifest["record"], manifests.unpack(packed) if packed else {}, files, manifest["provenance"])
 
     def _get_blob(self, key: str, name: str, blob: str) -> bytes:
-        path, lost = _blob(blob), f"names {blob[:12]}, which is lost"
+        path, lost = manifests.blob(blob), f"names {blob[:12]}, which is lost"
         try:
             data = self.files.get(path)
             if data is not None and hashlib.sha256(data).hexdigest() == blob:
@@ -257,42 +254,3 @@ class Store:
             yield
         finally:
             held.give_back()
-
-
-def _manifest(key: str) -> str:
-    return f"artefacts/{key}.json"
-
-
-def _whole(data: bytes) -> dict[str, Any]:
-    """A manifest from its bytes.
-
-    Raises:
-        UnreadableError: If it is none, or not as it was written.
-    """
-    try:
-        manifest: dict[str, Any] = json.loads(data)
-        whole = manifest.pop("sha256") == digest(manifest)
-    except (ValueError, RecursionError, LookupError, AttributeError, TypeError):
-        raise UnreadableError("is no manifest" if data else "is empty") from None
-    if not whole:
-        raise UnreadableError("has not the checksum that it was written with")
-    return manifest
-
-
-def _blob(name: str) -> str:
-    return f"blobs/{name[:2]}/{name}"
-
-
-def _pack(tensors: Mapping[str, Tensor]) -> bytes:
-    import safetensors.torch  # noqa: PLC0415 (rows and pages are read without torch)
-
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
-    packed: bytes = safetensors.torch.save(plain)
-    return packed
-
-
-def _unpack(data: bytes) -> dict[str, Tensor]:
-    import safetensors.torch  # noqa: PLC0415 (see above)
-
-    tensors: dict[str, Tensor] = safetensors.torch.load(data)
-    return tensors
