@@ -157,7 +157,7 @@ def _run(node: Node, store: Store, around: Surroundings, interrupted: Callable[[
         around.shown,
         isolated=around.isolated,
         compiled=around.compiled,
-        disk=store.files.disk,
+        disk=store.disk,
         interrupted=interrupted,
     )
 

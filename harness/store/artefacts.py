@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unveil.harness.store import manifest as manifests
+from unveil.harness.store import scratch
+from unveil.harness.store.beats import BEATS, BeatingLease, Rhythm
 from unveil.harness.store.files import Files, UnreadableError
 from unveil.harness.store.lease import Lease
+from unveil.harness.store.scratch import Mirror, disk_of, send_what_is_left
 from unveil.harness.words.errors import DamageError
 
 if TYPE_CHECKING:
@@ -50,14 +53,16 @@ class Store:
 
     Args:
         url: A folder or any URL that fsspec knows, such as ``s3://bucket/audit``.
+        rhythm: Of leases on a bucket.
 
     Raises:
         StoreError: If nothing here can read such a URL.
     """
 
-    def __init__(self, url: str) -> None:
-        self.files = Files(url)
+    def __init__(self, url: str, rhythm: Rhythm = BEATS) -> None:
+        self.files, self.rhythm = Files(url), rhythm
         self.url, self.local = self.files.url, self.files.local
+        self.disk = disk_of(self.files)
         self._manifests: dict[str, dict[str, Any]] = {}  # as they were read: what is stored once never changes
 
     def check(self) -> None:
@@ -115,7 +120,7 @@ class Store:
         for name, data in contents.items():
             self._put_blob(names[name], data)
         if not self.usable(key):
-            self.files.put(manifests.place(key), text)
+            self.files.create(manifests.place(key), text)
 
     def _put_blob(self, name: str, data: bytes) -> None:
         path = manifests.blob(name)
@@ -227,16 +232,27 @@ class Store:
         return None
 
     def scratch(self, key: str) -> Path:
-        """A local folder for a node's checkpoints."""
-        return self.files.disk.root / "scratch" / key
+        """A local folder with a node's checkpoints; write there through ``disk``, which sends them where they are kept.
+
+        Raises:
+            StoreError: If what another worker left cannot be read.
+        """
+        folder = self.disk.root / scratch.FOLDER / key
+        if isinstance(self.disk, Mirror):
+            self.disk.fetch(folder)
+        return folder
 
     def clear_scratch(self, key: str) -> None:
         """Removes a finished node's checkpoints."""
-        shutil.rmtree(self.scratch(key), ignore_errors=True)
+        folder = self.disk.root / scratch.FOLDER / key
+        if isinstance(self.disk, Mirror):
+            self.disk.clear_away(folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def lease(self, name: str, what: str) -> Iterator[None]:
-        """One run on this machine at a time does what is in the block; the others wait, and say so.
+        """One run at a time does what is in the block; the others wait, and say so.
 
         Args:
             name: A key, or another word for what is done.
@@ -245,12 +261,18 @@ class Store:
         Raises:
             StoreError: If nothing can be written here.
         """
-        path = self.files.disk.root / "leases" / name
-        self.files.disk.clear(path)
-        held = Lease(path, what)
+        held = self._lease(name, what)
         with self.files.writing():
             held.take()
         try:
             yield
         finally:
+            send_what_is_left(self.disk)
             held.give_back()
+
+    def _lease(self, name: str, what: str) -> Lease | BeatingLease:
+        if self.local is None:
+            return BeatingLease(self.files, f"leases/{name}", what, self.rhythm)
+        path = self.local / "leases" / name
+        self.disk.clear(path)
+        return Lease(path, what)

@@ -64,7 +64,7 @@ def _sheet(node: Node, name: str, store: Store, out: str, plan: str) -> Path:
     from unveil.harness.data.contact import sheet  # noqa: PLC0415 (see data)
     from unveil.harness.data.splits import from_tensors  # noqa: PLC0415
 
-    folder = store.local / "data" if store.local is not None else store.scratch("data")
+    folder = Path() if store.local is None else store.local / "data"
     label = re.sub(r"[^\w.-]+", "_", name)
     file = Path(out) if out else folder / f"{plan}-{label}-{node.key[:8]}.png"
     artefact = store.load(node.key)
