@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from unveil.harness.audit import Audit, prepare
+from unveil.harness.figures.rows import Results
 from unveil.harness.running.devices import surroundings
 from unveil.harness.store.artefacts import Artefact
 from unveil.harness.words.names import Precision
@@ -25,15 +26,16 @@ PLAN = {
 }
 
 
-def quiet(audit: Audit) -> None:
+def quiet(audit: Audit) -> Results:
     around = surroundings(audit.store, "cpu", Precision.FULL, compiled=False)
     results = audit.results(around, lambda *_: None)
     assert {row.status for row in results.rows} == {"done"}, [row.error for row in results.rows][:1]
+    return results
 
 
 def known(plan: dict, folder: Path) -> Audit:
     """A plan whose steps are all in the store: each holds what the smallest plan's step of its kind computed."""
-    small = prepare(PLAN, folder / "small")
+    small = prepare({**PLAN, "pictures": plan["pictures"]}, folder / "small")
     quiet(small)
     like = {}
     for node in small.matrix.nodes():

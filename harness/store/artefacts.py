@@ -64,6 +64,7 @@ class Store:
         self.url, self.local = self.files.url, self.files.local
         self.disk = disk_of(self.files)
         self._manifests: dict[str, dict[str, Any]] = {}  # as they were read: what is stored once never changes
+        self._files: dict[str, bytes] = {}  # blobs that were read ahead, by name
 
     def check(self) -> None:
         """Tries whether something can be written here, before hours of work are.
@@ -80,11 +81,22 @@ class Store:
         for path, data in self.files.get_many(list(wanted)).items():
             with suppress(UnreadableError):  # whoever needs it sets it aside
                 self._manifests[wanted[path]] = manifests.whole(data)
+        if self.local is None:
+            self._prefetch_files(self._manifests[key] for key in wanted.values() if key in self._manifests)
+
+    def _prefetch_files(self, found: Iterable[dict[str, Any]]) -> None:
+        """Reads what pages need, which is looked at for each known step: one by one that takes a minute on a bucket."""
+        names = {blob for one in found for name, blob in one["blobs"].items() if name.startswith(manifests.FILE)}
+        for path, data in self.files.get_many([manifests.blob(name) for name in sorted(names)]).items():
+            name = path.rpartition("/")[2]
+            if hashlib.sha256(data).hexdigest() == name:  # else whoever needs it sets it aside
+                self._files[name] = data
 
     def forget(self, keys: Iterable[str]) -> None:
-        """Reads the manifests of these anew when they are needed: somebody else may have set them aside."""
+        """Reads these anew when they are needed: somebody else may have set them aside."""
         for key in keys:
-            self._manifests.pop(key, None)
+            for blob in self._manifests.pop(key, {}).get("blobs", {}).values():
+                self._files.pop(blob, None)
 
     def has(self, key: str) -> bool:
         """Whether that artefact was completed, and its manifest can be read."""
@@ -202,6 +214,8 @@ class Store:
         return Artefact(manifest["record"], manifests.unpack(packed) if packed else {}, files, manifest["provenance"])
 
     def _get_blob(self, key: str, name: str, blob: str) -> bytes:
+        if blob in self._files:
+            return self._files[blob]
         path, lost = manifests.blob(blob), f"names {blob[:12]}, which is lost"
         try:
             data = self.files.get(path)
