@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,14 +61,39 @@ class Reports:
         Raises:
             StoreError: If the store cannot be written.
         """
-        rows = [row.plain() for row in results.rows]
         with self.store.lease("reports", f"the report of {self.name}"):
             folder = self.find(text, path) or self._new(path)
-            owner = {"plan": text, "place": self._place(path)}
-            self.store.put_text(f"{folder}/plan.json", json.dumps(owner, indent=1) + "\n")
-            self.store.put_text(f"{folder}/rows.json", json.dumps(rows, indent=1, sort_keys=True) + "\n")
-            self.store.put_text(f"{folder}/results.json", results.model_dump_json(indent=1))
+            self._write(folder, {"plan": text, "place": self._place(path)}, results)
         return folder
+
+    def receive(self, results: Results, mark: str) -> str:
+        """Writes results that somebody else computed, beside what is here and never over it.
+
+        Args:
+            results: What they are.
+            mark: Tells them from others of the same name, if there are.
+
+        Returns:
+            The folder.
+
+        Raises:
+            StoreError: If the store cannot be written.
+        """
+        text = results.model_dump_json(indent=1)
+        with self.store.lease("reports", f"the report of {self.name}"):
+            same = (f for f in self.folders() if self.store.get_text(f"{f}/results.json") == text)
+            if (known := next(same, None)) is not None:
+                return known
+            taken = self._owner(f"reports/{self.plain}") is not None
+            folder = f"reports/{self.plain}-{mark[:8]}" if taken else f"reports/{self.plain}"
+            self._write(folder, {"plan": results.plan, "place": None}, results)
+        return folder
+
+    def _write(self, folder: str, owner: Mapping[str, str | None], results: Results) -> None:
+        rows = [row.plain() for row in results.rows]
+        self.store.put_text(f"{folder}/plan.json", json.dumps(owner, indent=1) + "\n")
+        self.store.put_text(f"{folder}/rows.json", json.dumps(rows, indent=1, sort_keys=True) + "\n")
+        self.store.put_text(f"{folder}/results.json", results.model_dump_json(indent=1))
 
     def find(self, text: str, path: Path | None) -> str | None:
         """The folder of a plan that was run: of the same file, or of the same text if that file is gone."""
@@ -137,3 +163,19 @@ class Reports:
         except (ValueError, RecursionError):
             found = None
         return found if isinstance(found, dict) else {}
+
+
+def steps_of(store: Store) -> dict[str, frozenset[str]]:
+    """Keys of the steps behind each report in a store, by the report's name; without reports that cannot be read.
+
+    Raises:
+        StoreError: If the store cannot be read.
+    """
+    found = {}
+    for name in store.files.names("reports"):
+        try:
+            told = json.loads(store.get_text(f"reports/{name}/results.json") or "null")
+            found[name] = frozenset(map(str, told["provenance"]))
+        except (ValueError, RecursionError, LookupError, TypeError):
+            continue
+    return found

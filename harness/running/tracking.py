@@ -182,7 +182,8 @@ def _log(
         for row in results.rows:
             tracker.cell(parent, row, charts.get(row.cell), _samples(row, store))
         used = dict.fromkeys(key for row in results.rows for key in row.keys.values() if key in results.provenance)
-        for key in (key for key in used if results.provenance[key].get("kind") in TRAINED):
+        trained = (key for key in used if results.provenance[key].get("kind") in TRAINED)
+        for key in (key for key in trained if store.has(key)):  # what is collected, or of a bundle, has no curves
             tracker.trained(parent, key, store)
     return Logged(parent, fresh=True)
 

@@ -130,11 +130,16 @@ class Store:
         names = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
         text = manifests.written(artefact.record, names, artefact.provenance)
         for name, data in contents.items():
-            self._put_blob(names[name], data)
+            self.put_blob(names[name], data)
         if not self.usable(key):
             self.files.create(manifests.place(key), text)
 
-    def _put_blob(self, name: str, data: bytes) -> None:
+    def put_blob(self, name: str, data: bytes) -> None:
+        """Writes a blob of that SHA-256, unless it is there and whole.
+
+        Raises:
+            StoreError: If the disk is full or cannot be written.
+        """
         path = manifests.blob(name)
         try:
             known = self.files.get(path)
@@ -154,6 +159,15 @@ class Store:
         """
         record: dict[str, Any] = self._read(key)["record"]
         return record
+
+    def blobs(self, key: str) -> dict[str, str]:
+        """SHA-256 of what an artefact consists of, by name.
+
+        Raises:
+            DamageError: As ``load``.
+        """
+        blobs: dict[str, str] = self._read(key)["blobs"]
+        return blobs
 
     def file(self, key: str, name: str) -> bytes | None:
         """One file of an artefact, without reading tensors; None if it has none of that name.
@@ -290,3 +304,7 @@ class Store:
         path = self.local / "leases" / name
         self.disk.clear(path)
         return Lease(path, what)
+
+    def at_work(self) -> list[str]:
+        """Names of what runs have leases for at this moment."""
+        return [name for name in self.files.names("leases") if self._lease(name, name).alive()]

@@ -87,6 +87,16 @@ class BeatingLease:
         self._beating = threading.Thread(target=self._beat, daemon=True, name=f"lease {self.folder}")
         self._beating.start()
 
+    def alive(self) -> bool:
+        """Whether somebody has it; waits for the next sign of life, or as long as there may be none."""
+        seen, looks = self._held(), 0
+        while (held := self._held()) == seen and held is not None:
+            looks += 1
+            if self._gone(held, looks):
+                return False
+            time.sleep(self.rhythm.look)
+        return held is not None
+
     def give_back(self) -> None:
         """Lets others have it."""
         if self._beating is None:
@@ -102,11 +112,15 @@ class BeatingLease:
         self._number = 0 if held is None else held[0] + 1
         if held is None:
             return True
-        told = _told(held[1])
-        if looks < math.ceil(told["expiry"] / self.rhythm.look) and not _ended(told):
+        if not self._gone(held, looks):
             return False
-        log.warning("%s: the other run (%s) gives no sign of life: taking over", self.what, told["who"])
+        log.warning("%s: the other run (%s) gives no sign of life: taking over", self.what, _told(held[1])["who"])
         return True
+
+    def _gone(self, held: tuple[int, bytes], looks: int) -> bool:
+        """Whether the holder must be taken to be gone, after so many looks between which nothing changed."""
+        told = _told(held[1])
+        return looks >= math.ceil(told["expiry"] / self.rhythm.look) or _ended(told)
 
     def _held(self) -> tuple[int, bytes] | None:
         """The number and content of what stands there; None if nobody has it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import logging
+import os
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -264,6 +265,8 @@ class Files:
         Raises:
             StoreError: If it cannot be listed.
         """
+        if self.local is not None:
+            return _on_disk(self.local, folder)
         with self.reading():
             try:
                 found = self.fs.find(f"{self.root}/{folder}".rstrip("/"), detail=True)
@@ -287,6 +290,12 @@ class Files:
         except MISSING:
             return []
         return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
+
+
+def _on_disk(root: Path, folder: str) -> dict[str, int]:
+    """Bytes by path; links are not followed."""
+    found = [Path(place) / name for place, _, names in os.walk(root / folder) for name in names]
+    return {path.relative_to(root).as_posix(): path.lstat().st_size for path in sorted(found)}
 
 
 def _refused(error: Exception) -> bool:

@@ -73,6 +73,17 @@ class Lease:
         except (OSError, UnicodeDecodeError):
             return "just ended"
 
+    def alive(self) -> bool:
+        """Whether somebody has it."""
+        if fcntl is None or not self.path.is_file():
+            return False
+        with suppress(OSError), self.path.open("rb+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     def give_back(self) -> None:
         """Lets others have it."""
         if self._handle is None:

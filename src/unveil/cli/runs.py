@@ -84,7 +84,7 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     around = surroundings(audit.store, device, precision, compiled, isolated=not in_process, pool=where)
     results = compute_results(audit, around, where)
     folder = audit.keep(results)
-    page = _render(results, audit.store, folder, private_pictures)
+    page = render_page(results, audit.store, folder, private=private_pictures)
     _log(results, page, audit.store, mlflow)
     if as_json:
         print_json([row.plain() for row in results.rows])
@@ -100,7 +100,7 @@ def _say_notes(matrix: Matrix) -> None:
         errors().print(f"note: {note}", style="yellow")
 
 
-def _render(results: Results, store: Store, folder: str, private: bool) -> str:
+def render_page(results: Results, store: Store, folder: str, *, private: bool) -> str:
     """Writes the page, unless it is there already, and returns the one that may be shown around."""
     from unveil.leaderboard.page import render, source  # noqa: PLC0415 (scipy and jinja take a while)
 
@@ -169,11 +169,11 @@ def board(
     """Render the leaderboard of a plan again from its stored results."""
     from unveil.leaderboard.page import render  # noqa: PLC0415 (see run)
 
-    kept, folder, results = _stored(plan, store)
+    kept, folder, results = stored_results(plan, store)
     if out:
         _write(Path(out), render(results, private_pictures=private_pictures))
     else:
-        _render(results, kept, folder, private_pictures)
+        render_page(results, kept, folder, private=private_pictures)
     output().print(out or _page(kept, folder), soft_wrap=True)
 
 
@@ -192,13 +192,13 @@ def log(plan: PlanArgument, store: StoreOption = "runs", mlflow: UriOption = "")
     from unveil.harness.running import tracking  # noqa: PLC0415 (see run)
     from unveil.leaderboard.page import fisher_charts, render  # noqa: PLC0415
 
-    kept, _, results = _stored(plan, store)
+    kept, _, results = stored_results(plan, store)
     where = mlflow or tracking.default_uri(kept)
     logged = tracking.log(results, render(results), kept, where, fisher_charts(results))
     output().print(f"{'logged' if logged.fresh else 'was logged before'}: run {logged.run} at {where}", soft_wrap=True)
 
 
-def _stored(plan: str, store: str) -> tuple[Store, str, Results]:
+def stored_results(plan: str, store: str) -> tuple[Store, str, Results]:
     """The store, the folder of a plan's report there, and its results; says so if the plan has changed since."""
     from unveil.harness.audit import stored  # noqa: PLC0415 (see run)
 
