@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import fields
 from pathlib import Path
 
+import click
 import pytest
 import typer
 
@@ -65,22 +66,32 @@ def shell_lines(page: Path) -> list[list[str]]:
     return [words[1:] for words in split if words[:1] == ["unveil"]]
 
 
+def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that a line is about, and what follows it."""
+    command, rest = COMMAND, list(words)
+    while isinstance(command, click.Group) and rest and rest[0] in command.commands:
+        command = command.commands[rest.pop(0)]
+    return command, rest
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_in_blocks_can_be_given(page: Path) -> None:
-    for name, *arguments in shell_lines(page):
-        COMMAND.commands[name].make_context(name, list(arguments))  # type: ignore[attr-defined]
+    for words in shell_lines(page):
+        command, rest = command_of(words)
+        assert not isinstance(command, click.Group), words
+        command.make_context(words[0], rest)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_in_the_text_exist(page: Path) -> None:
-    known = COMMAND.commands  # type: ignore[attr-defined]
     for line in re.findall(r"`unveil ([^`\n]+)`", page.read_text(encoding="utf-8")):
         name, *words = line.split()
         if name.startswith("--"):
             assert name in ("--help", "--version"), f"unveil {line}"
             continue
-        assert name in known, f"unveil {line}"
-        options = {option for param in known[name].params for option in param.opts} | {"--help"}
+        command, words = command_of([name, *words])
+        assert command is not COMMAND, f"unveil {line}"
+        options = {option for param in command.params for option in param.opts} | {"--help"}
         assert {word for word in words if word.startswith("--")} <= options, f"unveil {line}"
 
 

@@ -19,6 +19,7 @@ from unveil.harness.plan import checkout
 from unveil.harness.plan.node import Node
 from unveil.harness.running.interrupts import deferred
 from unveil.harness.running.likeness import facts
+from unveil.harness.running.profile import PROFILE, Meter
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.words.arithmetic import steady
@@ -90,7 +91,7 @@ def compute(node: Node, around: Surroundings) -> Outcome:
         bench.store.forget([node.key])  # this process may have read what has been taken away since
         if bench.store.usable(node.key):  # another run was faster
             return cached(node, bench.store)
-        start = time.monotonic()
+        start, meter = time.monotonic(), Meter(around.device)
         try:
             with deferred() as interrupted, _threads(around.threads):
                 artefact = _artefact(node, bench, around, interrupted)
@@ -101,8 +102,10 @@ def compute(node: Node, around: Surroundings) -> Outcome:
             return Outcome(status, describe(error), time.monotonic() - start)
         except (Exception, SystemExit) as error:  # a plugin may not end the run either
             return Outcome("failed", describe(error), time.monotonic() - start)
+        finally:
+            meter.stop()
         seconds = time.monotonic() - start
-        behind = {**artefact.provenance, **provenance(node, around, seconds)}
+        behind = {**artefact.provenance, **provenance(node, around, seconds), PROFILE: meter.read(artefact)}
         bench.store.save(node.key, dataclasses.replace(artefact, provenance=behind))
         bench.store.clear_scratch(node.key)
         return Outcome("done", seconds=seconds)

@@ -21,6 +21,7 @@ from PIL import Image
 from unveil.harness.figures.rows import Results, Row
 from unveil.harness.plan.canonical import digest
 from unveil.harness.running import mlflow_database
+from unveil.harness.running.profile import metrics
 from unveil.harness.words.errors import TrackingError
 
 if TYPE_CHECKING:
@@ -247,6 +248,7 @@ class Tracker:
         for figure in row.figures:
             ends = {"": figure.value, " low": figure.low, " high": figure.high}
             values |= {figure.name + end: value for end, value in ends.items() if value is not None}
+        values |= metrics(self.provenance.get(row.keys.get("attack", ""), {}))
         end = "FINISHED" if row.status == "done" else "FAILED"
         with self.run(f"{row.defense} x {row.attack}, seed {row.seed}", tags, end) as run:
             told = [Param(_name(name), str(value)[:MOST]) for name, value in list(params.items())[:100]]
@@ -293,7 +295,7 @@ class Tracker:
         ]
         behind = self.provenance[key]
         with self.run(behind["label"], {"mlflow.parentRunId": parent, "unveil.status": "done"}) as run:
-            self.points(run, points)
+            self.points(run, [*points, *(Metric(name, value, 0, 0) for name, value in metrics(behind).items())])
             self.client.log_dict(run, behind, "provenance.json")
             if (samples := _publishable(key, store)) is not None:
                 self.picture(run, samples, "samples.png")

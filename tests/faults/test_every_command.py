@@ -9,12 +9,22 @@ import typer
 
 from unveil.cli.app import app
 
-COMMANDS = typer.main.get_command(app).commands
+
+def every(group, *before):
+    """All commands, those of groups too, by the words that call them."""
+    found = {}
+    for name, command in group.commands.items():
+        inside = hasattr(command, "commands")
+        found |= every(command, *before, name) if inside else {" ".join([*before, name]): command}
+    return found
+
+
+COMMANDS = every(typer.main.get_command(app))
 # What the arguments that a command cannot do without are called, and what is given for them here. A new command is
 # called everywhere below as soon as its arguments are known.
 VALUES = {
-    "plan": "plan.toml", "defense": "ls", "plugin": "ls", "kind": "defense", "name": "mine",
-    "source": "net.pkl", "out": "out.safetensors",
+    "plan": "plan.toml", "plans": "plan.toml", "bundle": "audit.zip", "defense": "ls", "plugin": "ls",
+    "kind": "defense", "name": "mine", "source": "net.pkl", "out": "out.safetensors",
 }  # fmt: skip
 LEAVES = """
 from dataclasses import dataclass
@@ -36,7 +46,7 @@ NOBODY = "os.getuid() or os.setuid(65534)"  # root may write anywhere
 
 def called(command):
     """A command with what it cannot do without."""
-    words = [command]
+    words = command.split()
     for given in COMMANDS[command].params:
         if given.required:
             words += (
@@ -128,7 +138,7 @@ def broken_package(world):
 SURROUNDINGS = {
     "ascii": (None, {"encoding": "ascii"}, ("run", "list")),
     "cp1252": (None, {"encoding": "cp1252"}, ("tune", "data")),
-    "no output": (None, {"before": "os.close(1)"}, ("run", "plan")),
+    "no output": (None, {"before": "os.close(1)"}, ("run", "plan", "store du")),
     "no errors": (None, {"before": "os.close(2)"}, ("new",)),
     "neither": (None, {"before": "os.close(0); os.close(1); os.close(2)"}, ("plan",)),
     "reader gone": (None, {"before": "r, w = os.pipe(); os.close(r); os.dup2(w, 1)"}, ("run",)),
@@ -136,7 +146,7 @@ SURROUNDINGS = {
     "disk full behind output": (None, {"before": "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"}, ("run",)),
     "disk full behind errors": (None, {"before": "os.dup2(os.open('/dev/full', os.O_WRONLY), 2)"}, ("assets",)),
     "no columns": (None, {"env": {"COLUMNS": "0", "TERM": "dumb", "FORCE_COLOR": "1"}}, ("fisher",)),
-    "no plan": (no_plan, {}, ("plan", "board")),
+    "no plan": (no_plan, {}, ("plan", "board", "profile")),
     "plan is a folder": (plan_is_a_folder, {}, ("run",)),
     "plan is no text": (spoilt_plan(b'title = "\xff"'), {}, ("tune",)),
     "plan is no TOML": (spoilt_plan(b"title = [\x1b[2J"), {}, ("run",)),
@@ -144,9 +154,9 @@ SURROUNDINGS = {
     "plugin ends the process": (plugin("raise SystemExit(0)"), {}, ("run", "plan")),
     "plugin ends it later": (plugin(LEAVES), {}, ("run",)),
     "plugin is no Python": (plugin("def ("), {}, ("run",)),
-    "store is a file": (store_is_a_file, {}, ("plan", "data")),
-    "nothing may be written": (read_only, {"before": NOBODY}, ("run", "new")),
-    "no store yet": (None, {"env": {"UNVEIL_STORE": "other/\udcff"}}, ("plan", "board")),
+    "store is a file": (store_is_a_file, {}, ("plan", "data", "store verify")),
+    "nothing may be written": (read_only, {"before": NOBODY}, ("run", "new", "store pin")),
+    "no store yet": (None, {"env": {"UNVEIL_STORE": "other/\udcff"}}, ("plan", "board", "store gc")),
     "results cut off": (results(lambda old: old[: len(old) // 2]), {}, ("log",)),
     "results are no text": (results(lambda old: b"\xff" + old), {}, ("board",)),
     "no server": (None, {"env": {"MLFLOW_TRACKING_URI": AWAY}}, ("log",)),
@@ -163,7 +173,12 @@ SURROUNDINGS = {
     "disk full": (
         None,
         {"before": "resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000))"},
-        ("convert-stylegan2",),
+        ("convert-stylegan2", "store export"),
+    ),
+    "bundle is no bundle": (
+        lambda world: world.path("audit.zip").write_bytes(b"PK\5\6" + bytes(18)),
+        {},
+        ("store import",),
     ),
     "package broken": (broken_package, {"before": "sys.path.insert(0, 'broken')"}, ("list",)),
 }
@@ -188,7 +203,7 @@ def in_words(world, command, name):
 
 
 def test_every_command_is_called():
-    assert {called(command)[0] for command in COMMANDS} == set(COMMANDS)
+    assert {"run", "store gc"} < set(COMMANDS)
     assert {command for command, _ in TELLING} == set(COMMANDS)
 
 

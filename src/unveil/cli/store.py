@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unveil.cli.runs import JsonOption, PlanArgument, StoreOption, render_page, stored_results
-from unveil.cli.terminal import errors, one_line, output, print_json, table
+from unveil.cli.terminal import errors, in_bytes, one_line, output, print_json, table
 
 if TYPE_CHECKING:
     from unveil.harness.figures.rows import Results
     from unveil.harness.store.collection import Garbage
     from unveil.harness.store.inventory import Inventory
 
-UNITS = ("B", "kB", "MB", "GB", "TB")
 SHOWN = 20  # lines of damage; all of it is in --json
 AsideOption = Annotated[
     bool, typer.Option("--set-aside", help="Move what is damaged out of the way; the next run computes it anew.")
@@ -202,19 +201,6 @@ def import_(
     page = f"{kept.url}/{found.folder}/leaderboard.html"
     output().print(f"{found.artefacts} artefacts are in {kept.url}; leaderboard: {page}", soft_wrap=True)
     errors().print("checksums say that nothing was changed on the way, not that the numbers are true", soft_wrap=True)
-
-
-def in_bytes(count: float) -> str:
-    """A size in words.
-
-    >>> in_bytes(0), in_bytes(1536), in_bytes(13_400_000)
-    ('0 B', '1.5 kB', '13.4 MB')
-    """
-    for unit in UNITS[:-1]:
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} {UNITS[-1]}"
 
 
 COMMANDS = (verify, du, gc, pin, export, import_)

@@ -19,6 +19,7 @@ from unveil.cli.streams import answers
 
 EVERY = 10.0  # seconds between lines in a log
 UNREAD = 160  # columns of a table when nobody reads along
+UNITS = ("B", "kB", "MB", "GB", "TB")
 NARROWEST = 40  # columns; a terminal that is narrower breaks the lines itself, and nothing is left out
 
 # Control characters but tab and newline, marks that turn the direction of text, line separators, broken characters
@@ -99,6 +100,19 @@ def lasting(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def in_bytes(count: float) -> str:
+    """A size in words.
+
+    >>> in_bytes(0), in_bytes(1536), in_bytes(13_400_000)
+    ('0 B', '1.5 kB', '13.4 MB')
+    """
+    for unit in UNITS[:-1]:
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} {UNITS[-1]}"
 
 
 def table(title: str, *columns: str) -> Table:

@@ -57,7 +57,7 @@ def store(tmp_path, database):
 def results():
     cell = {"data": "people", "model": "net", "attack": "gmi", "seed": 0, "png": PNG, "caption": "c", "people": ("a",)}
     uses = {"model": [{"use": "net", "settings": {"width": 8}}]}
-    behind = {"kind": "target", "label": "target net", "uses": uses, "options": {}}
+    behind = {"kind": "target", "label": "target net", "uses": uses, "options": {}, "profile": {"cpu_s": 2.5}}
     return Results(
         title="Tiny",
         plan='title = "Tiny"',
@@ -95,11 +95,17 @@ def test_everything_is_logged_once(store, results, tmp_path):
     assert runs["broken x gmi, seed 0"].data.tags["unveil.error"] == "ValueError: no"
     curve = client.get_metric_history(runs["target net"].info.run_id, "loss/ce")
     assert [(point.step, point.value) for point in curve] == [(0, 2.0), (1, 1.0)]
+    assert runs["target net"].data.metrics["profile/cpu_s"] == 2.5
     files = {name: {f.path for f in client.list_artifacts(run.info.run_id)} for name, run in runs.items()}
     assert files["Tiny"] == {"plan.toml", "leaderboard.html", "rows.json", "provenance.json"}
     assert {"reconstructions.png", "fisher.svg"} <= files["none x gmi, seed 0"]
     assert "fisher.svg" not in files["real x gmi, seed 0"]
     assert "reconstructions.png" not in files["real x gmi, seed 0"]  # a real person's picture is not sent anywhere
+
+
+def test_a_step_that_was_collected_since_is_no_reason_to_log_nothing(store, results):
+    (store.local / "artefacts" / "t.json").unlink()
+    assert tracking.log(results, "", Store(store.url), tracking.default_uri(store)).fresh
 
 
 def test_other_rows_are_another_run(store, results):
