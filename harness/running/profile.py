@@ -8,9 +8,10 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from unveil.harness.store.artefacts import Artefact
+if TYPE_CHECKING:
+    from unveil.harness.store.artefacts import Artefact
 
 EVERY = 0.5  # seconds between two looks at how busy an accelerator is
 PROFILE = "profile"  # its name in a provenance

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from unveil.cli.events import Line, event, sentence
 from unveil.cli.terminal import Screen, errors, one_line
 
 if TYPE_CHECKING:
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def compute_results(audit: Audit, around: Surroundings, pool: Pooling) -> Results:
+def compute_results(audit: Audit, around: Surroundings, pool: Pooling, tell: Line | None = None) -> Results:
     """The results of a plan, with what is computed for them on the screen; Ctrl-C ends the command with status 130."""
     _say_threads(pool)
     return _on_screen(
         audit.matrix.nodes(),
         audit.store,
         lambda screen, listener: audit.results(replace(around, shown=screen), listener, pool),
+        tell=tell,
     )
 
 
@@ -60,16 +62,21 @@ def compute_all(
 
 
 def _on_screen(
-    nodes: Sequence[Node], store: Store, work: Callable[[Screen, _Teller], T], *, accounts: bool = True
+    nodes: Sequence[Node],
+    store: Store,
+    work: Callable[[Screen, _Teller], T],
+    *,
+    accounts: bool = True,
+    tell: Line | None = None,
 ) -> T:
     with Screen() as screen:
-        listener = _Teller(screen, nodes, store, accounts=accounts)
+        listener = _Teller(screen, nodes, store, accounts=accounts, tell=tell)
         try:
             done = work(screen, listener)
         except KeyboardInterrupt:
             screen.say("interrupted: what was computed is kept; run the same command again to go on", "yellow")
             raise typer.Exit(130) from None
-    counts = Counter(listener.ended.values())
+    counts = Counter(listener.tally.ended.values())
     bad = "".join(f", {counts[how]} {how}" for how in ("failed", "blocked", "unscored") if counts[how])
     screen.say(f"{len(nodes)} steps: {counts['done']} computed now, {counts['cached']} known before{bad}")
     return done
@@ -92,26 +99,36 @@ def _say_threads(where: Pooling) -> None:
 class _Teller:
     """Says what starts and how it ended."""
 
-    def __init__(self, screen: Screen, nodes: Sequence[Node], store: Store, *, accounts: bool) -> None:
-        self.screen, self.nodes, self.store, self.accounts = screen, nodes, store, accounts
-        self.total = len(nodes)
-        self.ended: dict[str, str] = {}  # status by key, since a step that turns out to be damaged ends twice
+    def __init__(
+        self, screen: Screen, nodes: Sequence[Node], store: Store, *, accounts: bool, tell: Line | None
+    ) -> None:
+        from unveil.harness.running.tally import Tally  # noqa: PLC0415 (see compute_all)
+
+        self.screen, self.nodes, self.store, self.accounts, self.tell = screen, nodes, store, accounts, tell
+        self.total, self.tally = len(nodes), Tally(nodes, store)
 
     def __call__(self, node: Node, outcome: Outcome | None) -> None:
+        self.tally.heard(node, outcome)
+        self._say(node, outcome)
+        if self.tell is not None:
+            self.tell(event(node, outcome, self.tally))
+        if outcome is not None and outcome.status != "cached":
+            self.screen.tally(sentence(self.tally), len(self.tally.ended), self.total)
+
+    def _say(self, node: Node, outcome: Outcome | None) -> None:
         from unveil.harness.figures.rungs import summary  # noqa: PLC0415 (numpy and scipy take a while)
 
+        ended = len(self.tally.ended)
         if outcome is None:
-            self.screen.starts(f"[{len(self.ended) + 1}/{self.total}] {one_line(node.label)} ...")
+            self.screen.starts(f"[{ended + 1}/{self.total}] {one_line(node.label)} ...")
             return
-        if not (outcome.status == "cached" and self.ended.get(node.key) == "done"):  # assembled a second time
-            self.ended[node.key] = outcome.status
         if outcome.status == "done":
-            self.screen.say(f"[{len(self.ended)}/{self.total}] {one_line(node.label)}: {outcome.seconds:.1f} s")
+            self.screen.say(f"[{ended}/{self.total}] {one_line(node.label)}: {outcome.seconds:.1f} s")
             if node.kind == "strength":
                 self.screen.say(f"    validation accuracy: {summary(node, self.store)}")
         elif outcome.status in ("failed", "unscored"):  # what is blocked by it need not repeat its error
             how = f"{outcome.status.upper()}: {outcome.error}"
-            self.screen.say(f"[{len(self.ended)}/{self.total}] {one_line(node.label)}: {how}", "red")
+            self.screen.say(f"[{ended}/{self.total}] {one_line(node.label)}: {how}", "red")
         if node.kind == "data" and outcome.good and self.accounts:
             self._account(node)
 

@@ -59,7 +59,8 @@ def _cells(one: Sum, total: float) -> list[str]:
     cpu, gpu = ("" if share is None else f"{share:.2f}" for share in busy)
     peak = "" if one.peak_memory_bytes is None else in_bytes(one.peak_memory_bytes)
     share = f"{100 * one.wall_s / total:.0f} %" if total else ""
-    return [lasting(one.wall_s), share, cpu, gpu, peak, in_bytes(one.stored_bytes)]
+    wall = lasting(one.wall_s) if one.wall_s >= 10 else f"{one.wall_s:.1f} s"
+    return [wall, share, cpu, gpu, peak, in_bytes(one.stored_bytes)]
 
 
 COMMANDS = (profile,)

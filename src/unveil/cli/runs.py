@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unveil.cli.computing import compute_results
+from unveil.cli.events import EventsOption, lines
 from unveil.cli.surroundings import (
     AddressOption,
     CompileOption,
@@ -72,6 +73,7 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     slurm: SlurmOption = [],  # noqa: B006 (read, and never changed)
     private_pictures: PrivateOption = False,
     in_process: InProcessOption = False,
+    events: EventsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train, attack, measure, log and render whatever of a plan is not there yet."""
@@ -82,7 +84,8 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     audit = prepare(plan, store)
     _say_notes(audit.matrix)
     around = surroundings(audit.store, device, precision, compiled, isolated=not in_process, pool=where)
-    results = compute_results(audit, around, where)
+    with lines(events) as tell:
+        results = compute_results(audit, around, where, tell)
     folder = audit.keep(results)
     page = render_page(results, audit.store, folder, private=private_pictures)
     _log(results, page, audit.store, mlflow)

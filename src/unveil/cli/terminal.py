@@ -18,6 +18,7 @@ from rich.text import Text
 from unveil.cli.streams import answers
 
 EVERY = 10.0  # seconds between lines in a log
+EVERY_TALLY = 30.0  # seconds between lines in a log that say how far all of it is
 UNREAD = 160  # columns of a table when nobody reads along
 UNITS = ("B", "kB", "MB", "GB", "TB")
 NARROWEST = 40  # columns; a terminal that is narrower breaks the lines itself, and nothing is left out
@@ -165,6 +166,8 @@ class Screen:
         )  # fmt: skip
         moves = self.console.is_terminal and not self.console.is_dumb_terminal
         self.live = Progress(*columns, console=self.console, transient=True) if moves else None
+        self.whole: TaskID | None = None
+        self.last = time.monotonic()
 
     def __enter__(self) -> Screen:
         if self.live:
@@ -183,6 +186,16 @@ class Screen:
         """Closes it."""
         if isinstance(bar, LiveBar):
             bar.live.remove_task(bar.task)
+
+    def tally(self, text: str, done: int, total: int) -> None:
+        """How far all of it is: a bar below the others in a terminal, a line now and then in a log."""
+        if self.live:
+            if self.whole is None:
+                self.whole = self.live.add_task("all steps", total=total, shown="")
+            self.live.update(self.whole, completed=done, total=total, shown=one_line(text))
+        elif time.monotonic() - self.last >= EVERY_TALLY:
+            self.last = time.monotonic()
+            self.say(f"    {one_line(text)}")
 
     def starts(self, text: str) -> None:
         """Says in a log that something starts; in a terminal its bar shows it."""
