@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -228,3 +230,16 @@ def test_a_run_killed_on_one_machine_goes_on_elsewhere_with_the_same_rows(projec
     assert store.files.sizes("scratch") == store.files.sizes("leases") == {}
     undisturbed = project.call("run", "tiny.toml", "--mlflow", "off", "--json", TROUBLE=str(tmp_path / "marker"))
     assert json.loads(after.stdout) == json.loads(undisturbed.stdout)
+
+
+@pytest.mark.slow
+def test_two_runs_of_one_plan_at_once_share_the_work(project, bucket, s3, tmp_path):
+    run = [sys.executable, "-m", "unveil", "run", "tiny.toml", "--mlflow", "off", "--json", "--store", bucket]
+    place = {"cwd": project.folder, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    world = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160", "TROUBLE": str(project.folder / "tiny.toml")}
+    both = [subprocess.Popen(run, env=world, **place) for _ in range(2)]
+    (rows, told), (same, also) = (process.communicate(timeout=300) for process in both)
+    assert [process.returncode for process in both] == [0, 0], told + also
+    assert json.loads(rows) == json.loads(same)
+    assert sum(int(text.split(" computed now")[0].split()[-1]) for text in (told, also)) == 12  # nothing twice
+    assert Store(bucket).files.sizes("leases") == Store(bucket).files.sizes("scratch") == {}
