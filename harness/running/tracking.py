@@ -183,8 +183,7 @@ def _log(
         for row in results.rows:
             tracker.cell(parent, row, charts.get(row.cell), _samples(row, store))
         used = dict.fromkeys(key for row in results.rows for key in row.keys.values() if key in results.provenance)
-        trained = (key for key in used if results.provenance[key].get("kind") in TRAINED)
-        for key in (key for key in trained if store.has(key)):  # what is collected, or of a bundle, has no curves
+        for key in (key for key in used if results.provenance[key].get("kind") in TRAINED and store.has(key)):
             tracker.trained(parent, key, store)
     return Logged(parent, fresh=True)
 

@@ -9,7 +9,6 @@ computed again.
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,11 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unveil.harness.store import manifest as manifests
-from unveil.harness.store import scratch
-from unveil.harness.store.beats import BEATS, BeatingLease, Rhythm
+from unveil.harness.store.beats import BEATS, Rhythm, lease_in
 from unveil.harness.store.files import Files, UnreadableError
-from unveil.harness.store.lease import Lease
-from unveil.harness.store.scratch import Mirror, disk_of, send_what_is_left
+from unveil.harness.store.scratch import clear_away, disk_of, fetched, send_what_is_left
 from unveil.harness.words.errors import DamageError
 
 if TYPE_CHECKING:
@@ -265,18 +262,11 @@ class Store:
         Raises:
             StoreError: If what another worker left cannot be read.
         """
-        folder = self.disk.root / scratch.FOLDER / key
-        if isinstance(self.disk, Mirror):
-            self.disk.fetch(folder)
-        return folder
+        return fetched(self.disk, key)
 
     def clear_scratch(self, key: str) -> None:
         """Removes a finished node's checkpoints."""
-        folder = self.disk.root / scratch.FOLDER / key
-        if isinstance(self.disk, Mirror):
-            self.disk.clear_away(folder)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+        clear_away(self.disk, key)
 
     @contextmanager
     def lease(self, name: str, what: str) -> Iterator[None]:
@@ -289,7 +279,7 @@ class Store:
         Raises:
             StoreError: If nothing can be written here.
         """
-        held = self._lease(name, what)
+        held = lease_in(self.files, name, what, self.rhythm)
         with self.files.writing():
             held.take()
         try:
@@ -298,13 +288,6 @@ class Store:
             send_what_is_left(self.disk)
             held.give_back()
 
-    def _lease(self, name: str, what: str) -> Lease | BeatingLease:
-        if self.local is None:
-            return BeatingLease(self.files, f"leases/{name}", what, self.rhythm)
-        path = self.local / "leases" / name
-        self.disk.clear(path)
-        return Lease(path, what)
-
     def at_work(self) -> list[str]:
         """Names of what runs have leases for at this moment."""
-        return [name for name in self.files.names("leases") if self._lease(name, name).alive()]
+        return [name for name in self.files.names("leases") if lease_in(self.files, name, name, self.rhythm).alive()]

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from unveil.harness.store.files import Files, UnreadableError
+from unveil.harness.store.lease import Lease
+from unveil.harness.words.disk import Disk
 from unveil.harness.words.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -153,6 +155,15 @@ class BeatingLease:
             beat += 1
             with suppress(StoreError):  # a network that comes back in time has cost nothing
                 self.files.put(self._path(self._number), self._sign(beat))
+
+
+def lease_in(files: Files, name: str, what: str, rhythm: Rhythm) -> Lease | BeatingLease:
+    """A lease of a store: a lock in a folder, an object on a bucket."""
+    if files.local is None:
+        return BeatingLease(files, f"leases/{name}", what, rhythm)
+    path = files.local / "leases" / name
+    Disk(files.local).clear(path)
+    return Lease(path, what)
 
 
 @functools.cache

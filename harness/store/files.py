@@ -203,17 +203,14 @@ class Files:
             StoreError: If that is not its own fault: a network that fails is no damage.
         """
         with self.reading():
-            return self._get(path)
-
-    def _get(self, path: str) -> bytes | None:
-        try:
-            return bytes(self.fs.cat_file(f"{self.root}/{path}"))
-        except MISSING:
-            return None
-        except OSError as error:
-            if self.local is not None and error.errno in UNREADABLE:
-                raise UnreadableError(f"cannot be read ({error.strerror})") from error
-            raise
+            try:
+                return bytes(self.fs.cat_file(f"{self.root}/{path}"))
+            except MISSING:
+                return None
+            except OSError as error:
+                if self.local is not None and error.errno in UNREADABLE:
+                    raise UnreadableError(f"cannot be read ({error.strerror})") from error
+                raise
 
     def get_many(self, paths: Sequence[str]) -> dict[str, bytes]:
         """What several files hold, by path, as far as they can be read; several at a time where each takes a while."""
@@ -282,13 +279,10 @@ class Files:
             StoreError: If it cannot be listed.
         """
         with self.reading():
-            return self._names(folder)
-
-    def _names(self, folder: str) -> list[str]:
-        try:
-            found = self.fs.ls(f"{self.root}/{folder}", detail=False)
-        except MISSING:
-            return []
+            try:
+                found = self.fs.ls(f"{self.root}/{folder}", detail=False)
+            except MISSING:
+                return []
         return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
 
 

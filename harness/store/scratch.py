@@ -124,6 +124,27 @@ def _inside(name: str) -> bool:
     return "\\" not in name and ".." not in PurePosixPath(name).parts
 
 
+def fetched(disk: Disk, key: str) -> Path:
+    """The local folder with the checkpoints of a step, brought here if they are elsewhere.
+
+    Raises:
+        StoreError: If they cannot be read there.
+    """
+    folder = disk.root / FOLDER / key
+    if isinstance(disk, Mirror):
+        disk.fetch(folder)
+    return folder
+
+
+def clear_away(disk: Disk, key: str) -> None:
+    """Removes the checkpoints of a step that is finished, wherever they are."""
+    folder = disk.root / FOLDER / key
+    if isinstance(disk, Mirror):
+        disk.clear_away(folder)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def send_what_is_left(disk: Disk) -> None:
     """Sends checkpoints that were kept back, when a step ends without a result; never a reason to fail by itself."""
     if isinstance(disk, Mirror):

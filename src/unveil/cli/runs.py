@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from unveil.cli.computing import compute_results
 from unveil.cli.events import EventsOption, lines
+from unveil.cli.pages import place, render_page
 from unveil.cli.surroundings import (
     AddressOption,
     CompileOption,
@@ -93,7 +93,7 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
         print_json([row.plain() for row in results.rows])
     else:
         show(results)
-    errors().print(f"leaderboard: {_page(audit.store, folder)}", soft_wrap=True)
+    errors().print(f"leaderboard: {place(audit.store, folder)}", soft_wrap=True)
     if any(row.status != "done" for row in results.rows):
         raise typer.Exit(1)
 
@@ -101,24 +101,6 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
 def _say_notes(matrix: Matrix) -> None:
     for note in matrix.notes:
         errors().print(f"note: {note}", style="yellow")
-
-
-def render_page(results: Results, store: Store, folder: str, *, private: bool) -> str:
-    """Writes the page, unless it is there already, and returns the one that may be shown around."""
-    from unveil.leaderboard.page import render, source  # noqa: PLC0415 (scipy and jinja take a while)
-
-    made = hashlib.sha256(f"{source()}{private}{store.get_text(f'{folder}/results.json')}".encode()).hexdigest()
-    same = not private and store.get_text(f"{folder}/page.txt") == made
-    if same and (known := store.get_text(f"{folder}/leaderboard.html")) is not None:
-        return known
-    page = render(results)
-    store.put_text(f"{folder}/leaderboard.html", render(results, private_pictures=True) if private else page)
-    store.put_text(f"{folder}/page.txt", made)
-    return page
-
-
-def _page(store: Store, folder: str) -> str:
-    return f"{store.url}/{folder}/leaderboard.html"
 
 
 def _log(results: Results, page: str, store: Store, uri: str) -> None:
@@ -177,7 +159,7 @@ def board(
         _write(Path(out), render(results, private_pictures=private_pictures))
     else:
         render_page(results, kept, folder, private=private_pictures)
-    output().print(out or _page(kept, folder), soft_wrap=True)
+    output().print(out or place(kept, folder), soft_wrap=True)
 
 
 def _write(out: Path, page: str) -> None:

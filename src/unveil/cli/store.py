@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unveil.cli.runs import JsonOption, PlanArgument, StoreOption, render_page, stored_results
+from unveil.cli.pages import place, render_page
+from unveil.cli.runs import JsonOption, PlanArgument, StoreOption, stored_results
 from unveil.cli.terminal import errors, in_bytes, one_line, output, print_json, table
 
 if TYPE_CHECKING:
@@ -198,8 +199,8 @@ def import_(
     if as_json:
         print_json(told)
         return
-    page = f"{kept.url}/{found.folder}/leaderboard.html"
-    output().print(f"{found.artefacts} artefacts are in {kept.url}; leaderboard: {page}", soft_wrap=True)
+    say = f"{found.artefacts} artefacts are in {kept.url}; leaderboard: {place(kept, found.folder)}"
+    output().print(say, soft_wrap=True)
     errors().print("checksums say that nothing was changed on the way, not that the numbers are true", soft_wrap=True)
 
 
