@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unveil.harness.assets import torchvision_ops
+from unveil.harness.assets.checkpoints import read
 from unveil.harness.words.errors import WeightsError
 
 SIZE = 299  # side length in pixels
@@ -64,11 +65,7 @@ def load_inception(path: Path) -> FIDInception:
     Raises:
         WeightsError: If the file cannot be read or does not fit.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise WeightsError(f"{path} cannot be read: {error}", "a PyTorch state dict", "fetch the file again") from error
-    return FIDInception(state)
+    return FIDInception(read(path).groups.get("", {}))
 
 
 class _Pooled(nn.Module):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from unveil.harness.assets import torchvision_ops
+from unveil.harness.assets.checkpoints import read
 from unveil.harness.words.errors import WeightsError
 
 TAPS = (1, 4, 7, 9, 11)  # AlexNet's five ReLUs
@@ -40,7 +41,7 @@ class LPIPS(nn.Module):
         with torch.device("meta"):  # no random initialisation: every weight is replaced
             network = alexnet(weights=None)
         try:
-            network.load_state_dict(torch.load(backbone, map_location="cpu", weights_only=True), assign=True)
+            network.load_state_dict(read(backbone).groups.get("", {}), assign=True)
         except Exception as error:
             raise WeightsError(
                 f"{backbone} does not hold AlexNet: {str(error).splitlines()[-1].strip()}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickletools
 import re
 import zipfile
@@ -15,11 +14,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from unveil.harness.assets import torch_pickle
 from unveil.harness.words.errors import WeightsError, listed
 from unveil.harness.words.finite import SHOWN as FEW
 
 EXPECTED = "a .safetensors file, or a .pt or .pth file with a state dict and no pickled code"
 LONGEST_HEADER = 100_000_000  # bytes of a safetensors header, by its specification
+DEEPEST = 16  # tables in tables that are looked into
 LOOK = 512  # bytes by which a file is recognised
 AGAIN = "copy or download it again"
 
@@ -52,6 +53,8 @@ class Checkpoint:
 def read(path: Path) -> Checkpoint:
     """The tensors in a checkpoint. What a file is, its content says and not its ending.
 
+    Nothing in it is executed, and what it makes of the memory and of the time is bounded by its size.
+
     Raises:
         WeightsError: If the file is missing, damaged or something else; says what it is.
     """
@@ -81,12 +84,13 @@ def read(path: Path) -> Checkpoint:
 
 
 def _require_dense(path: Path, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Refuses tensors that nothing can be computed with: sparse ones, and ones without numbers."""
+    """Refuses tensors that nothing can be computed with: sparse ones, ones without numbers, ones that repeat few."""
+    size = path.stat().st_size
     odd = [
-        f"{name} is {'without numbers (meta)' if value.is_meta else value.layout}"
+        f"{name} is {why}"
         for tensors in groups.values()
         for name, value in tensors.items()
-        if value.is_meta or value.layout is not torch.strided
+        if (why := _not_dense(value, size))
     ]
     if odd:
         raise WeightsError(
@@ -96,7 +100,27 @@ def _require_dense(path: Path, groups: Mapping[str, Mapping[str, Tensor]]) -> No
         )
 
 
+def _not_dense(value: Tensor, size: int) -> str:
+    """What is wrong with a tensor in a file of that many bytes; empty if nothing."""
+    if value.is_meta:
+        return "without numbers (meta)"
+    if value.is_nested or value.layout is not torch.strided:
+        return "nested" if value.is_nested else str(value.layout)
+    return "larger than the file" if value.numel() * value.element_size() > size else ""
+
+
+def require_file(path: Path) -> None:
+    """Refuses pipes and devices, which may have no end.
+
+    Raises:
+        WeightsError: If it is there, and neither a file nor a folder.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise WeightsError(f"{path} is no file, but a device or a pipe", EXPECTED, "name a file")
+
+
 def _start(path: Path) -> bytes:
+    require_file(path)
     try:
         with path.open("rb") as file:
             start = file.read(LOOK)
@@ -127,6 +151,8 @@ def _require_torch_archive(path: Path) -> None:
             names = archive.namelist()
     except zipfile.BadZipFile as error:
         raise _damaged(path, "the end of the archive is missing") from error
+    except Exception as error:  # whatever a damaged table of contents makes of it
+        raise _damaged(path, error) from error
     if any(name.endswith("/constants.pkl") for name in names):
         raise WeightsError(
             f"{path} is a TorchScript archive: weights together with a program, which is not run here",
@@ -137,10 +163,15 @@ def _require_torch_archive(path: Path) -> None:
         raise WeightsError(
             f"{path} is a zip archive of other files ({', '.join(names[:3])})", EXPECTED, "name the weight file itself"
         )
+    if (whole := torch_pickle.unpacked(path)) > (size := path.stat().st_size):
+        raise WeightsError(
+            f"{path} unpacks to {whole:,} bytes, and has {size:,}: torch compresses nothing", EXPECTED, "do not open it"
+        )
 
 
 def _unpickled(path: Path) -> Any:
     try:
+        torch_pickle.require_harmless(path)
         with path.open("rb") as file:  # given the path, torch would go by its ending
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # as above
@@ -166,16 +197,11 @@ def _harmless(name: str) -> bool:
 
 def _classes(path: Path) -> list[str]:
     """Names that a pickle asks for, without following them; as far as it can be read."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-            stream = io.BytesIO(archive.read(name))
-    else:
-        stream = io.BytesIO(path.read_bytes())
     found: dict[str, None] = {}
     try:
+        stream = torch_pickle.stream(path)
         while stream.read(1):  # torch's older format is several pickles in a row
-            stream.seek(-1, io.SEEK_CUR)
+            stream.seek(stream.tell() - 1)
             texts: list[str] = []
             for code, argument, _ in pickletools.genops(stream):
                 if code.name == "GLOBAL":
@@ -189,19 +215,22 @@ def _classes(path: Path) -> list[str]:
     return list(found)
 
 
-def _groups(found: Any, place: str = "") -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Everything in which tensors have names."""
-    if isinstance(found, Mapping):
-        if tensors := {str(name): value for name, value in found.items() if isinstance(value, Tensor)}:
-            yield place, tensors
-        inner = found.items()
-    elif isinstance(found, list | tuple):
-        inner = dict(enumerate(found)).items()
-    else:
-        return
-    for name, value in inner:
-        if "optim" not in str(name).lower():
-            yield from _groups(value, f"{place}.{name}" if place else str(name))
+def _groups(found: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Everything in which tensors have names, once: a file may hold itself, or one table in many places."""
+    seen: set[int] = set()
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), found)]
+    while waiting:
+        place, value = waiting.pop()
+        if id(value) in seen or len(place) > DEEPEST:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Mapping):
+            if tensors := {str(name): one for name, one in value.items() if isinstance(one, Tensor)}:
+                yield ".".join(place), tensors
+            inner = list(value.items())
+        else:
+            inner = list(enumerate(value)) if isinstance(value, list | tuple) else []
+        waiting += [((*place, str(name)), one) for name, one in reversed(inner) if "optim" not in str(name).lower()]
 
 
 def _damaged(path: Path, error: Exception | str) -> WeightsError:

@@ -7,11 +7,10 @@ reader's own stands in for it, or the file is refused.
 
 from __future__ import annotations
 
-import io
 import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from unveil.harness.words.errors import WeightsError
 
@@ -34,7 +33,7 @@ _MARK = _MarkType()
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _LITERALS = frozenset({
     "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT",
-    "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
+    "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINSTRING",
 })  # fmt: skip
 _EMPTY: Mapping[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_SET": list, "EMPTY_DICT": dict}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
@@ -58,14 +57,18 @@ class Reader:
     Args:
         known: Stand-ins by dotted name: each is given the arguments of the call and returns what the call is worth.
         persistent: What a persistent id is worth; None refuses them.
+        most: Instructions after which a pickle is refused; None: `MOST_INSTRUCTIONS`.
     """
 
-    def __init__(self, known: Mapping[str, StandIn], persistent: Callable[[Any], Any] | None = None) -> None:
+    def __init__(
+        self, known: Mapping[str, StandIn], persistent: Callable[[Any], Any] | None = None, most: int | None = None
+    ) -> None:
         self._known, self._persistent = known, persistent
+        self._most = MOST_INSTRUCTIONS if most is None else most
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
 
-    def read(self, file: io.BytesIO) -> Any:
+    def read(self, file: IO[bytes]) -> Any:
         """One pickle, from where the file stands to the end of that pickle.
 
         It is in memory, since a length that a pickle claims would else be reserved before it turns out to be a lie.
@@ -76,8 +79,8 @@ class Reader:
         self._stack, self._memo = [], {}
         try:
             for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-                if count >= MOST_INSTRUCTIONS:
-                    raise refused(f"it has more than {MOST_INSTRUCTIONS} instructions")
+                if count >= self._most:
+                    raise refused(f"it has more than {self._most} instructions")
                 if opcode.name == "STOP":
                     return self._finished()
                 self._do(opcode.name, argument)
@@ -180,10 +183,15 @@ class Reader:
         arguments, function = self._pop(), self._pop()
         if type(function) is not Name or type(arguments) is not tuple:
             raise refused(f"it calls a {type(function).__name__}")
-        self._stack.append(self._known[function.text](arguments))
+        self._stack.append(self._worth(function.text, arguments))
+
+    def _worth(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        return self._known[name](arguments)
 
     def _build(self, _: Any) -> None:
-        state = self._pop()
+        self._set_state(self._pop())
+
+    def _set_state(self, state: Any) -> None:
         if state is not None and not (type(state) is dict and not state):
             raise refused(f"it sets the state of a {type(self._stack[-1]).__name__}")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from unveil.harness.assets.checkpoints import EXPECTED, Checkpoint
+from unveil.harness.assets.checkpoints import EXPECTED, Checkpoint, require_file
 from unveil.harness.assets.wrappers import in_order, select
 from unveil.harness.words.errors import WeightsError, listed
 from unveil.harness.words.finite import SHOWN as FEW
@@ -27,6 +27,7 @@ def checksum(path: Path) -> str:
     Raises:
         WeightsError: If it cannot be read.
     """
+    require_file(path)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from unveil.harness.assets import fetch as assets
+from unveil.harness.assets.checkpoints import read
 from unveil.harness.words.errors import WeightsError
 
 
@@ -49,11 +49,11 @@ def load_digiface() -> DCGAN:
     """
     path = assets.path("digiface")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["netG_state_dict"]
+        state = read(path).groups["netG_state_dict"]
         with torch.random.fork_rng([]):  # the weights drawn here are thrown away; nobody else's numbers may move
             network = DCGAN()
         network.load_state_dict(state)
-    except (RuntimeError, KeyError, pickle.UnpicklingError) as error:
+    except (RuntimeError, KeyError) as error:
         raise WeightsError(f"{path} does not fit: {error}", "the DCGAN generator's state", f"delete {path}") from error
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.4 times as fast on the CPU
     return network.eval().requires_grad_(False)

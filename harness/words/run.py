@@ -201,6 +201,8 @@ def draw_normal(generators: Sequence[torch.Generator], shape: Sequence[int]) -> 
 
 def _read(path: Path) -> Any:
     with zipfile.ZipFile(path) as packed:
+        if any(one.compress_type != zipfile.ZIP_STORED for one in packed.infolist()):
+            raise ValueError("torch compresses nothing")  # what is compressed may have any size
         if (damaged := packed.testzip()) is not None:  # torch does not look at the checksums
             raise ValueError(f"{damaged} is damaged")
     return torch.load(path, map_location="cpu", weights_only=True)

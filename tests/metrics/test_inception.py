@@ -51,5 +51,5 @@ def test_other_weights_are_refused(weights, tmp_path):
 
 def test_a_file_that_is_none_is_refused(tmp_path):
     (tmp_path / "inception.pth").write_bytes(b"<html>")
-    with pytest.raises(WeightsError, match="cannot be read"):
+    with pytest.raises(WeightsError, match="is a web page, not weights"):
         load_inception(tmp_path / "inception.pth")
