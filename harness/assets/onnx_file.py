@@ -54,7 +54,7 @@ def read(path: Path) -> list[Operation]:
         if not found:
             raise ValueError("a graph without operations")
         return found
-    except (OSError, IndexError, ValueError, struct.error) as error:
+    except (OSError, IndexError, ValueError, RuntimeError, OverflowError, struct.error) as error:
         raise WeightsError(
             f"{path} cannot be read: {type(error).__name__}: {error}", EXPECTED, "fetch it again"
         ) from error

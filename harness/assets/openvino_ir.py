@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -60,14 +60,15 @@ def read(path: Path) -> Network:
         WeightsError: If a file is missing, damaged or of another kind.
     """
     try:
-        text, packed = path.read_bytes(), path.with_suffix(".bin").read_bytes()
-        if b"<!" in text[:4096]:  # entities: a few bytes of text that grow to gigabytes
+        text, packed = path.read_bytes().decode(), path.with_suffix(".bin").read_bytes()
+        if "<!" in text:  # entities: a few bytes of text that grow to gigabytes
             raise ValueError("a document type or comment, which no such network has")
         root = ElementTree.fromstring(text)  # noqa: S314 (no entities, see above)
         layers = {str(node.attrib["id"]): node for node in root.iterfind("layers/layer")}
         inputs: dict[str, dict[int, str]] = {key: {} for key in layers}
         for edge in root.iterfind("edges/edge"):
             inputs[edge.attrib["to-layer"]][int(edge.attrib["to-port"])] = edge.attrib["from-layer"]
+        _require_no_overlap(layers.values(), len(packed))
         found = {
             key: Layer(node.attrib["type"], tuple(a for _, a in sorted(inputs[key].items())), _tensor(node, packed))
             for key, node in layers.items()
@@ -75,8 +76,15 @@ def read(path: Path) -> Network:
         if not found or any(source not in found for layer in found.values() for source in layer.inputs):
             raise ValueError("no layers, or edges from nowhere")
         return Network(path, found)
-    except (OSError, ElementTree.ParseError, KeyError, ValueError) as error:
+    except (OSError, ElementTree.ParseError, KeyError, ValueError, RuntimeError, OverflowError) as error:
         raise WeightsError(f"{path} cannot be read: {error}", EXPECTED, "fetch it again") from error
+
+
+def _require_no_overlap(layers: Iterable[ElementTree.Element], size: int) -> None:
+    """Refuses a file whose constants are larger than what they lie in: many that share it would fill the memory."""
+    claimed = sum(int(data.attrib["size"]) for node in layers if (data := node.find("data[@size]")) is not None)
+    if claimed > size:
+        raise ValueError(f"constants of {claimed} bytes in a .bin file of {size}")
 
 
 def _tensor(node: ElementTree.Element, packed: bytes) -> Tensor | None:

