@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 from torch import Tensor
 
 from unveil.harness.data.names import shown
@@ -28,6 +28,11 @@ BLACK = 16  # level of 256 that 12-bit values in a 16-bit file end below
 DARK = 64
 LONG = 3  # times as long as wide
 DEEP = 65535
+# By content, whatever a file is called: Pillow hands PostScript to another program, and knows rare formats badly.
+FORMATS = (
+    *("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "TGA", "TIFF", "WEBP"),
+    *(["AVIF"] if features.check("avif") else []),
+)
 
 
 @dataclass(frozen=True)
@@ -116,8 +121,9 @@ def _strict_pillow() -> Iterator[None]:
 def _read(file: Path, *, size: int, channels: Channels, crop: bool) -> _One | str:
     """The picture, or why there is none."""
     try:
-        with Image.open(file) as picture:
-            several = getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO"  # whose others are previews
+        with Image.open(file, formats=FORMATS) as picture:
+            # counting them would go through all; of an MPO the others are previews
+            several = getattr(picture, "is_animated", False) and picture.format != "MPO"
             pixels = square(picture, size=size, channels=channels, crop=crop)
             peak = int(np.asarray(picture).max()) if _deep(picture) else 0
             short, long = sorted(picture.size)

@@ -104,7 +104,7 @@ def _placed(known: Table, row: Row, column: str) -> Path:
         raise DataError(f"{shown(known.file)}, line {row.line}: no file is named", "a path", "complete the line")
     slashed = text.strip().replace("\\", "/")
     tried = [text, text.strip(), slashed, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD"))]
-    return absolute(next((base / one for one in tried if (base / one).is_file()), base / text))
+    return absolute(next((base / one for one in tried if os.path.isfile(base / one)), base / text))
 
 
 def _who(known: Table, row: Row, column: str) -> str:
@@ -132,7 +132,7 @@ def _role(file: Path, line: int, text: str) -> str:
 
 def _inside(file: Path, root: Path, entries: Sequence[Entry]) -> None:
     """Refuses a CSV that belongs to another folder: the commonest mix-up of private and public."""
-    outside = [entry for entry in entries if not entry.file.is_relative_to(root) and entry.file.exists()]
+    outside = [entry for entry in entries if not entry.file.is_relative_to(root) and os.path.exists(entry.file)]
     if outside:
         raise DataError(
             f"{shown(file)} lists {len(outside)} pictures that are not in {shown(root)}: {_lines(outside)}",
@@ -146,10 +146,10 @@ def _lines(entries: Sequence[Entry]) -> str:
 
 
 def _all_there(file: Path, root: Path, entries: Sequence[Entry]) -> None:
-    missing = [entry for entry in entries if not entry.file.is_file()]
+    missing = [entry for entry in entries if not os.path.isfile(entry.file)]
     if not missing:
         return
-    empty = sorted({e.person for e in entries} - {e.person for e in entries if e.file.is_file()} - {""})
+    empty = sorted({e.person for e in entries} - {e.person for e in entries if os.path.isfile(e.file)} - {""})
     whole = f"; nothing is left of {len(empty)} classes: {listed(empty)}" if empty else ""
     raise DataError(
         f"{shown(file)} lists {len(missing)} pictures that do not exist: {_lines(missing)}{whole}",
@@ -163,7 +163,7 @@ def _how_to_find(file: Path, root: Path, missing: Entry) -> str:
     inside = os.path.relpath(missing.file, absolute(file.parent))
     if re.match(r"[A-Za-z]:[\\/]", inside):
         return "this is a path of another machine: write paths relative to the CSV, such as private/ann/0.png"
-    if (root / inside).is_file():
+    if os.path.isfile(root / inside):
         return f"these paths start at {shown(root)}: move the CSV there, or put the way there before each path"
     return "add the files, or remove the lines"
 
@@ -200,7 +200,8 @@ def _besides(known: Table, side: Side, entries: Sequence[Entry], person: str | N
     """What of the CSV was read another way than it may have been meant, or than it is written."""
     usual = [name for name in known.header if plain(name) in map(plain, PERSON_COLUMNS) and name != person]
     others = [name for name in usual if person and _tells_other_people(known, person, name)]
-    turned = [f"line {entry.line}" for entry in entries if not (known.file.parent / entry.written.strip()).is_file()]
+    base = known.file.parent
+    turned = [f"line {entry.line}" for entry in entries if not os.path.isfile(base / entry.written.strip())]
     made = [
         remark(side, f"columns of the CSV that may say who is on a picture, as the column {person!r} does", others),
         remark(side, "paths in the CSV with other separators or in another Unicode form", turned, used=True),

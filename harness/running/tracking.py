@@ -280,7 +280,7 @@ class Tracker:
 
     def picture(self, run: str, png: bytes, name: str) -> None:
         """A grid of pictures."""
-        self.client.log_image(run, Image.open(io.BytesIO(png)), artifact_file=name)
+        self.client.log_image(run, Image.open(io.BytesIO(png), formats=("PNG",)), artifact_file=name)
 
     def trained(self, parent: str, key: str, store: Store) -> None:
         """A nested run with the training curves of a target, a prior or a student, and a prior's samples."""
