@@ -25,6 +25,7 @@ from unveil.harness.words.run import Run
 SHEET, INSTRUCTIONS = "answers.csv", "README.txt"
 ANSWERS = {"yes": 1.0, "y": 1.0, "1": 1.0, "no": 0.0, "n": 0.0, "0": 0.0}
 SIDE = 160  # pixels that small pictures are enlarged to, at least
+LARGEST = 10_000_000  # bytes of a sheet; a line has some ten
 GAP = 16  # white pixels between the person and the picture in question
 TEXT = """Each picture shows pictures of one person and, right of the gap, one more picture.
 Is that the same person? Write yes or no beside its number into answers.csv.
@@ -115,14 +116,23 @@ def read(sheet: Path) -> dict[str, str]:
     """Answers by number, empty where there is none yet.
 
     Raises:
-        JudgeError: If one is neither yes nor no.
+        JudgeError: If the sheet cannot be read, or one is neither yes nor no.
     """
-    with sheet.open(newline="", encoding="utf-8-sig") as file:
-        rows = [row for row in csv.reader(file) if row][1:]
+    try:
+        if not sheet.is_file() or sheet.stat().st_size > LARGEST:
+            raise OSError("no file, or far too large")
+        with sheet.open(newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.reader(file) if row][1:]
+    except (OSError, ValueError, csv.Error) as error:
+        raise JudgeError(
+            f"{sheet} cannot be read: {error}",
+            f"a CSV with a line for each question, of at most {LARGEST:,} bytes",
+            "correct it, or delete it and run the plan again, which writes it anew",
+        ) from error
     found = {row[0].strip().zfill(4): row[1].strip().lower() if len(row) > 1 else "" for row in rows}
     for number, answer in found.items():
         if answer and answer not in ANSWERS:
-            raise JudgeError(f"{sheet}, question {number}: {answer!r}", "yes or no", "correct the line")
+            raise JudgeError(f"{sheet}, question {number[:20]}: {answer[:40]!r}", "yes or no", "correct the line")
     return found
 
 

@@ -11,6 +11,10 @@ from typing import Any
 from unveil.harness.words.errors import PlanError
 
 TOML = "a TOML file in UTF-8"
+MOST_BYTES = 1_000_000  # a plan is read by people, and stands in every report
+DEEPEST = 32  # tables in tables
+MOST_DOTS = 1000  # in a line
+SHOWN = 200  # characters of a line that are quoted and looked at
 
 # What a line has that is no TOML, and what to write instead; the first that is found is told.
 HABITS = (
@@ -42,7 +46,8 @@ def text(path: Path) -> str:
         PlanError: If it cannot be read, or is no text in UTF-8.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except IsADirectoryError:
         inside = sorted(p.name for p in path.glob("*.toml"))
         todo = f"name the file: {', '.join(inside[:3])}" if inside else "name the file in it"
@@ -57,6 +62,8 @@ def text(path: Path) -> str:
 
 def decoded(data: bytes, where: str) -> str:
     """Text of the bytes of a plan; see ``text``."""
+    if len(data) > MOST_BYTES:
+        raise PlanError(f"{where} has more than {MOST_BYTES:,} bytes", "a plan", "name a plan file")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[1::2][:64] + data[::2][:64]:
         raise PlanError(
             f"{where} is written in UTF-16, or is no text at all", TOML, "save it as UTF-8 (in Notepad: Encoding)"
@@ -65,7 +72,7 @@ def decoded(data: bytes, where: str) -> str:
         return data.removeprefix(codecs.BOM_UTF8).decode().replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start)
-        line = data.split(b"\n")[number].decode("cp1252", "replace").strip()
+        line = data.split(b"\n")[number].decode("cp1252", "replace").strip()[:SHOWN]
         raise PlanError(
             f"line {number + 1} of {where} is not in UTF-8: {line}", TOML, "save the file as UTF-8"
         ) from error
@@ -81,10 +88,18 @@ def tables(text: str, where: str) -> dict[str, Any]:
     Raises:
         PlanError: If it is not TOML, or says nothing.
     """
+    dotted = [number for number, line in enumerate(text.split("\n"), 1) if line.count(".") > MOST_DOTS]
+    if dotted:  # tomllib takes minutes over a key of many parts
+        raise PlanError(f"line {dotted[0]} of {where} has more than {MOST_DOTS} dots", TOML, "correct that line")
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _no_toml(text, where, error) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in brackets
+        reason = "it nests too deeply" if isinstance(error, RecursionError) else str(error).partition(";")[0]
+        raise PlanError(f"{where} cannot be read: {reason}", TOML, "see docs/plans.md for one that can") from error
+    if _deep(raw):
+        raise PlanError(f"{where} nests tables more than {DEEPEST} deep", "a plan", "see docs/plans.md")
     if not raw:
         raise PlanError(f"{where} is empty", "a plan", "see docs/plans.md for one to start from")
     return raw
@@ -95,12 +110,21 @@ def _no_toml(text: str, where: str, error: tomllib.TOMLDecodeError) -> PlanError
         return PlanError(f"{where} is {other}", TOML, "write the plan as TOML; see docs/plans.md for one")
     number = re.search(r"at line (\d+)", str(error))
     at = int(number[1]) if number else len(text.splitlines())
-    line = (text.splitlines() or [""])[min(at, len(text.splitlines())) - 1]
+    line = (text.splitlines() or [""])[min(at, len(text.splitlines())) - 1][:SHOWN]
     return PlanError(
         f"{where} is not valid TOML: {str(error)[:1].lower()}{str(error)[1:]}: {line.strip()}",
         "TOML",
         _remedy(line, error),
     )
+
+
+def _deep(raw: dict[str, Any]) -> bool:
+    """Whether tables lie in tables without end: dotted keys make thousands, which nothing behind could walk through."""
+    level: list[Any] = [raw]
+    for _ in range(DEEPEST):
+        inner = [value for one in level for value in (one.values() if isinstance(one, dict) else one)]
+        level = [value for value in inner if isinstance(value, dict | list)]
+    return bool(level)
 
 
 def _remedy(line: str, error: tomllib.TOMLDecodeError) -> str:
