@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,17 @@ def whole(data: bytes) -> dict[str, Any]:
         raise UnreadableError("is no manifest" if data else "is empty") from None
     if not whole:
         raise UnreadableError("has not the checksum that it was written with")
+    if not _in_shape(manifest):  # somebody else wrote it: its names would lead anywhere
+        raise UnreadableError("is not as this program writes one")
     return manifest
+
+
+def _in_shape(manifest: Mapping[str, Any]) -> bool:
+    blobs = manifest.get("blobs")
+    tables = (blobs, manifest.get("record"), manifest.get("provenance"))
+    return all(isinstance(one, dict) for one in tables) and all(
+        isinstance(name, str) and re.fullmatch("[0-9a-f]{64}", name) for name in dict(blobs or {}).values()
+    )
 
 
 def pack(tensors: Mapping[str, Tensor]) -> bytes:
