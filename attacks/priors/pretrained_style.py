@@ -24,6 +24,7 @@ from unveil.harness.words.errors import WeightsError
 from unveil.harness.words.spec import LocalPath
 
 PARTS = ("generator", "critic")
+WIDEST, DEEPEST = 1024, 16  # networks that were published have 512 channels and 8 layers that map
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,11 @@ class StyleGAN2ADA:
             with safe_open(self.file, "pt") as file:
                 metadata: dict[str, str] = file.metadata() or {}
             stated: dict[str, Any] = {part: json.loads(metadata[part]) for part in PARTS if part in metadata}
-            return {part: TypeAdapter(Layout).validate_python(stated[part]) for part in (*stated, "generator")}
-        except (OSError, SafetensorError, ValidationError, ValueError, KeyError) as error:
+            layouts = {part: TypeAdapter(Layout).validate_python(stated[part]) for part in (*stated, "generator")}
+            for layout in layouts.values():
+                _require_published(layout)
+            return layouts
+        except (OSError, SafetensorError, ValidationError, ValueError, KeyError, RecursionError) as error:
             raise WeightsError(
                 f"{self.file} is no converted StyleGAN2: {type(error).__name__}: {error}",
                 "a file that `unveil convert-stylegan2` wrote",
@@ -127,3 +131,12 @@ class StyleGAN2ADA:
         weights.require_numbers(state, self.file)
         for part, net in parts.items():
             net.load_state_dict({name: state[f"{part}.{name}"] for name in net.state_dict()})
+
+
+def _require_published(layout: Layout) -> None:
+    """Refuses sizes that no published network has: they are built before the file's tensors can contradict."""
+    widths = (layout.z_dim, layout.w_dim, layout.channel_max)
+    if not all(1 <= width <= WIDEST for width in widths) or not 1 <= layout.mapping_layers <= DEEPEST:
+        raise ValueError(f"sizes of {max(widths)} channels and {layout.mapping_layers} layers")
+    if layout.channels not in (1, 3) or layout.group < 1:
+        raise ValueError(f"pictures of {layout.channels} colours, {layout.group} together")

@@ -107,6 +107,8 @@ def read(file: Path, wanted: str) -> Table:
 
 
 def _text(file: Path) -> str:
+    if file.exists() and not file.is_file():
+        raise DataError(f"{shown(file)} is no file", "a CSV with a header", "check the path")
     try:
         raw = file.read_bytes()
     except OSError as error:

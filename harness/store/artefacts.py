@@ -222,7 +222,14 @@ class Store:
         contents = {name: self._get_blob(key, name, blob) for name, blob in manifest["blobs"].items()}
         packed = contents.pop(manifests.TENSORS, None)
         files = {name.removeprefix(manifests.FILE): data for name, data in contents.items()}
-        return Artefact(manifest["record"], manifests.unpack(packed) if packed else {}, files, manifest["provenance"])
+        return Artefact(manifest["record"], self._tensors(key, packed), files, manifest["provenance"])
+
+    def _tensors(self, key: str, packed: bytes | None) -> dict[str, Tensor]:
+        try:
+            return manifests.unpack(packed) if packed else {}
+        except Exception as error:  # the bytes are what the manifest names, and no safetensors: somebody else's
+            self._set_aside(key, "names tensors that are none")
+            raise DamageError(f"the tensors of {key[:12]} in {self.url} are none", "what was stored", AGAIN) from error
 
     def _get_blob(self, key: str, name: str, blob: str) -> bytes:
         if blob in self._files:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 LISTED = 10  # names that are given; the others are counted
+LONGEST = 300  # characters of each
 
 
 def listed(items: Sequence[str], most: int = LISTED) -> str:
     """The first few, and how many more there are."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
+    return ", ".join(one if len(one) <= LONGEST else f"{one[:LONGEST]}..." for one in items[:most]) + more
 
 
 class UnveilError(Exception):
