@@ -8,6 +8,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ def field(key: int, data: bytes) -> bytes:
 ONNX = field(
     7,
     field(1, field(1, b"w") + field(4, b"Conv")) + field(5, b"\x08\x02\x10\x01" + field(8, b"w") + field(9, bytes(8))),
-)  # noqa: E501
+)
 XML = (
     b'<net><layers><layer id="0" type="Const"><data element_type="f32" shape="2" offset="0" size="8"/></layer>'
     b'<layer id="1" type="MatMul"/></layers><edges><edge from-layer="0" to-layer="1" to-port="0"/></edges></net>'
@@ -104,9 +105,8 @@ def parts(results: Results) -> bytes:
 
 
 FIGURE = Figure(metric="m", column="c", unit="share", direction="higher leaks more", range=(0, 1), value=0.5)
-RESULTS = Results(
-    title="T", plan="p", rows=(Row(data="d", model="m", defense="x", attack="a", seed=0, status="done", figures=(FIGURE,)),)
-)  # fmt: skip
+ROW = Row(data="d", model="m", defense="x", attack="a", seed=0, status="done", figures=(FIGURE,))
+RESULTS = Results(title="T", plan="p", rows=(ROW,))
 
 
 def read_style(path: Path) -> None:
@@ -221,7 +221,7 @@ SPICES = [
     b"<!",
     b"..",
     b"/",
-]  # noqa: E501
+]
 
 
 @st.composite
@@ -259,10 +259,8 @@ def fuzz(name: str, examples: int) -> None:
         @given(damaged(whole))
         def property_(data: bytes) -> None:
             path.write_bytes(data)
-            try:
+            with suppress(UnveilError):
                 parse(path)
-            except UnveilError as error:
-                assert str(error).encode("utf-8", "surrogateescape")
 
         property_()
 
