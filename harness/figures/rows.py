@@ -159,6 +159,20 @@ class Picture(_Cell):
     publishable: bool
 
 
+class PluginUsed(_Plain):
+    """Code that numbers come from.
+
+    Attributes:
+        kind: Such as ``attacks``.
+        name: As a plan names it; ``file.py:Class`` without folders.
+        origins: Distribution and version, or file and SHA-256; several where steps were computed with different ones.
+    """
+
+    kind: str
+    name: str
+    origins: tuple[str, ...]
+
+
 class Results(_Plain):
     """Everything a page shows.
 
@@ -170,6 +184,7 @@ class Results(_Plain):
         rows: All cells, failed ones too.
         judges: All evaluators.
         pictures: Grids.
+        plugins: All plugins that had a part in it, by kind and name.
         provenance: Per artefact key: seconds, versions, device, time. Differs between machines, unlike the rows.
     """
 
@@ -180,6 +195,7 @@ class Results(_Plain):
     rows: tuple[Row, ...] = ()
     judges: tuple[Judge, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    plugins: tuple[PluginUsed, ...] = ()
     provenance: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def frame(self) -> pd.DataFrame:

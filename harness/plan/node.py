@@ -12,6 +12,7 @@ from typing import Any
 from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.plan.canonical import digest
 from unveil.harness.plan.fingerprint import fingerprint
+from unveil.harness.plan.plugins import origin
 from unveil.harness.words.account import Remark
 from unveil.harness.words.errors import AssetError, PluginError, WeightsError
 from unveil.harness.words.needs import TAKEN
@@ -100,6 +101,12 @@ class Use:
             return ()
 
     @functools.cached_property
+    def origins(self) -> dict[str, str]:
+        """Where its code comes from, and that of attacks that run inside it, by kind and name."""
+        uses = [self, *(Use("attacks", spec, self.base) for spec in plugin_settings.held_attacks(self.plugin).values())]
+        return {f"{use.kind} {_bare(use.spec.use)}": origin(use.kind, use.spec.use, Path(use.base)) for use in uses}
+
+    @functools.cached_property
     def modules(self) -> tuple[str, ...]:
         """Modules whose source enters the key: the plugin's, and those of attacks that run inside it."""
         inside = [Use("attacks", spec, self.base) for spec in plugin_settings.held_attacks(self.plugin).values()]
@@ -108,6 +115,12 @@ class Use:
     def __getstate__(self) -> dict[str, Any]:
         """Without the plugin: another process may know its class under another module, or must import it first."""
         return {name: value for name, value in self.__dict__.items() if name != "plugin"}
+
+
+def _bare(use: str) -> str:
+    """A plugin's name; of a file without the folders, which say more of a machine than of a plugin."""
+    path, _, name = use.rpartition(":")
+    return f"{Path(path).name}:{name}" if path.endswith(".py") else use
 
 
 @dataclass(frozen=True)
@@ -184,6 +197,11 @@ class Node:
     def randomness(self) -> str:
         """Identity that the node's random numbers are drawn for."""
         return digest({"kind": self.kind, "stream": dict(self.stream)})
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Where the code of its plugins comes from, by kind and name."""
+        return {name: told for uses in self.uses.values() for use in uses for name, told in use.origins.items()}
 
     @property
     def needs(self) -> dict[str, Node]:

@@ -107,6 +107,23 @@ def find(kind: str, use: str) -> Entry:
     return entries[0]
 
 
+def origin(kind: str, use: str, base: Path) -> str:
+    """Where a plugin's code comes from: distribution and version, or a file and the start of its SHA-256.
+
+    Args:
+        kind: One of ``KINDS``, or ``comparers``.
+        use: Registered name or ``file.py:Class``.
+        base: Folder that a relative file is looked for in.
+    """
+    path = use.rpartition(":")[0]
+    if not path.endswith(".py"):
+        return ", ".join(entry.origin for entry in registered(kind).get(use, ())) or "not registered any more"
+    try:
+        return f"file {Path(path).name}, sha256 {hashlib.sha256((base / path).read_bytes()).hexdigest()[:12]}"
+    except OSError:
+        return f"file {Path(path).name}, which cannot be read any more"
+
+
 def load(kind: str, use: str, base: Path) -> type:
     """Imports a plugin's class.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from unveil.harness.figures import panel
-from unveil.harness.figures.rows import Figure, Judge, Picture, Results, Row
+from unveil.harness.figures.rows import Figure, Judge, Picture, PluginUsed, Results, Row
 from unveil.harness.figures.rungs import summary
 from unveil.harness.words.account import Account
 
@@ -32,8 +33,20 @@ def results(file: PlanFile, matrix: Matrix, outcomes: Mapping[str, Outcome], sto
         rows=tuple(row(cell, outcomes, store) for cell in matrix.cells),
         judges=tuple(judges),
         pictures=tuple(p for cell in matrix.cells if (p := _picture(cell, outcomes, store)) is not None),
+        plugins=_plugins(nodes.values(), outcomes, store),
         provenance={key: store.provenance(key) for key in good},
     )
+
+
+def _plugins(nodes: Iterable[Node], outcomes: Mapping[str, Outcome], store: Store) -> tuple[PluginUsed, ...]:
+    """Where the code came from that computed each step; of those that were not computed, where it comes from now."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for node in nodes:
+        kept = store.provenance(node.key) if outcomes[node.key].good else {}
+        for name, told in kept.get("origins", node.origins).items():
+            found[name].add(told)
+    named = {name: name.split(" ", 1) for name in sorted(found)}
+    return tuple(PluginUsed(kind=kind, name=own, origins=tuple(sorted(found[n]))) for n, (kind, own) in named.items())
 
 
 def row(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> Row:

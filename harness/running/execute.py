@@ -182,6 +182,7 @@ def provenance(node: Node, around: Surroundings, seconds: float) -> dict[str, An
     return {
         "label": node.label,
         **facts(node),
+        "origins": node.origins,
         "identity": node.identity,
         "seconds": round(seconds, 2),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -26,13 +26,15 @@ from unveil.harness.words.errors import TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, Param
 
     from unveil.harness.store.artefacts import Store
 
 EXPERIMENT = "unveil"
 TRAINED = ("target", "prior", "student")  # kinds of step with training curves
 MOST = 500  # characters of a parameter that MLflow keeps
+LONGEST = 250  # of a name
+LONGEST_TAG = 5000  # of a tag
 # Set before mlflow is imported, unless the user has: no usage reports, no minutes of retries when a server is down, and
 # nothing of its own on standard output and error: what it says of an error is in the error.
 QUIET = {
@@ -176,6 +178,7 @@ def _log(
     if (known := tracker.known(mark)) is not None:
         return Logged(known, fresh=False)
     with tracker.run(results.title, {"unveil.rows": mark}) as parent:
+        client.log_batch(parent, params=tracker.plugins(results)[:100])
         client.log_text(parent, results.plan, "plan.toml")
         client.log_text(parent, page, "leaderboard.html")
         client.log_text(parent, json.dumps(rows, indent=1), "rows.json")
@@ -199,8 +202,11 @@ def _publishable(key: str, store: Store) -> bytes | None:
 
 
 def _name(text: str) -> str:
-    """A name that MLflow takes: letters, digits and ``_-. :/``."""
-    return "".join(c if c.isalnum() or c in "_-. :/" else "_" for c in text.replace("@", " by "))
+    """A name that MLflow takes: letters, digits and ``_-. :/``, no path out, and not too long."""
+    plain = "".join(c if c.isalnum() or c in "_-. :/" else "_" for c in text.replace("@", " by "))
+    # MLflow takes names for paths: none may lead up, or be said in two ways
+    safe = "/".join(part for part in plain.split("/") if part.strip(".")) or "_"
+    return safe if len(safe) <= LONGEST else f"{safe[: LONGEST - 9]}-{digest(text)[:8]}"
 
 
 class Tracker:
@@ -239,7 +245,11 @@ class Tracker:
         """A nested run for one cell, with its chart and its prior's samples if any; a failed cell is a failed run."""
         from mlflow.entities import Metric, Param  # noqa: PLC0415 (see log)
 
-        tags = {"mlflow.parentRunId": parent, "unveil.status": row.status, "unveil.error": row.error or ""}
+        tags = {
+            "mlflow.parentRunId": parent,
+            "unveil.status": row.status,
+            "unveil.error": (row.error or "")[:LONGEST_TAG],
+        }
         tags |= {"unveil.access": row.access.value} if row.access else {}
         names = row.model_dump(include={"data", "model", "defense", "attack", "access", "seed"}, exclude_none=True)
         params = {**names, **row.facts, **self.settings(row)}
@@ -262,6 +272,13 @@ class Tracker:
                 self.picture(run, base64.b64decode(self.pictures[row.cell].png), "reconstructions.png")
             if samples is not None:
                 self.picture(run, samples, "prior.png")
+
+    def plugins(self, results: Results) -> list[Param]:
+        """Which code the numbers come from: distribution and version, or file and hash, of each plugin."""
+        from mlflow.entities import Param  # noqa: PLC0415 (see log)
+
+        found = {_name(f"plugin {one.kind} {one.name}"): "; ".join(one.origins)[:MOST] for one in results.plugins}
+        return [Param(name, told) for name, told in found.items()]
 
     def points(self, run: str, points: Sequence[Metric]) -> None:
         """Values, as many as MLflow takes at once."""

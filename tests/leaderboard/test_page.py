@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from unveil.harness.figures.rows import Figure, Judge, Picture, Results, Row
+from unveil.harness.figures.rows import Figure, Judge, Picture, PluginUsed, Results, Row
 from unveil.harness.words.names import CONFIRMED, GENUINE, LAYER_SHARE, VERIFIED, Opinion, Strength
 from unveil.leaderboard import page
 
@@ -49,6 +49,13 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
 
+def test_the_page_says_whose_code_made_the_numbers() -> None:
+    """Also where one matrix was computed with two versions of a plugin."""
+    used = PluginUsed(kind="attacks", name="mine.py:Mine", origins=("file mine.py, sha256 0a1b2c", "mine 1.2"))
+    shown = page.render(Results(title="t", plan="", plugins=(used,)))
+    assert re.search(r"mine\.py:Mine</th><td>attacks</td><td>file mine\.py, sha256 0a1b2c; mine 1\.2</td>", shown)
+
+
 def hostile(text: str) -> Results:
     """The same text wherever a plugin, a plan or a data set may put one."""
     shared: dict[str, Any] = {"unit": text, "direction": "higher leaks more", "range": (0, math.inf)}
@@ -77,6 +84,7 @@ def hostile(text: str) -> Results:
     return Results(
         title=text, plan=text, datasets={text: {text: text}}, rows=rows,
         provenance={text: {text: {text: text}}, "k": {}},
+        plugins=(PluginUsed(kind=text, name=text, origins=(text,)),),
         judges=(Judge(data=text, name=text, model=text, knows=text, status="failed", error=text),),
         pictures=(Picture(**names, attack=text, png=text, caption=text, people=(text,), publishable=True),),
     )  # fmt: skip

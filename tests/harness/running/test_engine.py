@@ -1,7 +1,9 @@
 """The engine from the outside: what is computed again, what survives, and what a user is told."""
 
+import hashlib
 import json
 import re
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -36,6 +38,12 @@ def test_what_was_computed_once_is_never_computed_again(project):
     assert len(computed(first)) == 12  # data, judge, and target, attack, pictures and two measures for each defense
     page = (project.folder / "store/reports/tiny/leaderboard.html").read_text()
     assert "trouble" in page
+    told = json.loads((project.folder / "store/reports/tiny/results.json").read_text())
+    origins = {(one["kind"], one["name"]): one["origins"] for one in told["plugins"]}
+    assert origins["metrics", "utility"] == [f"unveil {version('unveil')}"]
+    guess = hashlib.sha256((project.folder / "guess.py").read_bytes()).hexdigest()[:12]
+    assert origins["attacks", "guess.py:Guess"] == [f"file guess.py, sha256 {guess}"]
+    assert all(key in page for key in (guess, "blobs.py"))
     rows = project.rows()
 
     assert computed(project.run()) == []

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from unveil.harness.figures.rows import Figure, Picture, Results, Row
+from unveil.harness.figures.rows import Figure, Picture, PluginUsed, Results, Row
 from unveil.harness.running import mlflow_database, tracking
 from unveil.harness.store.artefacts import Artefact, Store
 from unveil.harness.words.errors import TrackingError
@@ -265,3 +265,22 @@ def test_a_server_that_is_down_loses_nothing(project):
     replay = project.call("log", "tiny.toml", "--store", "store", "--mlflow", "sqlite:///later.db")
     assert replay.returncode == 0, replay.stderr
     assert "logged: run " in replay.stdout
+
+
+@pytest.mark.parametrize(
+    "evil", ["../../x", "/etc/passwd", "..", "x" * 900, "a//b/./c", "<script>\0\n{{ 1 }}", "é@ü", ""]
+)
+def test_whatever_a_plugin_is_called_and_says_is_logged(evil, store, results):
+    """MLflow takes names for paths, and refuses the whole batch if one is none."""
+    from mlflow import MlflowClient  # noqa: PLC0415 (takes seconds)
+
+    figure = results.rows[0].figures[0].model_copy(update={"metric": evil, "judge": evil})
+    told = {"defense": evil, "figures": (figure,), "facts": {evil: evil * 1000}, "budget": {evil: 1}}
+    bad = results.rows[0].model_copy(update={**told, "status": "failed", "error": evil * 10_000})
+    used = (PluginUsed(kind="attacks", name=evil, origins=(evil, "evil 1.0")),)
+    uri = tracking.default_uri(store)
+    logged = tracking.log(results.model_copy(update={"rows": (bad,), "plugins": used, "title": evil}), "", store, uri)
+    kept = MlflowClient(tracking_uri=uri).get_run(logged.run)
+    (origin,) = (value for name, value in kept.data.params.items() if name.startswith("plugin attacks"))
+    assert origin.startswith(f"{evil}; "[:200])
+    assert not [path for path in store.local.parent.rglob("passwd*")]
