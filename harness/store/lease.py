@@ -51,7 +51,7 @@ class Lease:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(OSError):  # no place for a name is no reason to wait
-                if left := os.read(handle, 200).decode(errors="replace"):  # else its file would be gone
+                if left := os.pread(handle, 200, 0).decode(errors="replace"):  # else its file would be gone
                     log.warning("%s: an earlier run (%s) ended in the middle of it", self.what, left)
                 os.ftruncate(handle, 0)
                 os.write(handle, f"pid {os.getpid()} on {socket.gethostname()}".encode())
