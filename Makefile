@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PLAN   ?= quick
 
-.PHONY: run test slow lint types imports smoke check bench clean
+.PHONY: run test slow lint types imports smoke audit check bench clean
 
 run: $(VENV)/.run  ## the quick matrix, ending in a leaderboard
 	$(BIN)/unveil run $(PLAN)
@@ -33,7 +33,10 @@ imports: $(VENV)/.dev
 smoke: $(VENV)/.dev  ## build the wheel and use it from a clean environment in another folder
 	$(BIN)/python tests/smoke.py
 
-check: lint types imports smoke
+audit: $(VENV)/.dev  ## known vulnerabilities of the pinned versions, where the network allows
+	$(BIN)/python tests/vulnerabilities.py
+
+check: lint types imports smoke audit
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -105,14 +105,14 @@ class World:
         return self.server(forks.Call(list(arguments), str(self.folder), env, **how))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server():
     made = forks.Forks()
     yield made
     made.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def known(server, tmp_path_factory):
     """Everything is computed, and logged once."""
     world = World(server, tmp_path_factory.mktemp("known"))

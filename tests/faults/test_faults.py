@@ -18,8 +18,8 @@ import pytest
 
 RUN = ("run", "plan.toml", "--mlflow", "off")
 AWAY = "http://127.0.0.1:9"
-SEED = 20
-ALWAYS = 5  # faults of each run of the suite, besides two kills
+SEED = 45
+ALWAYS = 3  # kinds of faults that each run of the suite has one of, besides two kills and one damage
 KILLS = 50
 
 FULL = """
@@ -33,6 +33,7 @@ def write(path, data):
     whole(path, data)
 disk.write = write
 """
+FULL_AT_REPORT = FULL.replace("left[0] < 0", "'/reports/' in str(path)").format(0)
 AT_CHECKPOINT = """
 import signal
 from unveil.harness.words.run import Run
@@ -43,6 +44,11 @@ def save(run, name, state):
         os.kill(os.getpid(), number)
     whole(run, name, state)
 Run.save = save
+"""
+SHORT = "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))"
+LITTLE = """
+held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + (1 << 30), resource.RLIM_INFINITY))
 """
 CLOCK = """
 import time
@@ -120,11 +126,10 @@ FAULTS = {
         mood="import signal, time\n[os.kill(os.getpid(), signal.SIGINT) for _ in '12']\ntime.sleep(600)",
     ),
     "an attack takes all memory": Fault(
-        "plugin leaks memory", 1, "MemoryError", mood="kept = [bytearray(1 << 30) for _ in range(64)]",
-        before="import resource; resource.setrlimit(resource.RLIMIT_AS, (24 << 30, 24 << 30))",
+        "plugin leaks memory", 1, "MemoryError", mood="kept = [bytearray(1 << 26) for _ in range(64)]", before=LITTLE
     ),
     "an attack returns NaN": Fault(
-        "plugin returns NaN", 1, "NaN", mood="made = Images(made.pixels * float('nan'), made.labels)"
+        "plugin returns NaN", 1, "not finite", mood="made = Images(made.pixels * float('nan'), made.labels)"
     ),
     "an attack returns other shapes": Fault(
         "plugin returns wrong shapes", 1, "expected", mood="made = Images(made.pixels[:, :, :5], made.labels)"
@@ -156,10 +161,8 @@ FAULTS = {
     "disk full at once": Fault("disk full", 2, "no space left", before=FULL.format(1)),
     "disk full at a checkpoint": Fault("disk full", 2, "no space left", before=FULL.format(4)),
     "disk full at an artefact": Fault("disk full", 2, "no space left", before=FULL.format(9)),
-    "disk full at the report": Fault("disk full", 2, "no space left", before=FULL.format(38)),
-    "files may not grow": Fault(
-        "disk full", 2, "cannot be written", before="resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))"
-    ),
+    "disk full at the report": Fault("disk full", 2, "no space left", before=FULL_AT_REPORT),
+    "files may not grow": Fault("disk full", 2, "cannot be written", before=SHORT),
     "a checkpoint is emptied": Fault(
         "checkpoint damaged", **STOPPED, before=AT_CHECKPOINT.format(1, "[2]"), then=checkpoint(empty),
         next_told="set aside",
@@ -168,9 +171,8 @@ FAULTS = {
         "checkpoint damaged", **STOPPED, before=AT_CHECKPOINT.format(1, "[2]"), then=checkpoint(cut),
         next_told="set aside",
     ),
-    "a checkpoint has another bit": Fault(
-        "checkpoint damaged", **STOPPED, before=AT_CHECKPOINT.format(1, "[2]"), then=checkpoint(flip),
-        next_told="set aside",
+    "a checkpoint has another bit": Fault(  # it may be one that nobody reads
+        "checkpoint damaged", **STOPPED, before=AT_CHECKPOINT.format(1, "[2]"), then=checkpoint(flip)
     ),
     "the clock jumps ten years, to and fro": Fault("clock jump", 0, "", before=CLOCK.format(-3.2e8)),
     "the clock stood at zero, and far ahead": Fault("clock jump", 0, "", then=old_and_new),
@@ -196,7 +198,11 @@ KINDS = {
 HARM = {"emptied": empty, "cut": cut, "flipped": flip, "deleted": Path.unlink}
 WHERE = {"a manifest": "store/artefacts/*.json", "a file": "store/blobs/*/*", "a report": "store/reports/plan/*.json"}
 DAMAGE = [(where, how) for where in WHERE for how in HARM]
-SOME = random.Random(SEED).sample(sorted(FAULTS), ALWAYS)
+DRAW = random.Random(SEED)
+SOME = [
+    DRAW.choice(sorted(name for name, fault in FAULTS.items() if fault.kind == kind))
+    for kind in DRAW.sample(sorted({fault.kind for fault in FAULTS.values()}), ALWAYS)
+]
 
 
 def rows(world) -> bytes:
@@ -279,7 +285,7 @@ def damaged(world, known, where: str, how: str, seed: int = SEED) -> None:
     ends_alike(world, known)
 
 
-@pytest.mark.parametrize(("where", "how"), random.Random(SEED).sample(DAMAGE, 2))
+@pytest.mark.parametrize(("where", "how"), random.Random(SEED).sample(DAMAGE, 1))
 def test_some_damage(where, how, world, known):
     damaged(world, known, where, how)
 

@@ -277,7 +277,7 @@ def test_every_parser_takes_what_it_is_for(name, tmp_path):
 @pytest.mark.parametrize("name", PARSERS)
 def test_damage_ends_in_words(name, place, watched):
     with watched():
-        fuzz(name, 40)
+        fuzz(name, 15)
 
 
 @pytest.mark.slow

@@ -267,9 +267,7 @@ def test_a_server_that_is_down_loses_nothing(project):
     assert "logged: run " in replay.stdout
 
 
-@pytest.mark.parametrize(
-    "evil", ["../../x", "/etc/passwd", "..", "x" * 900, "a//b/./c", "<script>\0\n{{ 1 }}", "é@ü", ""]
-)
+@pytest.mark.parametrize("evil", ["../../x", "x" * 900, "<script>\0\n{{ 1 }}"])
 def test_whatever_a_plugin_is_called_and_says_is_logged(evil, store, results):
     """MLflow takes names for paths, and refuses the whole batch if one is none."""
     from mlflow import MlflowClient  # noqa: PLC0415 (takes seconds)
