@@ -7,8 +7,6 @@ import io
 import json
 import logging
 import os
-import re
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from unveil.harness.figures.rows import Results, Row
 from unveil.harness.plan.canonical import digest
 from unveil.harness.running import mlflow_database
 from unveil.harness.running.profile import metrics
+from unveil.harness.running.mlflow_words import named, public, said
 from unveil.harness.words.errors import TrackingError
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 EXPERIMENT = "unveil"
 TRAINED = ("target", "prior", "student")  # kinds of step with training curves
 MOST = 500  # characters of a parameter that MLflow keeps
-LONGEST = 250  # of a name
 LONGEST_TAG = 5000  # of a tag
 # Set before mlflow is imported, unless the user has: no usage reports, no minutes of retries when a server is down, and
 # nothing of its own on standard output and error: what it says of an error is in the error.
@@ -100,34 +98,15 @@ def _in_words(uri: str) -> Iterator[None]:
         if isinstance(error, TrackingError):
             what, expected, todo = error.what, error.expected, error.todo
         else:
-            what, expected = _said(error), "a database such as sqlite:///mlflow.db, or a server that answers"
+            what, expected = said(error), "a database such as sqlite:///mlflow.db, or a server that answers"
             todo = "see that it is there, free and writable, or name another with --mlflow"
             if isinstance(error, ImportError):
                 todo = f"install what it needs ({error.name}) beside unveil, or name another with --mlflow"
         raise TrackingError(
-            _public(f"not logged to MLflow at {uri}: {what}"),
+            public(f"not logged to MLflow at {uri}: {what}"),
             expected,
-            _public(f"{todo}; the results are safe in the store, and `unveil log` logs them"),
+            public(f"{todo}; the results are safe in the store, and `unveil log` logs them"),
         ) from error
-
-
-def _said(error: BaseException) -> str:
-    """What is wrong: that nobody answers, wherever in the chain of errors that stands, or else what MLflow says."""
-    chain = [error]
-    while (behind := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(behind)
-    for link in chain:
-        if isinstance(link, ConnectionError | TimeoutError | socket.gaierror) and link.args:
-            return f"no answer: {link.strerror or link}"
-    text = " ".join(str(error).partition("\n[SQL")[0].split()) or "no reason given"
-    if "(Caused by " in text:
-        return f"no answer: {text.rpartition('(Caused by ')[2].removesuffix(')')}"
-    return f"{type(error).__name__}: {text[:MOST]}"
-
-
-def _public(text: str) -> str:
-    """Without the passwords in its URIs."""
-    return re.sub(r"(//[^/:@\s]*):[^@/\s]*@", r"\1:***@", text)
 
 
 def _connect(uri: str) -> MlflowClient:
@@ -148,7 +127,7 @@ def _connect(uri: str) -> MlflowClient:
 
 
 def _experiment(client: MlflowClient, uri: str) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
+    found = client.get_experiment_bynamed(EXPERIMENT)
     if found is None:
         # a database of our own keeps its files beside it; a server decides for itself
         file = mlflow_database.database(uri)
@@ -199,14 +178,6 @@ def _samples(row: Row, store: Store) -> bytes | None:
 
 def _publishable(key: str, store: Store) -> bytes | None:
     return store.file(key, "samples.png") if store.record(key).get("publishable", False) else None
-
-
-def _name(text: str) -> str:
-    """A name that MLflow takes: letters, digits and ``_-. :/``, no path out, and not too long."""
-    plain = "".join(c if c.isalnum() or c in "_-. :/" else "_" for c in text.replace("@", " by "))
-    # MLflow takes names for paths: none may lead up, or be said in two ways
-    safe = "/".join(part for part in plain.split("/") if part.strip(".")) or "_"
-    return safe if len(safe) <= LONGEST else f"{safe[: LONGEST - 9]}-{digest(text)[:8]}"
 
 
 class Tracker:
@@ -260,9 +231,9 @@ class Tracker:
         values |= metrics(self.provenance.get(row.keys.get("attack", ""), {}))
         end = "FINISHED" if row.status == "done" else "FAILED"
         with self.run(f"{row.defense} x {row.attack}, seed {row.seed}", tags, end) as run:
-            told = [Param(_name(name), str(value)[:MOST]) for name, value in list(params.items())[:100]]
+            told = [Param(named(name), str(value)[:MOST]) for name, value in list(params.items())[:100]]
             self.client.log_batch(run, params=told)
-            self.points(run, [Metric(_name(name), value, 0, 0) for name, value in values.items()])
+            self.points(run, [Metric(named(name), value, 0, 0) for name, value in values.items()])
             self.client.log_dict(run, row.plain(), "row.json")
             behind = {key: self.provenance[key] for key in row.keys.values() if key in self.provenance}
             self.client.log_dict(run, behind, "provenance.json")
@@ -277,7 +248,7 @@ class Tracker:
         """Which code the numbers come from: distribution and version, or file and hash, of each plugin."""
         from mlflow.entities import Param  # noqa: PLC0415 (see log)
 
-        found = {_name(f"plugin {one.kind} {one.name}"): "; ".join(one.origins)[:MOST] for one in results.plugins}
+        found = {named(f"plugin {one.kind} {one.name}"): "; ".join(one.origins)[:MOST] for one in results.plugins}
         return [Param(name, told) for name, told in found.items()]
 
     def points(self, run: str, points: Sequence[Metric]) -> None:
@@ -304,7 +275,7 @@ class Tracker:
         from mlflow.entities import Metric  # noqa: PLC0415 (see log)
 
         points = [
-            Metric(_name(name), float(value), 0, step)
+            Metric(named(name), float(value), 0, step)
             for name, values in store.record(key)["curves"].items()
             for step, value in enumerate(values)
             if value is not None

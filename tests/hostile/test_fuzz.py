@@ -181,7 +181,7 @@ STORAGE = b"".join(
         struct.pack("<q", 2) + bytes(8),
     ]
 )
-CONTAINERS = pickle.dumps(OrderedDict(a=[1, 2.5, (None, True)], b=b"xyz", c={"d": "e"}), 2)
+CONTAINERS = pickle.dumps(OrderedDict(a=[1, 2.5, (None, True)], b=b"xyz", c={"d": "e"}), 4)
 ARCHIVED = zipfile.ZipFile(io.BytesIO(saved())).read("archive/data.pkl")
 PARSERS = {
     "checkpoint": (checkpoints.read, saved()),
