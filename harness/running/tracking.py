@@ -127,7 +127,7 @@ def _connect(uri: str) -> MlflowClient:
 
 
 def _experiment(client: MlflowClient, uri: str) -> str:
-    found = client.get_experiment_bynamed(EXPERIMENT)
+    found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:
         # a database of our own keeps its files beside it; a server decides for itself
         file = mlflow_database.database(uri)
