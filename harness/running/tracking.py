@@ -231,7 +231,8 @@ class Tracker:
         values |= metrics(self.provenance.get(row.keys.get("attack", ""), {}))
         end = "FINISHED" if row.status == "done" else "FAILED"
         with self.run(f"{row.defense} x {row.attack}, seed {row.seed}", tags, end) as run:
-            told = [Param(named(name), str(value)[:MOST]) for name, value in list(params.items())[:100]]
+            plain = {named(name): str(value)[:MOST] for name, value in params.items()}  # two may have become one
+            told = [Param(name, value) for name, value in list(plain.items())[:100]]
             self.client.log_batch(run, params=told)
             self.points(run, [Metric(named(name), value, 0, 0) for name, value in values.items()])
             self.client.log_dict(run, row.plain(), "row.json")
