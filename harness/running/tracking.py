@@ -19,8 +19,8 @@ from PIL import Image
 from unveil.harness.figures.rows import Results, Row
 from unveil.harness.plan.canonical import digest
 from unveil.harness.running import mlflow_database
-from unveil.harness.running.profile import metrics
 from unveil.harness.running.mlflow_words import named, public, said
+from unveil.harness.running.profile import metrics
 from unveil.harness.words.errors import TrackingError
 
 if TYPE_CHECKING:
