@@ -24,10 +24,11 @@ from torch import Tensor
 
 from unveil.attacks.priors import mobile_head
 from unveil.attacks.priors.mobile_generator import MobileGenerator, load
-from unveil.attacks.priors.mobile_networks import PUBLISHED, Features, Head, Mapping
-from unveil.attacks.priors.mobile_style import FRAMINGS, LEARNT, SIDE, Framing, MobileStyle
+from unveil.attacks.priors.mobile_style import LEARNT, MobileStyle
 from unveil.attacks.priors.style_networks import resize
 from unveil.harness.data.grid import grid
+from unveil.harness.models import mobile_head_file
+from unveil.harness.models.mobile_networks import FRAMINGS, PUBLISHED, SIDE, Features, Framing, Head, Mapping
 from unveil.harness.types import Run
 
 WIDTHS: dict[int, Sequence[int]] = {64: (160, 64), 112: (144, 80, 40)}
@@ -337,7 +338,7 @@ def distil(how: Asked, size: int, truth: Tensor, of: Styles, seconds: float) -> 
     path = how.out / f"mobile_style_{size}_{how.framing}.safetensors"
     path.with_suffix(".png").write_bytes(teacher.shown())
     terms = {"terms": LEARNT.format(apart=MobileStyle().apart), "learnt": json.dumps(told)}
-    mobile_head.write(path, teacher.head, how.framing, size, terms)
+    mobile_head_file.write(path, teacher.head, how.framing, size, terms)
     told["seconds a picture, batch of 16, CPU"] = round(seconds_per_picture(made), 4)
     say(json.dumps({"file": str(path), "bytes": path.stat().st_size, **told}, indent=1))
 

@@ -22,11 +22,12 @@ from torch import Tensor
 
 from unveil.attacks.crops import NUMBERS, RandomCrop
 from unveil.attacks.priors.mobile_generator import MobileGenerator
-from unveil.attacks.priors.mobile_style import FRAMINGS, Framing, MobileStyle
+from unveil.attacks.priors.mobile_style import MobileStyle
 from unveil.harness.data.images import decode
 from unveil.harness.models.embedder import Embedder
 from unveil.harness.models.faceres import FaceRes
 from unveil.harness.models.fr_feature import FRFeature
+from unveil.harness.models.mobile_networks import FRAMINGS, Framing
 from unveil.harness.models.mobilefacenet import MobileFaceNet
 from unveil.harness.types import Images, Run
 from unveil.harness.words.classifier import Classifier

@@ -39,9 +39,9 @@ def clean(built: Path, place: Path) -> None:
     (site / "heavy.pth").write_text(sysconfig.get_path("purelib") + "\n")
     run(python, "-m", "pip", "uninstall", "--yes", "setuptools", cwd=place)  # an old one would stand before ours
     run(python, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--ignore-installed", built, cwd=place)
-    where = run(python, "-c", "import unveil.attacks as a; print(a.__file__)", cwd=place).strip()
+    where = run(python, "-c", "import unveil.harness as a; print(a.__file__)", cwd=place).strip()
     assert Path(where).is_relative_to(site), f"imported {where}, not the installed package"
-    terms = Path(where).parent / "priors" / "heads" / "TERMS.md"
+    terms = Path(where).parent / "models" / "heads" / "TERMS.md"
     assert terms.is_file(), f"the heads of mobile_style and their terms are not in {built.name}"
     for command in (["--help"], ["list"], ["list", "gmi"], ["plan", "quick", "--store", "elsewhere"]):
         run(place / "bin" / "unveil", *command, cwd=place)

@@ -5,15 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unveil.attacks.priors.mobile_networks import Features, Head, Mapping, ToPicture, Window
-from unveil.attacks.priors.mobile_weights import load_mapping, load_synthesis
 from unveil.attacks.priors.style_networks import Clip, resize, truncated
-from unveil.harness.assets import fetch as assets
-from unveil.harness.types import Generator, Run, draw_normal
+from unveil.harness.models.mobile_networks import Features, Head, Mapping, ToPicture, Window, small
+from unveil.harness.models.mobile_weights import load_published
+from unveil.harness.types import Generator, Run
 from unveil.harness.words.errors import UnveilError
-
-ASSET = "mobilestylegan"
-STYLES_IN_THE_MEAN = 4096
 
 
 class MobileGenerator(Generator):
@@ -56,11 +52,11 @@ class MobileGenerator(Generator):
 
     def drawn(self, w: Tensor) -> Tensor:
         """Styles ``(N, num_ws, w_dim)`` to pixels ``(N, 3, size, size)`` around [0, 1], not clipped."""
-        x, rest = self.features(w), w[:, self.features.rows :]
         if isinstance(self.end, Head):
-            x = self.end(self.window.sample(x, self.size >> self.end.doublings), rest)
+            x = small(self.features, self.end, self.window, self.size, w)
         else:
-            x = resize(self.window.cut(self.end(x, rest)), self.size)
+            whole = self.end(self.features(w), w[:, self.features.rows :])
+            x = resize(self.window.cut(whole), self.size)
         out: Tensor = x * 0.5 + 0.5
         return out
 
@@ -89,11 +85,7 @@ class MobileGenerator(Generator):
 @torch.no_grad()
 def load(generator: MobileGenerator, run: Run) -> None:
     """Fills a generator, but for a small head, with the published network, and moves it to the device."""
-    folder = assets.path(ASSET)
     generator.cpu()
-    load_mapping(generator.mapping, folder)
-    load_synthesis(generator.features, generator.end, folder)
-    z = draw_normal([Run("mean style").generator("z")], (STYLES_IN_THE_MEAN, generator.latent))[0]
-    generator.w_avg.copy_(generator.mapping(z).mean(0))
+    load_published(generator.mapping, generator.features, generator.end)
     generator.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     generator.eval().requires_grad_(False)

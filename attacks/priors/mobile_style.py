@@ -5,32 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 from torch import nn
 
 from unveil.attacks.priors import mobile_head
-from unveil.attacks.priors.mobile_generator import ASSET, MobileGenerator, load
-from unveil.attacks.priors.mobile_networks import PUBLISHED, Features, Head, ToPicture, Window
+from unveil.attacks.priors.mobile_generator import MobileGenerator, load
 from unveil.harness.assets import fetch as assets
 from unveil.harness.assets import weights
 from unveil.harness.assets.checkpoints import Checkpoint
+from unveil.harness.models import mobile_head_file
+from unveil.harness.models.mobile_networks import FRAMINGS, PUBLISHED, SIDE, Features, Framing, Head, ToPicture, cut
+from unveil.harness.models.mobile_weights import ASSET
 from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Generator, Images, Origin, Run, View
 from unveil.harness.words.errors import WeightsError
 from unveil.harness.words.spec import LocalPath
 
-SIDE = 1024  # of what the whole network draws
 LARGEST_HEAD = 256
 WORDS = ("shipped", "learnt")  # of the setting head; anything else is a file
 ONCE = (64,)  # widths of a head that is learnt from few pictures: it doubles once, so that little is left to learn
-Framing: TypeAlias = Literal["arcface", "ffhq"]
-FRAMINGS: Mapping[Framing, Window] = {
-    "ffhq": Window(),
-    "arcface": Window(128 / SIDE, 117 / SIDE, 776 / SIDE),  # where a detector found the five points, on 80 samples
-}
 LEARNT = (
     "FFHQ (70,000 portraits from Flickr, CC BY-NC-SA 4.0), by way of StyleGAN2 (NVIDIA Source Code License-NC) and "
     "MobileStyleGAN; for non-commercial research. No private person among them: {apart}"
@@ -81,7 +77,7 @@ class MobileStyle:
         if self.head != "shipped":
             files = {} if self.head == "learnt" else {"head": weights.checksum(Path(self.head))}
         else:
-            shipped = mobile_head.shipped(self.framing).values()
+            shipped = mobile_head_file.shipped(self.framing).values()
             files = {"head": assets.digest((file.name, assets.sha256(file)) for file in shipped)} if shipped else {}
         return {ASSET: assets.checksum(ASSET), **files}
 
@@ -91,12 +87,12 @@ class MobileStyle:
 
     def preflight(self) -> Sequence[str]:
         """Loads the head's file, if one is named."""
-        return () if self.head in WORDS else mobile_head.read(Path(self.head), self.framing, None)[1]
+        return () if self.head in WORDS else mobile_head_file.read(Path(self.head), self.framing, None)[1]
 
     def _file(self, size: int) -> Path | None:
         """The head's file for pictures of that size; None if one is to be learnt."""
         if self.head in WORDS:
-            return mobile_head.shipped(self.framing).get(size) if self.head == "shipped" else None
+            return mobile_head_file.shipped(self.framing).get(size) if self.head == "shipped" else None
         return Path(self.head)
 
     def origin(self) -> Origin:
@@ -130,7 +126,7 @@ class MobileStyle:
         if not isinstance(generator.end, Head):
             return {}
         if (file := self._file(generator.size)) is not None:
-            state, _ = mobile_head.read(file, self.framing, generator.size)
+            state, _ = mobile_head_file.read(file, self.framing, generator.size)
             weights.load(generator.end, Checkpoint(file, {"": state}), head="none")
             return {}
         with seeded(run, "head"):
@@ -144,17 +140,15 @@ class MobileStyle:
         file = self._file(size)
         if self.whole or (file is None and (size > LARGEST_HEAD or size % 2)):
             return self._whole(size)
-        channels, widths = (None, ONCE) if file is None else mobile_head.widths(file)
-        side = size >> len(widths)
-        blocks = next((k for k in range(1, len(PUBLISHED)) if 4 << k >= side), len(PUBLISHED))
-        features = Features(PUBLISHED[:blocks])
-        if size != side << len(widths) or channels not in (None, features.channels):
+        channels, widths = (None, ONCE) if file is None else mobile_head_file.widths(file)
+        features, head = cut(size, widths)
+        if size % (1 << len(widths)) or channels not in (None, features.channels):
             raise WeightsError(
                 f"{file} is a head on features of {channels} channels that doubles {len(widths)} times",
                 f"one on {features.channels} channels that makes pictures of {size} pixels",
                 "name another file, or let one be learnt",
             )
-        return MobileGenerator(features, Head(features.channels, widths), FRAMINGS[self.framing], size)
+        return MobileGenerator(features, head, FRAMINGS[self.framing], size)
 
     def _whole(self, size: int) -> MobileGenerator:
         end = ToPicture(PUBLISHED[-1][1])

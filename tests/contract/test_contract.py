@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from unveil.attacks.priors.mobile_head import write
-from unveil.attacks.priors.mobile_networks import Head
 from unveil.attacks.priors.style_critic import StyleCritic
 from unveil.attacks.priors.style_layers import Layout
 from unveil.attacks.priors.style_networks import StyleGAN2
 from unveil.harness.conformance import check
+from unveil.harness.models.mobile_head_file import write
+from unveil.harness.models.mobile_networks import Head
 from unveil.harness.plan import plugins
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.words.run import Run

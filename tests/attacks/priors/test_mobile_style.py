@@ -18,13 +18,14 @@ from unveil.attacks.mirror_white_box import MirrorWhiteBox
 from unveil.attacks.ppa import PPA
 from unveil.attacks.priors import mobile_head
 from unveil.attacks.priors.mobile_generator import MobileGenerator, load
-from unveil.attacks.priors.mobile_networks import Features, Head, Mapping, ToPicture, Window, inverse_wavelet
-from unveil.attacks.priors.mobile_style import FRAMINGS, MobileStyle
-from unveil.attacks.priors.mobile_weights import load_mapping, load_synthesis
+from unveil.attacks.priors.mobile_style import MobileStyle
 from unveil.attacks.wspace import Styled
 from unveil.harness.assets import weights
 from unveil.harness.assets.checkpoints import Checkpoint
 from unveil.harness.assets.openvino_ir import read
+from unveil.harness.models import mobile_head_file
+from unveil.harness.models.mobile_networks import FRAMINGS, Features, Head, Mapping, ToPicture, Window, inverse_wavelet
+from unveil.harness.models.mobile_weights import load_mapping, load_synthesis
 from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.steps import lineage
 from unveil.harness.training.global_rng import seeded
@@ -301,8 +302,8 @@ def _counting(drawn: list[int], most: int, draw=MobileGenerator.drawn):  # type:
 def test_heads_are_kept_in_files(tmp_path: Path) -> None:
     with seeded(Run("head")):
         path, head = tmp_path / "head.safetensors", Head(512, (4,))
-    mobile_head.write(path, head, "arcface", 32, {"terms": "non-commercial"})
-    state, notes = mobile_head.read(path, "arcface", 32)
+    mobile_head_file.write(path, head, "arcface", 32, {"terms": "non-commercial"})
+    state, notes = mobile_head_file.read(path, "arcface", 32)
     assert not notes
     torch.testing.assert_close(state["c1.weight"], head.state_dict()["c1.weight"], rtol=1e-3, atol=1e-4)
     prior = MobileStyle(head=str(path))
@@ -310,13 +311,13 @@ def test_heads_are_kept_in_files(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="head for framing arcface"):
         MobileStyle(head=str(path), framing="ffhq").preflight()
     with pytest.raises(WeightsError, match="head for size 32"):
-        mobile_head.read(path, "arcface", 64)
+        mobile_head_file.read(path, "arcface", 64)
     with pytest.raises(WeightsError, match="head on features"):
         prior.build(2, (3, 256, 256))
     save_file({**state, "m2.weight": torch.zeros(5, 512)}, path)
     assert prior.preflight() == ["the head does not say which framing and size it is for"]
     with pytest.raises(WeightsError, match=r"m2\.weight is \(5, 512\)"):
-        weights.load(head, Checkpoint(path, {"": mobile_head.read(path, "ffhq", 8)[0]}), head="none")
+        weights.load(head, Checkpoint(path, {"": mobile_head_file.read(path, "ffhq", 8)[0]}), head="none")
     path.write_bytes(b"nothing")
     with pytest.raises(WeightsError, match="cannot be read"):
         prior.preflight()
@@ -329,8 +330,8 @@ def test_a_head_draws_from_where_its_doublings_begin(
     with seeded(Run("head")):
         head = Head(512, widths)
     path = tmp_path / "head.safetensors"
-    mobile_head.write(path, head, "arcface", size, {})
-    assert mobile_head.widths(path) == (512, widths)
+    mobile_head_file.write(path, head, "arcface", size, {})
+    assert mobile_head_file.widths(path) == (512, widths)
     found = MobileStyle(head=str(path)).build(2, (3, size, size))
     assert isinstance(found, MobileGenerator)
     assert (found.features.resolution, found.num_ws) == (features, 2 * len(widths) + 1 + found.features.rows)
@@ -340,11 +341,11 @@ def test_a_head_draws_from_where_its_doublings_begin(
 
 
 def test_a_head_that_is_shipped_for_the_size_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mobile_head, "HEADS", tmp_path)
+    monkeypatch.setattr(mobile_head_file, "HEADS", tmp_path)
     bare = plugin_settings.question(Spec("mobile_style"), MobileStyle())
     assert bare["settings"]["head"] is None  # where none is shipped, one is learnt
     with seeded(Run("head")):
-        mobile_head.write(tmp_path / "mobile_style_32_arcface.safetensors", Head(512, (4, 4)), "arcface", 32, {})
+        mobile_head_file.write(tmp_path / "mobile_style_32_arcface.safetensors", Head(512, (4, 4)), "arcface", 32, {})
     shipped = MobileStyle()
     doublings = [_doublings(shipped, 32), _doublings(shipped, 64), _doublings(MobileStyle(head="learnt"), 32)]
     assert doublings == [2, 1, 1]
@@ -359,10 +360,10 @@ def _doublings(prior: MobileStyle, size: int) -> int:
     return end.doublings
 
 
-@pytest.mark.parametrize("path", sorted(mobile_head.HEADS.glob("*.safetensors")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(mobile_head_file.HEADS.glob("*.safetensors")), ids=lambda path: path.stem)
 def test_shipped_heads_are_small_and_say_how_they_were_learnt(path: Path) -> None:
     size, framing = path.stem.split("_")[2:]
-    assert mobile_head.shipped(framing)[int(size)] == path
+    assert mobile_head_file.shipped(framing)[int(size)] == path
     assert path.stat().st_size <= 2_000_000
     with safe_open(path, "pt") as file:
         told, kinds = file.metadata(), {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
@@ -375,7 +376,7 @@ def test_shipped_heads_are_small_and_say_how_they_were_learnt(path: Path) -> Non
     assert learnt["held-out PSNR"] > 22
     prior = MobileStyle(framing=framing)
     built = prior.build(2, (3, int(size), int(size)))
-    state, notes = mobile_head.read(path, framing, int(size))
+    state, notes = mobile_head_file.read(path, framing, int(size))
     assert isinstance(built, MobileGenerator)
     assert not notes
     assert not weights.load(built.end, Checkpoint(path, {"": state}), head="none")

@@ -9,11 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from unveil.attacks.priors.mobile_networks import Features, Mapping, Modulated, ToPicture
+from unveil.harness.assets import fetch as assets
 from unveil.harness.assets.openvino_ir import Layer, Network, read
 from unveil.harness.assets.weights import require_numbers
+from unveil.harness.models.mobile_networks import Features, Mapping, Modulated, ToPicture
 from unveil.harness.words.errors import WeightsError
+from unveil.harness.words.run import Run, draw_normal
 
+ASSET = "mobilestylegan"
+STYLES_IN_THE_MEAN = 4096
 CONVOLUTIONS = ("Convolution", "GroupConvolution")  # wavelets are transposed ones, and fixed
 
 
@@ -32,6 +36,21 @@ class Supply:
     kernels: Iterator[Tensor]
     noises: Iterator[Tensor]
     biases: Iterator[Tensor]
+
+
+@torch.no_grad()
+def load_published(mapping: Mapping, features: Features, end: nn.Module) -> None:
+    """Fills networks on the CPU from the asset: mapping, mean, synthesis, and its end if that is no small head.
+
+    Raises:
+        AssetError: If it cannot be had.
+        WeightsError: If it is not that network.
+    """
+    folder = assets.path(ASSET)
+    load_mapping(mapping, folder)
+    load_synthesis(features, end, folder)
+    z = draw_normal([Run("mean style").generator("z")], (STYLES_IN_THE_MEAN, len(mapping.w_avg)))[0]
+    mapping.w_avg.copy_(mapping(z).mean(0))
 
 
 @torch.no_grad()

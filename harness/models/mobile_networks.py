@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,9 @@ from torch import Tensor, nn
 
 SLOPE = 0.2  # of every leaky ReLU
 GAIN = 2**0.5  # after those of the mapping network
+SIDE = 1024  # of what the whole network draws
 Widths = Sequence[tuple[int, int]]
+Framing: TypeAlias = Literal["arcface", "ffhq"]
 PUBLISHED: Widths = ((512, 512),) * 4 + ((512, 256), (256, 128), (128, 64))
 
 
@@ -228,6 +231,31 @@ class Window:
         width = x.shape[-1]
         left, top, side = (round(width * share) for share in (self.left, self.top, self.side))
         return x[..., top : top + side, left : left + side]
+
+
+FRAMINGS: dict[Framing, Window] = {
+    "ffhq": Window(),
+    "arcface": Window(128 / SIDE, 117 / SIDE, 776 / SIDE),  # where a detector found the five points, on 80 samples
+}
+
+
+def cut(size: int, widths: Sequence[int]) -> tuple[Features, Head]:
+    """The network up to where a head draws on, and that head, both without their weights.
+
+    Args:
+        size: Of the head's pictures.
+        widths: Channels behind each of the head's doublings.
+    """
+    side = size >> len(widths)
+    blocks = next((k for k in range(1, len(PUBLISHED)) if 4 << k >= side), len(PUBLISHED))
+    features = Features(PUBLISHED[:blocks])
+    return features, Head(features.channels, widths)
+
+
+def small(features: Features, head: Head, window: Window, size: int, w: Tensor) -> Tensor:
+    """Styles ``(N, features.rows + head.rows, style)`` to pixels ``(N, 3, size, size)`` around [-1, 1]."""
+    out: Tensor = head(window.sample(features(w), size >> head.doublings), w[:, features.rows :])
+    return out
 
 
 def weighed(x: Tensor, style: Tensor) -> Tensor:
