@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from unveil.harness.assets.catalogue import ASSETS
 from unveil.harness.figures import panel
 from unveil.harness.figures.rows import Figure, Judge, Picture, PluginUsed, Results, Row
 from unveil.harness.figures.rungs import summary
@@ -124,7 +125,16 @@ def _learnt_from(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> d
     known = store.record(prior.key)["lineage"]
     public = f"{known['public pictures']:,} public pictures ({known['public checksum'][:12]})"
     elsewhere = known["trained elsewhere on"]
-    return {"prior learnt from": public, **({"prior's first weights learnt from": elsewhere} if elsewhere else {})}
+    first = {"prior's first weights learnt from": elsewhere} if elsewhere else {}
+    return {"prior learnt from": public, **first, **_drew_them(prior)}
+
+
+def _drew_them(prior: Node) -> dict[str, str]:
+    """Whether the prior, or one that it starts from, begins with the very network that drew the private people."""
+    drew = prior.parents["data"].uses["dataset"][0].question["settings"]
+    asked = str([node.uses["prior"][0].question for node in prior.lineage() if node.kind == "prior"])
+    shared = [name for name in ASSETS if name in drew and str(drew[name]) in asked]
+    return {"prior drew the private people": f"{', '.join(shared)}: a best case for the attack"} if shared else {}
 
 
 def _frozen_noise(record: Mapping[str, Any], target: Node) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from unveil.attacks.priors.pretrained_style import StyleGAN2ADA
 from unveil.attacks.priors.wgan_gp import WGANGP
 from unveil.harness.conformance import tiny
 from unveil.harness.data.grid import grid
-from unveil.harness.plan.file import read
-from unveil.harness.running import tracking
+from unveil.harness.plan.file import PlanFile, parse, read
+from unveil.harness.running import assemble, tracking
 from unveil.harness.running.assemble import results
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.matrix import expand
@@ -198,6 +199,27 @@ def test_a_grid_is_its_pictures_side_by_side():
     shown = np.asarray(Image.open(io.BytesIO(grid([x[:2], x[2:]]))))
     assert shown.shape == (6, 10, 3)
     np.testing.assert_array_equal(shown[3:, 5:, 2], (x[3, 0] * 255).round())
+
+
+def told_of(data, prior):
+    """What a row says of the prior that drew the private people, for data and prior as a plan names them."""
+    text = f"""
+        data = {{ use = "{data}" }}
+        target = {{ use = "small_resnet" }}
+        evaluator = {{ use = "plain_cnn" }}
+        metric = {{ use = "utility" }}
+        title = "lineage"
+        defense = {{ use = "none" }}
+        attack = {{ use = "random_latents", prior = {prior} }}
+    """
+    (cell,) = expand(PlanFile(parse(text, "p"), text, Path(), "p")).cells
+    return assemble._drew_them(cell.nodes["prior"])
+
+
+def test_a_prior_that_drew_the_private_people_is_told_of():
+    pretrained = '{ use = "wgan_gp", start = "digiface" }'
+    assert told_of("people", pretrained) == {"prior drew the private people": "digiface: a best case for the attack"}
+    assert told_of("orl", pretrained) == told_of("people", '{ use = "wgan_gp" }') == {}
 
 
 @pytest.fixture
