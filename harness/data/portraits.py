@@ -81,8 +81,9 @@ class Portraits:
     paper: ClassVar[str] = "Belousov, MobileStyleGAN, 2021; Karras et al., StyleGAN2, CVPR 2020"
 
     def content(self) -> Mapping[str, str]:
-        """Checksums of the network and the head."""
-        return {ASSET: assets.checksum(ASSET), "head": assets.sha256(shipped_head(FRAMING, self.size)[1])}
+        """Checksums of the network, and of the head where it is here."""
+        head = shipped_head(FRAMING, self.size)
+        return {ASSET: assets.checksum(ASSET), **({"head": assets.sha256(head[1])} if head else {})}
 
     def anchors(self) -> tuple[Tensor, Tensor]:
         """The truth: where each person lies in the network's latent space. Draws no picture.

@@ -54,19 +54,11 @@ class MobileCut(nn.Module):
         return small(self.features, self.head, self.window, self.size, w) * 0.5 + 0.5
 
 
-def shipped_head(framing: Framing, size: int) -> tuple[int, Path]:
-    """The shipped head for pictures of that size or the next larger, else the largest: its own size, and its file.
-
-    Raises:
-        AssetError: If no head for this framing is shipped.
-    """
+def shipped_head(framing: Framing, size: int) -> tuple[int, Path] | None:
+    """The shipped head for pictures of that size or the next larger, else the largest: its own size, and its file."""
     heads = mobile_head_file.shipped(framing)
     if not heads:
-        raise AssetError(
-            f"{mobile_head_file.HEADS} holds no head for {framing} pictures",
-            "the heads that this package ships as assets, for non-commercial research",
-            "install the package anew with its heads, or choose the data set people",
-        )
+        return None
     own = min((s for s in heads if s >= size), default=max(heads))
     return own, heads[own]
 
@@ -82,7 +74,14 @@ def load_cut(framing: Framing, size: int) -> MobileCut:
         AssetError: If the network or a head cannot be had.
         WeightsError: If a file does not hold what it should.
     """
-    own, path = shipped_head(framing, size)
+    found = shipped_head(framing, size)
+    if found is None:
+        raise AssetError(
+            f"{mobile_head_file.HEADS} holds no head for {framing} pictures",
+            "the heads that this package ships as assets, for non-commercial research",
+            "install the package anew with its heads, or choose the data set people",
+        )
+    own, path = found
     state, _ = mobile_head_file.read(path, framing, own)
     with seeded(Run("untrained")):  # the weights drawn here are thrown away; nobody else's numbers may move
         network = MobileCut(framing, own, mobile_head_file.widths(path)[1])
