@@ -88,7 +88,7 @@ def told(genuine: Tensor, impostor: Tensor) -> str:
     ranks = torch.cat((genuine, impostor)).argsort().argsort()[: len(genuine)].double() + 1
     area = (ranks.sum() - len(genuine) * (len(genuine) + 1) / 2) / (len(genuine) * len(impostor))
     found = (genuine > impostor.sort().values[int(0.99 * len(impostor))]).float().mean()
-    halves = [f"{part.mean():.2f} ± {part.std():.2f}" for part in (genuine, impostor)]
+    halves = [f"{part.mean():.2f} ({part.std():.2f})" for part in (genuine, impostor)]
     return " | ".join([*halves, f"{area:.3f}", f"{found:.0%}"])
 
 
