@@ -17,13 +17,14 @@ from unveil.harness.assets import fetch as assets
 from unveil.harness.models.dcgan import DCGAN, load_digiface
 from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.training.global_rng import seeded
-from unveil.harness.types import Generator, Given, Images, LocalSpec, Need, Origin, Spec, TrainedPrior
+from unveil.harness.types import Generator, Given, Images, Need, Origin, Spec, TrainedPrior
 from unveil.harness.words.errors import TrainingError, UnveilError
 from unveil.harness.words.finite import require_finite
 from unveil.harness.words.needs import NEEDED
 from unveil.harness.words.run import Run, draw_normal
+from unveil.harness.words.spec import HeldPrior
 
-Start: TypeAlias = Literal["z100", "digiface"] | LocalSpec
+Start: TypeAlias = Literal["z100", "digiface"] | HeldPrior
 TOGETHER = 64  # pictures of another prior in memory at once
 CURVE_POINTS = 200
 REMEDY = "lower the prior's lr, or raise its batch"

@@ -18,9 +18,10 @@ from unveil.harness.plan.plugins import KINDS, load, registered, suggest
 from unveil.harness.plan.validation import expected, shown
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.names import ENDLESS
-from unveil.harness.words.spec import HELD, LOCAL_PATH, Spec
+from unveil.harness.words.spec import HELD, HELD_PRIOR, LOCAL_PATH, Spec
 
 T = TypeVar("T")
+HOLDING = {HELD: "attacks", HELD_PRIOR: "priors"}  # marks of settings, and what kind of plugin they hold
 REMEMBERED = 512  # classes whose settings' types have been read; a file that is imported anew is another class
 
 
@@ -110,7 +111,8 @@ def _prepared(value: Any, hint: Any, base: Path) -> Any:
         rest = {name: setting for name, setting in value.items() if name != "use"}
         use = _placed(value["use"], base) if LOCAL_PATH in marks else value["use"]
         spec = {"use": use, "settings": rest} if "settings" not in value else {**value, "use": use}
-        return _checked(Spec(use, spec["settings"]), base) if HELD in marks else spec
+        held = next((kind for mark, kind in HOLDING.items() if mark in marks), None)
+        return spec if held is None else _checked(held, Spec(use, spec["settings"]), base)
     if (kinds := _leaves(hint)) >= {float} and str not in kinds:
         value = _numbers(value)
     if typing.get_origin(hint) is tuple and typing.get_args(hint)[1:] == (...,) and isinstance(value, list | tuple):
@@ -133,10 +135,10 @@ def _as_json_has_it(path: str) -> str:
     return path
 
 
-def _checked(spec: Spec, base: Path) -> dict[str, Any]:
-    """A held attack with the settings that were given, as they are after checking."""
-    checked = dump(make("attacks", spec, base))
-    given = reshaped(load("attacks", spec.use, base), spec.settings, base)
+def _checked(kind: str, spec: Spec, base: Path) -> dict[str, Any]:
+    """What is held, with the settings that were given, as they are after checking."""
+    checked = dump(make(kind, spec, base))
+    given = reshaped(load(kind, spec.use, base), spec.settings, base)
     return {"use": spec.use, "settings": {name: checked[name] for name in given}}
 
 

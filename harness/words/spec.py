@@ -35,3 +35,8 @@ HELD = "held attack"
 HeldAttack = Annotated[Spec, HELD, LOCAL_PATH]
 """Type of a setting that names an attack which runs inside the one that has it. Its settings are checked with those of
 the plan, and its code is in the key. An attack that is run before, for its reconstructions, is a need instead."""
+
+HELD_PRIOR = "held prior"
+HeldPrior = Annotated[Spec, HELD_PRIOR, LOCAL_PATH]
+"""Type of a setting that names a prior which the one that has it needs, and whose networks it builds: its files are
+looked for beside the plan, and its settings are checked with those of the plan."""

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from unveil.attacks.priors.conditional_gan import ConditionalGAN
 from unveil.attacks.priors.gan import GAN, Taken
 from unveil.attacks.priors.inversion_gan import InversionGAN
+from unveil.attacks.priors.mobile_head import write
+from unveil.attacks.priors.mobile_networks import Head
 from unveil.attacks.priors.wgan_gp import WGANGP
 from unveil.harness.plan import settings
-from unveil.harness.plan.plugins import load
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Generator, Given, Images, View
 from unveil.harness.words.errors import PluginError, UnveilError
 from unveil.harness.words.run import Run
@@ -109,7 +111,20 @@ def test_a_name_that_is_no_word_of_the_setting_is_a_prior() -> None:
     told = made("inversion_gan", start={"use": "mobile_style", "framing": "ffhq"}).start
     assert told == Spec("mobile_style", {"framing": "ffhq"})
     with pytest.raises(PluginError, match="did you mean 'mobile_style'"):
-        load("priors", made("wgan_gp", start="mobil_style").start.use, Path())  # type: ignore[union-attr]
+        made("wgan_gp", start="mobil_style")
+    with pytest.raises(PluginError, match="mobile_style has no setting 'frame'"):
+        made("wgan_gp", start={"use": "mobile_style", "frame": "ffhq"})
+
+
+def test_files_of_the_other_prior_lie_beside_the_plan(tmp_path: Path) -> None:
+    with seeded(Run("head")):
+        write(tmp_path / "head.safetensors", Head(512, (4,)), "arcface", 32, {})
+    start = {"use": "mobile_style", "head": "head.safetensors"}
+    found = settings.make("priors", Spec("wgan_gp", {**SMALL, "start": start}), tmp_path)
+    assert found.start.settings == {"head": str(tmp_path / "head.safetensors")}
+    network = found.build(3, (3, 32, 32)).network
+    assert isinstance(network, Taken)
+    assert network.generator.end["c1"].out_channels == 16  # type: ignore[operator,index,union-attr]
 
 
 def test_which_other_prior_it_is_the_other_node_says() -> None:
