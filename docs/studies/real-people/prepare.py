@@ -3,8 +3,9 @@
     python prepare.py faces/pins53/private.csv faces/lfw158/private.csv faces/lfw158/public-for-pins.csv \
         --weights faces/arcface_mobilefacenet_casia.pth --out faces/lfw158/public-for-study.csv
 
-Each CSV has the columns ``file`` (relative to its folder) and ``identity``. A person stays out if one of their
-pictures is more like a private person than ``--most``: cosine to the mean embedding, 0.36 by default. Of the others, those with ``--fewest`` pictures or more are kept, and ``--single`` pictures of people with fewer, by name.
+Each CSV has the columns ``file`` (relative to its folder) and ``identity``. A person stays out if one of their pictures
+is more like a private person than ``--most``: cosine to the mean embedding, 0.36 by default. Of the others, those with
+``--fewest`` pictures or more are kept, and ``--single`` pictures of people with fewer, by name.
 """
 
 from __future__ import annotations
