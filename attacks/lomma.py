@@ -232,7 +232,7 @@ def mean_feature(view: View, public: Images, most: int, run: Run) -> Tensor:
     """
     index = torch.randperm(len(public), generator=run.generator("reference"))[:most].sort().values
     parts = [
-        view.features(public.pixels[part].to(run.device, memory_format=torch.channels_last)).double().sum(0)
+        view.features(public.at(part).to(run.device, memory_format=torch.channels_last)).double().sum(0)
         for part in torch.split(index, CHUNK)
     ]
     return (torch.stack(parts).sum(0) / len(index)).float()

@@ -48,12 +48,12 @@ class PixelAdversarial:
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives ``samples`` pictures for each label; see `harness.types.Attack.reconstruct`."""
-        public = ingredients.public.pixels
+        public = ingredients.public
         keys = [(int(y), s) for y in labels for s in range(self.samples)]
 
         def start(keys: Sequence[Key]) -> State:
             draws = [int(torch.randint(len(public), (), generator=g)) for g in run.generators("start", keys)]
-            x = public[draws].to(run.device, memory_format=torch.channels_last)
+            x = public.at(torch.tensor(draws)).to(run.device, memory_format=torch.channels_last)
             return {"x": x, "start": x.clone(), "y": labels_of(keys, run)}
 
         def step(keys: Sequence[Key], state: State, t: int) -> Tensor:  # noqa: ARG001

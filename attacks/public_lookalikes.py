@@ -39,28 +39,29 @@ class PublicLookalikes:
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives ``samples`` pictures for each label; see `harness.types.Attack.reconstruct`."""
-        public = ingredients.public.pixels
+        public = ingredients.public
         drawn = torch.arange(len(public))
         if (most := view.budget.total("queries")) is not None and most < len(public):
             drawn = torch.randperm(len(public), generator=run.generator("pictures"))[:most].sort().values
             run.note(f"stopped at its budget: {most:,} of {len(public):,} public pictures were looked at")
         p = self.confidence(view, public, drawn, labels, run)
         best = drawn[p.sort(dim=0, descending=True, stable=True).indices[: self.samples].T]  # (K, samples)
-        return Images(public[best.flatten()], labels.cpu().repeat_interleave(best.shape[1]))
+        return public[best.flatten()].labelled(labels.cpu().repeat_interleave(best.shape[1]))
 
-    def confidence(self, view: View, public: Tensor, drawn: Tensor, labels: Tensor, run: Run) -> Tensor:
+    def confidence(self, view: View, public: Images, drawn: Tensor, labels: Tensor, run: Run) -> Tensor:
         """The target's score of each label ``(K,)`` for the pictures of public that were drawn: ``(len(drawn), K)``."""
-        found: list[Tensor] = []
-        parts = drawn.split(self.batch)
+        found, parts = torch.empty(len(drawn), len(labels)), drawn.split(self.batch)
 
         def state() -> Mapping[str, Any]:
             return {"found": found, "spent": asdict(view.spent)}
 
         def restore(saved: Mapping[str, Any]) -> None:
-            found.extend(saved["found"])
+            found.copy_(saved["found"])
             view.resume(Spent(**saved["spent"]))
 
         for i, bar in resumable_steps(run, "public_lookalikes", len(parts), state, restore):
-            found.append(view.scores(public[parts[i]].to(run.device)).cpu()[:, labels.cpu()])
+            first = i * self.batch
+            scores = view.scores(public.at(parts[i]).to(run.device)).cpu()
+            found[first : first + len(scores)] = scores[:, labels.cpu()]
             bar.advance()
-        return torch.cat(found)
+        return found

@@ -8,7 +8,7 @@ import pytest
 from unveil.harness.audit import Audit, prepare
 from unveil.harness.figures.rows import Results
 from unveil.harness.running.devices import surroundings
-from unveil.harness.store.artefacts import Artefact
+from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.names import Precision
 
 DATA = Path(__file__).parent.parent / "examples" / "notebook.py"

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 
 import torch
 
-from unveil.harness.data.splits import Pictures, Shares, assemble, to_uint8
+from unveil.harness.data.splits import Pictures, Shares, assemble
+from unveil.harness.words.pixels import to_uint8
 from unveil.harness.types import Data, Dataset, Run
 
 

@@ -17,9 +17,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from unveil.harness.data.splits import to_uint8
 from unveil.harness.types import Comparer
 from unveil.harness.words.errors import JudgeError, UnansweredError
+from unveil.harness.words.pixels import to_uint8
 from unveil.harness.words.run import Run
 
 SHEET, INSTRUCTIONS = "answers.csv", "README.txt"

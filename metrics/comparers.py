@@ -17,7 +17,7 @@ from unveil.harness.words.errors import JudgeError
 from unveil.harness.words.run import Run
 from unveil.metrics.embedders import embed
 from unveil.metrics.gallery import Gallery, Match, enrol
-from unveil.metrics.judging import as_pictures
+from unveil.metrics.judging import Pictures, as_pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,13 @@ class People(Sequence[Tensor]):
         return len(self.numbers)
 
     def __getitem__(self, index: int) -> Tensor:  # type: ignore[override]
-        return as_pictures(self.images.pixels[self.images.labels == int(self.numbers[index])])
+        return as_pictures(self.images[self.images.labels == int(self.numbers[index])].pixels)
+
+    def in_turn(self) -> Images:
+        """All pictures person by person, labelled by place."""
+        placed = torch.from_numpy(self.place(self.images.labels))
+        order = placed.argsort(stable=True)
+        return self.images[order].labelled(placed[order])
 
     def place(self, labels: Tensor) -> NDArray[np.int64]:
         """Where people stand in ``numbers``, by their labels ``(N,)``."""
@@ -63,7 +69,7 @@ class Embeddings:
         self._enrolled: tuple[Sequence[Tensor], Gallery] | None = None
 
     def compare(
-        self, pictures: Tensor, people: Sequence[Tensor], pairs: NDArray[np.int64], run: Run
+        self, pictures: Pictures, people: Sequence[Tensor], pairs: NDArray[np.int64], run: Run
     ) -> NDArray[np.float64]:
         """Similarities in [-1, 1], one per pair; see `harness.types.Comparer`."""
         scores = self._gallery(people, run).scores(embed(self.network, pictures, run, "pictures"))
@@ -72,10 +78,15 @@ class Embeddings:
 
     def _gallery(self, people: Sequence[Tensor], run: Run) -> Gallery:
         if self._enrolled is None or self._enrolled[0] is not people:
-            own = list(people)
-            labels = np.repeat(np.arange(len(own)), [len(one) for one in own])
-            self._enrolled = people, enrol(embed(self.network, torch.cat(own), run, "enrolment"), labels, self.match)
+            own = people.in_turn() if isinstance(people, People) else _in_turn(people)
+            embedded = embed(self.network, own, run, "enrolment")
+            self._enrolled = people, enrol(embedded, own.labels.numpy(), self.match)
         return self._enrolled[1]
+
+
+def _in_turn(people: Sequence[Tensor]) -> Images:
+    own = list(people)
+    return Images(torch.cat(own), torch.arange(len(own)).repeat_interleave(torch.tensor([len(one) for one in own])))
 
 
 def answers(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unveil.harness.types import Direction, Evidence, Measurement, Metric
+from unveil.harness.types import Data, Direction, Evidence, Measurement, Metric
 from unveil.metrics.judging import per_person, reconstructions
 
 COLUMN = "private pictures", "share", Direction.DESCRIBES, 0.0, 1.0
 GRID = 16  # sides of the thumbnails that pairs are screened by
 PART = 256  # reconstructions at a time
+REALS = 256  # private pictures at a time
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,21 @@ class Copies(Metric):
         if fakes.shape != data.train.shape:
             reason = f"reconstructions of shape {fakes.shape} beside private pictures of shape {data.train.shape}"
             return [Measurement(*COLUMN, reason=reason)]
-        reals = levels(torch.cat([data.train.pixels, data.validation.pixels, data.test.pixels]))
-        plain = (reals - reals.mean((2, 3), keepdim=True)).square().mean((1, 2, 3)) <= 1
-        mean, who = per_person(copied(levels(fakes.pixels), reals[~plain]), fakes.labels.cpu().numpy())
+        made, found = fakes.levels(slice(None)).float(), np.zeros(len(fakes))
+        for reals in _varied(data):
+            found = np.maximum(found, copied(made, reals))
+        mean, who = per_person(found, fakes.labels.cpu().numpy())
         return [Measurement(*COLUMN, values=mean, identities=who, samples=len(fakes))]
 
 
-def levels(pixels: Tensor) -> Tensor:
-    """Pixels in [0, 1] as the whole numbers from 0 to 255 that a file holds."""
-    return (pixels.cpu() * 255).round().clamp(0, 255)
+def _varied(data: Data) -> Iterator[Tensor]:
+    """All private pictures but those of one plain colour, some at a time, as whole numbers from 0 to 255."""
+    for images in (data.train, data.validation, data.test):
+        for rows in torch.arange(len(images)).split(REALS):
+            reals = images.levels(rows).float()
+            plain = (reals - reals.mean((2, 3), keepdim=True)).square().mean((1, 2, 3)) <= 1
+            if not plain.all():
+                yield reals[~plain]
 
 
 def copied(fakes: Tensor, reals: Tensor) -> NDArray[np.float64]:

@@ -82,7 +82,7 @@ class DeltaFace(Metric):
     def _remembered(self, embedder: Classifier, reals: Images, evidence: Evidence) -> Array:
         """Embeddings of private pictures, which all cells on the same data ask for."""
         key = embedder, evidence.data.checksum, reals.labels.cpu().numpy().tobytes()
-        return _private.get(key, lambda: embed(embedder, reals.pixels, evidence.run, "private pictures"))
+        return _private.get(key, lambda: embed(embedder, reals, evidence.run, "private pictures"))
 
 
 def _alone(fakes: Images, train: Images) -> str | None:

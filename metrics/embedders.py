@@ -12,7 +12,7 @@ from unveil.harness.words.errors import JudgeError
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import Spec
 from unveil.metrics.gallery import unit
-from unveil.metrics.judging import as_pictures, features
+from unveil.metrics.judging import Pictures, as_pictures, features, rounded
 
 
 def needed(embedder: Spec, weights: str | None) -> GivenModel:
@@ -26,13 +26,14 @@ def title(embedder: Spec) -> str:
     return embedder.use.rpartition(":")[2]
 
 
-def embed(embedder: Classifier, pixels: Tensor, run: Run, of: str) -> NDArray[np.float64]:
-    """Unit vectors ``(N, F)`` of pixels ``(N, C, H, W)``, rounded to 8 bits.
+def embed(embedder: Classifier, pictures: Pictures, run: Run, of: str) -> NDArray[np.float64]:
+    """Unit vectors ``(N, F)`` of pictures, rounded to 8 bits.
 
     Raises:
         JudgeError: If one is NaN.
     """
-    found = features(embedder, as_pictures(pixels), run, f"embeddings of {of}")
+    eight_bit = as_pictures(pictures) if isinstance(pictures, Tensor) else rounded(pictures)
+    found = features(embedder, eight_bit, run, f"embeddings of {of}")
     if not np.isfinite(found).all():
         raise JudgeError("the embedder answered NaN", "finite features", "check its weights")
     return unit(found)

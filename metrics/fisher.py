@@ -64,7 +64,7 @@ class Fisher(Metric):
         if path is not None:
             people = np.intersect1d(people, path.labels.numpy())
         private = some_of_each(evidence.data.train, people, self.samples, run)
-        layers = layers_of(target, private.pixels[:1].to(run.device), norms=self.norms)
+        layers = layers_of(target, private.at(slice(0, 1)).to(run.device), norms=self.norms)
         own = self._task(target, layers, cross_entropy, private, people, run)
         theirs: Task | str = NO_PATH if path is None else NO_LOSS
         if path is not None and evidence.identity_loss is not None:

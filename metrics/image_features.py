@@ -18,7 +18,7 @@ from unveil.harness.types import Direction, Evidence, Images, Measurement, Metri
 from unveil.harness.words.memo import Memo
 from unveil.harness.words.run import Run
 from unveil.metrics.inception import load_inception
-from unveil.metrics.judging import apply, as_pictures, reconstructions
+from unveil.metrics.judging import apply, coloured, reconstructions, rounded
 from unveil.metrics.shared_features import digest
 
 Extractor = Literal["auto", "inception", "efficientnet_lite0"]
@@ -149,7 +149,7 @@ def _equal(fakes: Images, train: Images, checksum: str, most: int | None) -> tup
     n = min(len(fakes), len(reals), most or len(fakes))
     run = Run(f"fid {checksum}")  # not the cell's own: all cells are compared with the same private pictures
     fakes, reals = fakes[_thinned(fakes.labels, n, run, "fakes")], reals[_thinned(reals.labels, n, run, "reals")]
-    return fakes, Images(as_pictures(reals.pixels), reals.labels)
+    return fakes, rounded(reals)
 
 
 def _thinned(labels: Tensor, n: int, run: Run, what: str) -> Tensor:
@@ -170,10 +170,9 @@ def _network(name: Name, run: Run) -> Callable[[Tensor], Tensor]:
 
 
 def _features(network: Callable[[Tensor], Tensor], images: Images, run: Run) -> NDArray[np.float64]:
-    colour = images.pixels.expand(-1, 3, -1, -1)  # grey pictures get three equal channels
-    return apply(network, colour, run, "features of pictures", BATCH).double().numpy()
+    return apply(lambda x: network(coloured(x)), images, run, "features of pictures", BATCH).double().numpy()
 
 
 def _remembered(name: Name, images: Images, run: Run) -> NDArray[np.float64]:
     """Features that other metrics of the cell, and of private pictures all cells, ask for."""
-    return _known.get((name, digest(images.pixels)), lambda: _features(_network(name, run), images, run))
+    return _known.get((name, digest(images)), lambda: _features(_network(name, run), images, run))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -12,9 +13,12 @@ from torch import Tensor
 from unveil.harness.types import Direction, Evidence, Images, Measurement, Quantity
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import JudgeError, UnveilError
+from unveil.harness.words.pixels import to_uint8
 from unveil.harness.words.run import Run
 
 BATCH = 128  # fixed, so that a number never depends on the machine
+Pictures: TypeAlias = Tensor | Images
+"""Few pictures as pixels ``(N, C, H, W)``, or any number of them that become pixels a batch at a time."""
 
 
 def as_pictures(pixels: Tensor) -> Tensor:
@@ -32,6 +36,17 @@ def as_pictures(pixels: Tensor) -> Tensor:
     return (pixels * 255).round().clamp(0, 255) / 255
 
 
+def rounded(images: Images) -> Images:
+    """The same with 8 bits a value, as `as_pictures` rounds; those that have them already are not copied.
+
+    Raises:
+        UnveilError: If a pixel is not finite.
+    """
+    if images.stored.dtype == torch.uint8 or not len(images):
+        return images
+    return Images(torch.cat([to_uint8(as_pictures(x)) for x in images.batches(BATCH)]), images.labels)
+
+
 def reconstructions(evidence: Evidence) -> Images:
     """What the attack returned, all of it, as pictures.
 
@@ -41,7 +56,7 @@ def reconstructions(evidence: Evidence) -> Images:
     found = evidence.reconstructions
     if found is None or not len(found):
         raise UnveilError("nothing was reconstructed", "at least one picture per attacked class", "look at the attack")
-    return Images(as_pictures(found.pixels), found.labels)
+    return rounded(found)
 
 
 def evaluator(evidence: Evidence) -> Classifier:
@@ -55,29 +70,29 @@ def evaluator(evidence: Evidence) -> Classifier:
     return evidence.evaluator
 
 
-def logits(classifier: Classifier, pixels: Tensor, run: Run, label: str) -> Tensor:
+def logits(classifier: Classifier, pictures: Pictures, run: Run, label: str) -> Tensor:
     """Logits ``(N, C)`` float32 on the CPU, in evaluation mode.
 
     Raises:
         JudgeError: If one is NaN.
     """
-    out = apply(classifier.to(run.device).eval().logits, pixels, run, label)
+    out = apply(classifier.to(run.device).eval().logits, pictures, run, label)
     if out.isnan().any():
         raise JudgeError("a classifier answered NaN", "finite logits", "look at its training curves")
     return out
 
 
-def features(classifier: Classifier, pixels: Tensor, run: Run, label: str) -> NDArray[np.float64]:
+def features(classifier: Classifier, pictures: Pictures, run: Run, label: str) -> NDArray[np.float64]:
     """Penultimate features ``(N, F)``, in evaluation mode."""
-    return apply(classifier.to(run.device).eval().features, pixels, run, label).double().numpy()
+    return apply(classifier.to(run.device).eval().features, pictures, run, label).double().numpy()
 
 
-def apply(function: Callable[[Tensor], Tensor], pixels: Tensor, run: Run, label: str, batch: int = BATCH) -> Tensor:
+def apply(function: Callable[[Tensor], Tensor], pictures: Pictures, run: Run, label: str, batch: int = BATCH) -> Tensor:
     """Applies a network to many pictures, without gradients.
 
     Args:
         function: Pixels ``(B, C, H, W)`` to ``(B, ...)``, on the run's device.
-        pixels: ``(N, C, H, W)``, N > 0.
+        pictures: N of them, N > 0.
         run: Device and progress.
         label: What the progress bar says.
         batch: Pictures at a time.
@@ -86,13 +101,18 @@ def apply(function: Callable[[Tensor], Tensor], pixels: Tensor, run: Run, label:
         ``(N, ...)`` float32 on the CPU.
     """
     out = []
-    with torch.no_grad(), run.progress(label, len(pixels)) as bar:
-        for start in range(0, len(pixels), batch):
-            part = pixels[start : start + batch]
+    parts: Iterable[Tensor] = pictures.split(batch) if isinstance(pictures, Tensor) else pictures.batches(batch)
+    with torch.no_grad(), run.progress(label, len(pictures)) as bar:
+        for part in parts:
             x = part.to(run.device).contiguous(memory_format=torch.channels_last)
             out.append(function(x).float().cpu())
             bar.advance(len(part))
     return torch.cat(out)
+
+
+def coloured(x: Tensor) -> Tensor:
+    """Pixels ``(N, C, H, W)`` with three channels: grey ones get three that are equal."""
+    return x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
 def hits(scores: Tensor, labels: Tensor, k: int) -> NDArray[np.float64]:

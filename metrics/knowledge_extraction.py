@@ -22,7 +22,7 @@ from unveil.harness.words.needs import NEEDED
 from unveil.harness.words.recipe import Recipe
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import LocalSpec, Spec
-from unveil.metrics.judging import as_pictures, reconstructions
+from unveil.metrics.judging import reconstructions, rounded
 from unveil.metrics.questions import by_content
 
 Rate = Annotated[float, Field(gt=0)]
@@ -101,7 +101,7 @@ class KnowledgeExtraction(Metric):
 
     def _taught(self, beginner: Classifier, fakes: Images, people: Tensor, run: Run) -> Classifier:
         """A copy of the student after training; continues bit for bit where it was interrupted."""
-        shown = Images(fakes.pixels, torch.searchsorted(people, fakes.labels))
+        shown = fakes.labelled(torch.searchsorted(people, fakes.labels))
         student = copy.deepcopy(beginner).requires_grad_(True)
         student.outputs = First(len(people))
         recipe = Falling(
@@ -185,7 +185,7 @@ def _right(name: str, student: Classifier, images: Images, people: Tensor, run: 
     own = images[torch.isin(images.labels.cpu(), people)]
     if not len(own):
         return _column(name, reason="there is none of the attacked people")
-    answers = predict(student, Images(as_pictures(own.pixels), own.labels), device=run.device).argmax(1)
+    answers = predict(student, rounded(own), device=run.device).argmax(1)
     right = (people[answers] == own.labels.cpu()).double().numpy()
     return _column(name, values=right, identities=own.labels.cpu().numpy())
 

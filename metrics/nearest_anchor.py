@@ -16,6 +16,7 @@ from unveil.harness.words.names import TOP_1
 from unveil.metrics.judging import as_pictures, hits, reconstructions, share_of_pictures
 
 NO_TRUTH = "the data set does not know what its people look like (data.anchors); `people` does"
+CHUNK = 1024  # pictures at a time
 BLANK = 1e-6  # contrast, in units of the pixel range
 
 
@@ -53,7 +54,8 @@ class NearestAnchor(Metric):
         if data.anchors is None or not len(images):
             reason = NO_TRUTH if data.anchors is None else "there is no held-out private picture"
             return Measurement(column, "share", direction, 0.0, 1.0, reason=reason)
-        own = self._prepared(images.pixels.cpu()) @ self._prepared(data.anchors).T
+        anchors = self._prepared(data.anchors).T
+        own = torch.cat([self._prepared(x.cpu()) @ anchors for x in images.batches(CHUNK)])
         people = images.labels.cpu()
         right = hits(own, people, 1)
         return share_of_pictures(column, direction, right, people.numpy(), verdict=direction is Direction.LEAKS)

@@ -15,7 +15,7 @@ from torch import Tensor
 from unveil.harness.assets import fetch as assets
 from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
 from unveil.harness.words.run import Run
-from unveil.metrics.judging import apply, as_pictures, per_person, reconstructions
+from unveil.metrics.judging import apply, coloured, per_person, reconstructions, rounded
 from unveil.metrics.neighbours import nearest
 from unveil.metrics.perceptual import LPIPS, SMALLEST
 
@@ -60,8 +60,7 @@ class NearestPrivate(Metric):
             WeightsError: If the weights of LPIPS are there but do not fit.
         """
         fakes, train = reconstructions(evidence), evidence.data.train
-        reals = train[torch.isin(train.labels, fakes.labels)]
-        reals = Images(as_pictures(reals.pixels), reals.labels)
+        reals = rounded(train[torch.isin(train.labels, fakes.labels)])
         run, side = evidence.run, min(fakes.shape[1:])
         reason = _incomparable(fakes, reals)
         small = f"pictures of {side} pixels a side, of which SSIM needs {WINDOW}" if side < WINDOW else None
@@ -112,9 +111,9 @@ def _best(measure: Callable[[Tensor, Tensor], Tensor], fakes: Images, reals: Ima
     out = np.empty(len(fakes))
     with run.progress("likeness with private pictures", len(fakes)) as bar:
         for i in range(len(fakes)):
-            own = reals.pixels[reals.labels == fakes.labels[i]].split(PAIRS)
+            own = reals[reals.labels == fakes.labels[i]].batches(PAIRS)
             # double precision: local variances are small differences
-            fake = fakes.pixels[i : i + 1].to(run.device, torch.float64)
+            fake = fakes.at(slice(i, i + 1)).to(run.device, torch.float64)
             out[i] = max(float(measure(fake, part.to(run.device, torch.float64)).max()) for part in own)
             bar.advance()
     return out
@@ -126,8 +125,8 @@ def _perceptual(fakes: Images, reals: Images, run: Run) -> Array:
     for label in fakes.labels.unique().tolist():
         mine, theirs = fakes.labels == label, reals.labels == label
         x, y = (
-            apply(network, pixels.expand(-1, 3, -1, -1), run, "LPIPS", PAIRS).double().numpy()
-            for pixels in (fakes.pixels[mine], reals.pixels[theirs])
+            apply(lambda part: network(coloured(part)), images, run, "LPIPS", PAIRS).double().numpy()
+            for images in (fakes[mine], reals[theirs])
         )
         out[mine.numpy()] = nearest(x, y)[:, 0]
     return out

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from unveil.harness.types import Comparer
+from unveil.harness.types import Images
 from unveil.harness.words.run import Run
 from unveil.metrics import roc
-from unveil.metrics.comparers import People
+from unveil.metrics.comparers import Embeddings, People
 from unveil.metrics.gallery import pairs
-from unveil.metrics.judging import as_pictures
 
 RESAMPLES = 200
 
@@ -69,12 +67,12 @@ def calibration(
 
 
 def all_pairs(
-    comparer: Comparer, people: People, pixels: Tensor, shown: NDArray[np.int64], run: Run
+    comparer: Embeddings, people: People, images: Images, shown: NDArray[np.int64], run: Run
 ) -> tuple[roc.Pairs, roc.Pairs]:
-    """Genuine and impostor pairs of all pictures ``(N, C, H, W)``, which show these people, with all the enrolled."""
-    n, p = len(pixels), len(people)
+    """Genuine and impostor pairs of all pictures, which show these people ``(N,)``, with all the enrolled."""
+    n, p = len(images), len(people)
     every = np.stack([np.repeat(np.arange(n), p), np.tile(np.arange(p), n)], axis=1)
-    scores = comparer.compare(as_pictures(pixels), people, every, run).reshape(n, p)
+    scores = comparer.compare(images, people, every, run).reshape(n, p)
     return pairs(scores, shown, people.numbers)
 
 

@@ -17,6 +17,7 @@ from unveil.metrics.comparers import People
 from unveil.metrics.judging import as_pictures
 
 GENUINE, IMPOSTOR, RECONSTRUCTION = 0, 1, 2
+CHUNK = 256  # pictures that are hashed at a time
 Numbers = NDArray[np.int64]
 
 
@@ -60,7 +61,7 @@ def draw(data: Data, people: People, fakes: Images, most: int) -> Questions:
     held = held[torch.isin(held.labels, torch.from_numpy(people.numbers))]
     own = held[evenly(held.labels, most, source.generator("genuine"))]
     others, claimed, strange = _impostors(data, held, people, most, source)
-    fakes = by_content(Images(fakes.pixels.cpu(), fakes.labels.cpu()))
+    fakes = by_content(fakes)
     made = fakes[evenly(fakes.labels, most, source.generator("reconstructions"))]
     pixels = as_pictures(torch.cat([own.pixels, others, made.pixels]))
     claimed = np.concatenate([people.place(own.labels), claimed, people.place(made.labels)])
@@ -72,7 +73,7 @@ def draw(data: Data, people: People, fakes: Images, most: int) -> Questions:
 
 def _impostors(data: Data, held: Images, people: People, most: int, source: Run) -> tuple[Tensor, Numbers, Numbers]:
     """Pixels, places of whom they may show, and labels of who is on them."""
-    strangers = Images(data.public.pixels, who(data.public) if len(data.public) else data.public.labels)
+    strangers = data.public.labelled(who(data.public) if len(data.public) else data.public.labels)
     ranks = np.unique(strangers.labels.cpu().numpy(), return_inverse=True)[1]
     numbers = np.concatenate([held.labels.cpu().numpy(), data.classes + ranks])
     half = most // 2 if len(strangers) else 0
@@ -89,7 +90,7 @@ def _impostors(data: Data, held: Images, people: People, most: int, source: Run)
     once = np.sort(np.unique(np.stack([rows, claimed]), axis=1, return_index=True)[1])
     rows, claimed, shown = rows[once], claimed[once], shown[once]
     private, public = rows[rows < len(held)], rows[rows >= len(held)] - len(held)
-    pixels = torch.cat([held.pixels[torch.from_numpy(private)], strangers.pixels[torch.from_numpy(public)]])
+    pixels = torch.cat([held.at(torch.from_numpy(private)), strangers.at(torch.from_numpy(public))])
     return pixels, claimed, shown
 
 
@@ -119,7 +120,6 @@ def _in_turn(labels: Tensor, count: int, generator: torch.Generator) -> Numbers:
 
 def by_content(images: Images) -> Images:
     """The same pictures person by person, each person's in the order of a hash of their pixels."""
-    pixels = images.pixels.cpu().contiguous().numpy()
-    hashes = [hashlib.sha256(one.tobytes()).digest() for one in pixels]
+    hashes = [hashlib.sha256(one.contiguous().numpy().data).digest() for part in images.batches(CHUNK) for one in part]
     order = sorted(range(len(images)), key=lambda i: (int(images.labels[i]), hashes[i]))
     return images[torch.tensor(order, dtype=torch.int64)]

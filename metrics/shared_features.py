@@ -18,21 +18,21 @@ from typing import Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from unveil.harness.types import Data, Images
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.memo import Memo
 from unveil.harness.words.run import Run
-from unveil.metrics.judging import as_pictures, features
+from unveil.metrics.judging import BATCH, Pictures, features, rounded
 
 Split = Literal["train", "validation", "test"]
 KEPT = 6  # sets of features of each classifier: three splits, and a few cells' reconstructions
 
 _known: WeakKeyDictionary[Classifier, Memo[NDArray[np.float32]]] = WeakKeyDictionary()
-_digests = WeakTensorKeyDictionary()
+_digests: WeakKeyDictionary[Images, tuple[int, str]] = WeakKeyDictionary()
 
 
 def of_private(
@@ -56,38 +56,43 @@ def of_private(
     if not wanted.any():
         return np.empty((0, 0)), labels[:0]
     label = f"features of private {split} pictures"
-    found = _once(classifier, _known_digest(images.pixels), run, label, lambda: as_pictures(images.pixels))
+    found = _once(classifier, _known_digest(images), run, label, lambda: rounded(images))
     return found[wanted].astype(np.float64), labels[wanted]
 
 
-def of_pictures(classifier: Classifier, pixels: Tensor, run: Run) -> NDArray[np.float64]:
-    """Penultimate features ``(N, F)`` of pictures ``(N, C, H, W)``, such as an attack's."""
+def of_pictures(classifier: Classifier, pictures: Pictures, run: Run) -> NDArray[np.float64]:
+    """Penultimate features ``(N, F)`` of pictures, such as an attack's."""
     label = "features of reconstructions"
-    return _once(classifier, digest(pixels), run, label, lambda: pixels).astype(np.float64)
+    return _once(classifier, digest(pictures), run, label, lambda: pictures).astype(np.float64)
 
 
-def digest(pixels: Tensor) -> str:
+def digest(pictures: Pictures) -> str:
     """What tells one set of pictures from another."""
-    made = hashlib.blake2b(str(tuple(pixels.shape)).encode(), digest_size=16)
-    made.update(pixels.cpu().contiguous().numpy().tobytes())
+    kept = pictures if isinstance(pictures, Tensor) else pictures.stored
+    made = hashlib.blake2b(f"{tuple(kept.shape)} {kept.dtype}".encode(), digest_size=16)
+    for rows in torch.arange(len(kept)).split(BATCH):
+        made.update(kept[rows].cpu().contiguous().numpy().data)
     return made.hexdigest()
 
 
-def _known_digest(pixels: Tensor) -> str:
+def _known_digest(images: Images) -> str:
     """Of private pictures, which are many and stay loaded: read once, and again if they were written to."""
-    version, made = _digests.get(pixels, (-1, ""))
-    if version != pixels._version:
-        made = digest(pixels)
-        _digests[pixels] = pixels._version, made
-    return str(made)
+    kept = images.stored
+    parts = (kept,) if isinstance(kept, Tensor) else kept.parts
+    now = sum(part._version for part in parts if isinstance(part, Tensor))
+    version, made = _digests.get(images, (-1, ""))
+    if version != now:
+        made = digest(images)
+        _digests[images] = now, made
+    return made
 
 
 def _once(
-    classifier: Classifier, pictures: str, run: Run, label: str, pixels: Callable[[], Tensor]
+    classifier: Classifier, known_as: str, run: Run, label: str, pictures: Callable[[], Pictures]
 ) -> NDArray[np.float32]:
     known = _known.setdefault(classifier.to(run.device), Memo(KEPT))
-    key = (pictures, str(run.device), _state(classifier))
-    return known.get(key, lambda: features(classifier, pixels(), run, label).astype(np.float32))  # nothing is lost
+    key = (known_as, str(run.device), _state(classifier))
+    return known.get(key, lambda: features(classifier, pictures(), run, label).astype(np.float32))  # nothing is lost
 
 
 def _state(classifier: Classifier) -> str:

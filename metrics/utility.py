@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
 from unveil.harness.figures.calibration import BINS, calibration_error
 from unveil.harness.types import Direction, Evidence, Measurement, Metric
 from unveil.harness.words.names import CALIBRATION, MACRO, TOP_1, TOP_5
-from unveil.metrics.judging import hits, logits, share
+from unveil.metrics.judging import BATCH, hits, logits, share
 
 SCALE = "share", Direction.USEFUL, 0.0, 1.0
 
@@ -38,9 +39,12 @@ class Utility(Metric):
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """Columns: top-1, top-5, macro accuracy and 1 - calibration error."""
         test = evidence.data.test
-        scores, labels = logits(evidence.target, test.pixels, evidence.run, "utility"), test.labels.cpu()
+        scores, labels = logits(evidence.target, test, evidence.run, "utility"), test.labels.cpu()
         people, first = labels.numpy(), hits(scores, labels, 1)
-        confidence, answer = scores.double().softmax(1).max(1)
+        sure = [
+            part.double().softmax(1).max(1) for part in scores.split(BATCH)
+        ]  # of all at once it is many times theirs
+        confidence, answer = (torch.cat([one[i] for one in sure]) for i in range(2))
         right = (answer == labels).double().numpy()
         return [
             share(TOP_1, Direction.USEFUL, first, people, len(test)),

@@ -190,15 +190,15 @@ class Verification(Metric):
 
         return _calibrated.get((network, data.checksum, self.match, self.rates, self.strangers), calibrate)
 
-    def _calibrate(self, comparer: Comparer, people: People, data: Data, run: Run) -> Calibration:
+    def _calibrate(self, comparer: Embeddings, people: People, data: Data, run: Run) -> Calibration:
         """From all pairs of real pictures and enrolled people."""
         source = Run(f"verification {data.checksum}")  # not the cell's own: one threshold for all cells
         held, public = join(data.validation, data.test), _thinned(data.public, self.strangers, source)
-        genuine, others = all_pairs(comparer, people, held.pixels, held.labels.cpu().numpy(), run)
+        genuine, others = all_pairs(comparer, people, held, held.labels.cpu().numpy(), run)
         impostors = others
         if len(public):
             strangers = np.unique(public.labels.cpu().numpy(), return_inverse=True)[1] + data.classes
-            impostors = joined(others, all_pairs(comparer, people, public.pixels, strangers, run)[1])
+            impostors = joined(others, all_pairs(comparer, people, public, strangers, run)[1])
         pictures = len(held) + len(public)
         return calibration(genuine, others, impostors, self.rates, data.classes, source, pictures)
 
@@ -207,7 +207,7 @@ def _thinned(images: Images, most: int, source: Run) -> Images:
     """At most so many pictures, labelled by person: everybody's first, everybody's second, and so on."""
     if not min(len(images), most):
         return images[:0]
-    images = Images(images.pixels, who(images))
+    images = images.labelled(who(images))
     if len(images) <= most:
         return images
     chosen = by_turn(images.labels, source.generator("strangers"))[:most]

@@ -14,7 +14,7 @@ from torch.optim import Adam
 
 from unveil.attacks import augment
 from unveil.attacks.losses import max_margin
-from unveil.attacks.priors import gan
+from unveil.attacks.priors import gan, made_from
 from unveil.attacks.priors.conditional_networks import DPLG, GPLG, LATENT
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import (
@@ -99,15 +99,15 @@ class ConditionalGAN:
 
     def needs(self) -> Mapping[str, Need]:
         """Another prior, where it learns from one."""
-        return gan.needs("z100", self.learn_from)
+        return made_from.needs("z100", self.learn_from)
 
     def canonical(self) -> Mapping[str, Any]:
         """Settings as identities say them."""
-        return gan.canonical(self)
+        return made_from.canonical(self)
 
     def content(self) -> Mapping[str, str]:
         """Nothing is read from outside; another prior is a need."""
-        return gan.content("z100", self.learn_from)
+        return made_from.content("z100", self.learn_from)
 
     def build(self, classes: int, shape: tuple[int, int, int]) -> ProjectionGAN:
         """The untrained networks."""
@@ -132,7 +132,7 @@ class ConditionalGAN:
         generator.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         g, d = generator.network.train().requires_grad_(True), generator.critic.train().requires_grad_(True)
         adam_g, adam_d = (Adam(part.parameters(), lr=self.lr, betas=(0.0, 0.9)) for part in (g, d))
-        shown = gan.lessons(public, self.learn_from, self.samples, given, run)
+        shown = made_from.lessons(public, self.learn_from, self.samples, given, run)
         pairs = Pairs(shown, select(view, shown, self.top, run), self.batch, run)
 
         def improve_generator(i: int) -> Mapping[str, float]:
@@ -197,7 +197,7 @@ def select(view: View, public: Images, top: int, run: Run) -> Tensor:
     best = torch.empty(0, view.classes, device=run.device)
     which = torch.empty(0, view.classes, dtype=torch.int64, device=run.device)
     for index in torch.split(torch.arange(len(public)), CHUNK):
-        p = view.scores(public.pixels[index].to(run.device, memory_format=torch.channels_last))
+        p = view.scores(public.at(index).to(run.device, memory_format=torch.channels_last))
         best, which = torch.cat([best, p]), torch.cat([which, index[:, None].expand(p.shape).to(run.device)])
         first = best.argsort(dim=0, descending=True, stable=True)[:top]
         best, which = best.gather(0, first), which.gather(0, first)

@@ -1,31 +1,27 @@
-"""What the GAN priors share: the generator with its critic, what it starts and learns from, and the training loop."""
+"""What the GAN priors share: the generator with its critic, and the training loop."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
 from unveil.attacks.loop import resumable_steps
+from unveil.attacks.priors.made_from import Start, Taken, drawn
 from unveil.attacks.priors.networks import GZ100, LATENT
-from unveil.harness.assets import fetch as assets
 from unveil.harness.models.dcgan import DCGAN, load_digiface
 from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.training.global_rng import seeded
-from unveil.harness.types import Generator, Given, Images, Need, Origin, Spec, TrainedPrior
+from unveil.harness.types import Generator, Given, Images, Spec
 from unveil.harness.words.errors import TrainingError, UnveilError
 from unveil.harness.words.finite import require_finite
-from unveil.harness.words.needs import NEEDED
 from unveil.harness.words.run import Run, draw_normal
-from unveil.harness.words.spec import HeldPrior
 
-Start: TypeAlias = Literal["z100", "digiface"] | HeldPrior
-TOGETHER = 64  # pictures of another prior in memory at once
 CURVE_POINTS = 200
 REMEDY = "lower the prior's lr, or raise its batch"
 
@@ -38,71 +34,6 @@ class Part(Protocol):
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> object:
         """Puts it back."""
-
-
-def needs(start: Start, learn_from: Spec | None) -> Mapping[str, Need]:
-    """The priors whose generator one starts from, and whose pictures one learns from, where there are such."""
-    wanted = {"start": start, "learn_from": learn_from}
-    return {role: TrainedPrior(spec) for role, spec in wanted.items() if isinstance(spec, Spec)}
-
-
-def canonical(prior: Any) -> Mapping[str, Any]:
-    """A prior's settings as identities say them: as before it could be made from another, where it is not."""
-    settings = plugin_settings.dump(prior)
-    if prior.needs():
-        return settings
-    return {name: value for name, value in settings.items() if name not in ("learn_from", "samples")}
-
-
-def lessons(public: Images, learn_from: Spec | None, samples: int, given: Given | None, run: Run) -> Images:
-    """What is learnt from: the public pictures or, in their place, pictures that another prior draws."""
-    if learn_from is None:
-        return public
-    assert given is not None
-    return Images(drawn(given.priors["learn_from"], samples, "sample", run), torch.full((samples,), -1))
-
-
-@torch.no_grad()
-def drawn(generator: Generator, samples: int, stream: str, run: Run) -> Tensor:
-    """Pictures that a prior draws, ``(samples, C, H, W)`` in [0, 1], on the CPU."""
-    parts = []
-    with run.progress("samples of the other prior", samples) as bar:
-        for which in torch.arange(samples).split(TOGETHER):
-            z = generator.sample(run.generators(stream, [(int(i),) for i in which]))
-            parts.append(generator.synthesize(z.to(run.device)).float().clamp(0, 1).cpu())
-            bar.advance(len(which))
-    return torch.cat(parts)
-
-
-def content(start: Start, learn_from: Spec | None) -> Mapping[str, str]:
-    """Checksum of the pretrained generator, where one is used; other priors are needs."""
-    files = {"digiface": assets.checksum("digiface")} if start == "digiface" else {}
-    return {**files, **dict.fromkeys(needs(start, learn_from), NEEDED)}
-
-
-def origin(start: Start) -> Origin | None:
-    """Where the pretrained generator comes from, where one is used."""
-    if start != "digiface":
-        return None
-    return Origin(
-        "DigiFace-1M: faces that were rendered from scans of people who agreed to it; no photographs", publishable=True
-    )
-
-
-class Taken(nn.Module):
-    """The generator of another prior, as the network of a GAN.
-
-    Args:
-        generator: Its networks.
-    """
-
-    def __init__(self, generator: Generator) -> None:
-        super().__init__()
-        self.generator = generator
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Latents ``(N, latent)`` to pixels in [0, 1]."""
-        return self.generator.synthesize(z)
 
 
 class GAN(Generator):
@@ -212,7 +143,7 @@ class PublicBatches:
     """
 
     def __init__(self, public: Images, batch: int, *, flip: bool, run: Run) -> None:
-        self._pixels, self._run = public.pixels, run
+        self._public, self._run = public, run
         self.count = len(public) * (2 if flip else 1)
         self.size = min(batch, self.count)
 
@@ -224,8 +155,8 @@ class PublicBatches:
 
     def pixels(self, index: Tensor) -> Tensor:
         """Those pictures, on the device; from half of the count on they are mirror images."""
-        x = self._pixels[index % len(self._pixels)]
-        mirrored = (index >= len(self._pixels))[:, None, None, None]
+        x = self._public.at(index % len(self._public))
+        mirrored = (index >= len(self._public))[:, None, None, None]
         x = torch.where(mirrored, x.flip(-1), x)
         return x.to(self._run.device, memory_format=torch.channels_last)
 

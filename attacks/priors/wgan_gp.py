@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unveil.attacks.priors import gan
+from unveil.attacks.priors import gan, made_from
 from unveil.attacks.priors.networks import DWGAN
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Generator, Given, Images, LocalSpec, Need, Origin, Run, View
@@ -49,7 +49,7 @@ class WGANGP:
             it is: then they are drawn once, instead of fresh ones in each step.
     """
 
-    start: gan.Start = "z100"
+    start: made_from.Start = "z100"
     width: Annotated[int, Field(ge=1)] = 64
     steps: Annotated[int, Field(ge=1)] = 56_000
     batch: Annotated[int, Field(ge=2)] = 64
@@ -66,19 +66,19 @@ class WGANGP:
 
     def needs(self) -> Mapping[str, Need]:
         """Other priors, where it starts or learns from such."""
-        return gan.needs(self.start, self.learn_from)
+        return made_from.needs(self.start, self.learn_from)
 
     def canonical(self) -> Mapping[str, Any]:
         """Settings as identities say them."""
-        return gan.canonical(self)
+        return made_from.canonical(self)
 
     def content(self) -> Mapping[str, str]:
         """Checksum of the pretrained generator, where one is used; other priors are needs."""
-        return gan.content(self.start, self.learn_from)
+        return made_from.content(self.start, self.learn_from)
 
     def origin(self) -> Origin | None:
         """Where the pretrained generator comes from, where one is used."""
-        return gan.origin(self.start)
+        return made_from.origin(self.start)
 
     def build(self, classes: int, shape: tuple[int, int, int]) -> Generator:
         """The untrained networks; a target's classes play no part but in a prior that it starts from."""
@@ -99,7 +99,7 @@ class WGANGP:
         gan.begin(generator, self.start, run, given)
         g.train(self.train_generator).requires_grad_(self.train_generator)
         d.train().requires_grad_(True)
-        shown = gan.lessons(public, self.learn_from, self.samples, given, run)
+        shown = made_from.lessons(public, self.learn_from, self.samples, given, run)
         batches = gan.PublicBatches(shown, self.batch, flip=self.flip, run=run)
         fakes = gan.fakes(generator, self.samples, run, trains=self.train_generator)
         adam_g, adam_d = gan.adam(g, self.lr) if self.train_generator else None, gan.adam(d, self.lr)

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unveil.harness.data.splits import Pictures, Shares, assemble, to_uint8
+from unveil.harness.data.splits import Pictures, Shares, assemble
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.steps.people import join
 from unveil.harness.training.fit import fit
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.images import Data, Images
+from unveil.harness.words.pixels import to_uint8
 from unveil.harness.words.recipe import Recipe
 from unveil.harness.words.run import Run
 

@@ -39,7 +39,7 @@ def _spread(images: Images, chosen: Tensor, count: int) -> Tensor:
     rows = chosen.nonzero().flatten()
     taken = rows[torch.linspace(0, len(rows) - 1, min(count, len(rows))).round().long()]
     missing = [torch.ones(images.shape)] * (count - len(taken))
-    return torch.cat([*images.pixels[taken], *missing], 2)
+    return torch.cat([*images.at(taken), *missing], 2)
 
 
 def _with_gaps(parts: list[Tensor]) -> list[Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,18 +12,23 @@ from torch import Tensor
 
 from unveil.harness.words.account import Remark, Side, remark
 from unveil.harness.words.errors import DataError, listed
+from unveil.harness.words.pixels import Stored
 
 if TYPE_CHECKING:
     from unveil.harness.data.splits import Pictures
 
+CHUNK = 256  # pictures at a time
 
-def fingerprints(pixels: Tensor) -> list[bytes]:
+
+def fingerprints(pixels: Stored) -> Iterator[bytes]:
     """A hash of each picture ``(N, C, H, W)``, as it is used.
 
     Files of the same content are the same here too, as are those that differ only in format, metadata or in what the
     resizing takes away.
     """
-    return [hashlib.sha256(picture.contiguous().numpy().data).digest() for picture in pixels]
+    for rows in torch.arange(len(pixels)).split(CHUNK):
+        for picture in pixels[rows]:
+            yield hashlib.sha256(picture.contiguous().numpy().data).digest()
 
 
 def without_copies(

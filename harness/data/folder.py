@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -18,6 +16,7 @@ from unveil.harness.data.images import decode
 from unveil.harness.data.labels import Columns, from_csv
 from unveil.harness.data.listing import Entry, Listing, absolute, from_folders, relative, unnamed
 from unveil.harness.data.names import shown
+from unveil.harness.data.parallel import in_parallel
 from unveil.harness.data.splits import Pictures, Shares, assemble, label
 from unveil.harness.data.walk import key
 from unveil.harness.words.account import Remark, Side, remark
@@ -227,13 +226,11 @@ def _require_two_sides(private: Sequence[Entry], public: Sequence[Entry], nested
 
 
 def _digest(files: Mapping[str, Path]) -> str:
-    """One hash for all files; reading waits for the disk, so several are read at a time."""
-    with ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as pool:
-        hashes: Iterable[str] = pool.map(_hash, files.values())
-        return digest(zip(files, hashes, strict=True))
+    """One hash for all files."""
+    return digest(zip(files, in_parallel(_hash, list(files.values()), each=2), strict=True))
 
 
-def _hash(file: Path) -> str:
+def _hash(row: int, file: Path) -> str:  # noqa: ARG001 (as all that is done in parallel)
     try:
         return sha256(file)
     except OSError as error:

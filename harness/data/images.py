@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +17,10 @@ from PIL import Image, ImageOps, features
 from torch import Tensor
 
 from unveil.harness.data.names import shown
+from unveil.harness.data.parallel import in_parallel
 from unveil.harness.words.errors import LISTED, DataError
+from unveil.harness.words.pixel_file import Room
+from unveil.harness.words.pixels import Stored
 from unveil.harness.words.run import Run
 
 Channels = Literal[1, 3]
@@ -40,19 +41,18 @@ class Decoded:
     """Pictures, and what a reader of the results should know of them.
 
     Attributes:
-        pixels: ``(N, channels, size, size)`` uint8.
+        pixels: ``(N, channels, size, size)`` uint8; in a file without a name if they are many.
         odd: Rows by what is special about them, in the plural.
     """
 
-    pixels: Tensor
+    pixels: Stored
     odd: Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True)
 class _One:
-    """One picture, what is special about it, and the highest value of a file of more than 8 bits, else 0."""
+    """What is special about a picture, and the highest value of a file of more than 8 bits, else 0."""
 
-    pixels: Tensor
     odd: list[str]
     peak: int
 
@@ -69,18 +69,18 @@ def decode(files: Sequence[Path], *, size: int, channels: Channels, crop: bool, 
 
     Raises:
         DataError: If files cannot be read, or show nothing since they are of one colour or nearly black; names them.
+        StoreError: If there is no room for what was read.
     """
-    pixels = torch.empty((len(files), channels, size, size), dtype=torch.uint8)
+    room = Room((len(files), channels, size, size), run.scratch)
     failed: dict[int, str] = {}
     odd: defaultdict[str, list[int]] = defaultdict(list)
     peaks: dict[int, int] = {}
-    read = partial(_read, size=size, channels=channels, crop=crop)
-    with run.progress("reading pictures", len(files)) as bar, _strict_pillow(), ThreadPoolExecutor(_workers()) as pool:
-        for i, result in enumerate(pool.map(read, files)):
+    read = partial(_read, room=room, size=size, channels=channels, crop=crop)
+    with run.progress("reading pictures", len(files)) as bar, _strict_pillow():
+        for i, result in enumerate(in_parallel(read, files)):
             if isinstance(result, str):
                 failed[i] = result
             else:
-                pixels[i] = result.pixels
                 for what in result.odd:
                     odd[what].append(i)
                 peaks |= {i: result.peak} if result.peak else {}
@@ -88,7 +88,7 @@ def decode(files: Sequence[Path], *, size: int, channels: Channels, crop: bool, 
     failed |= _of_fewer_bits(peaks)
     if failed:
         raise _unusable([f"{shown(files[i])}: {why}" for i, why in sorted(failed.items())], len(files))
-    return Decoded(pixels, odd)
+    return Decoded(room.filled(), odd)
 
 
 def square(picture: Image.Image, *, size: int, channels: Channels, crop: bool) -> Tensor:
@@ -105,10 +105,6 @@ def square(picture: Image.Image, *, size: int, channels: Channels, crop: bool) -
     return torch.from_numpy(np.array(flat).reshape(size, size, channels)).permute(2, 0, 1)
 
 
-def _workers() -> int:
-    return min(16, os.cpu_count() or 1)
-
-
 @contextmanager
 def _strict_pillow() -> Iterator[None]:
     """Makes an oversized picture an error and keeps quiet about odd metadata, in the threads of the block too."""
@@ -118,8 +114,8 @@ def _strict_pillow() -> Iterator[None]:
         yield
 
 
-def _read(file: Path, *, size: int, channels: Channels, crop: bool) -> _One | str:
-    """The picture, or why there is none."""
+def _read(row: int, file: Path, *, room: Room, size: int, channels: Channels, crop: bool) -> _One | str:
+    """Puts a picture in its row, and says what is special about it; or why there is none."""
     try:
         with Image.open(file, formats=FORMATS) as picture:
             # counting them would go through all; of an MPO the others are previews
@@ -137,7 +133,8 @@ def _read(file: Path, *, size: int, channels: Channels, crop: bool) -> _One | st
         f"pictures more than {LONG} times as long as wide": long > LONG * short,
         "dark pictures, in which nothing is brighter than a quarter": int(pixels.numpy().max()) < DARK,
     }
-    return _One(pixels, [what for what, is_so in found.items() if is_so], peak)
+    room.put(row, pixels[None])
+    return _One([what for what, is_so in found.items() if is_so], peak)
 
 
 def _shows_nothing(pixels: Tensor, peak: int) -> str:

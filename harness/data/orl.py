@@ -12,6 +12,7 @@ from unveil.harness.assets import fetch as assets
 from unveil.harness.data.images import decode
 from unveil.harness.data.splits import Pictures, Shares, assemble, label
 from unveil.harness.words.images import Data
+from unveil.harness.words.pixels import chosen
 from unveil.harness.words.run import Run
 
 APART = "the publisher numbers its 40 people, and the public ones have other numbers"
@@ -61,6 +62,7 @@ class ORL:
         pixels = decode(files, size=self.size, channels=self.channels, crop=self.crop, run=run).pixels
         people = [f"s{person:02d}" for person in range(1, 41) for _ in range(10)]
         edge = 10 * self.private
-        private = Pictures(pixels[:edge], *label(people[:edge]))
-        public = Pictures(pixels[edge:], *label(people[edge:]))
+        both = chosen(pixels)
+        private = Pictures(both.choose(slice(edge)), *label(people[:edge]))
+        public = Pictures(both.choose(slice(edge, None)), *label(people[edge:]))
         return assemble(private, public, Shares(self.test, self.validation, self.seed), publishable=False, apart=APART)

@@ -13,9 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unveil.harness.assets import fetch as assets
-from unveil.harness.data.splits import Pictures, Shares, assemble, to_float, to_uint8
+from unveil.harness.data.splits import Pictures, Shares, assemble
 from unveil.harness.models.dcgan import DCGAN, load_digiface
 from unveil.harness.words.images import Data
+from unveil.harness.words.pixel_file import Room
+from unveil.harness.words.pixels import to_float, to_uint8
 from unveil.harness.words.run import Bar, Run, draw_normal
 
 CHUNK = 64
@@ -91,8 +93,8 @@ class People:
         private, public = self.anchors()
         total = self.private * self.pictures + self.public * self.public_pictures
         with run.progress("drawing people", total) as bar:
-            hidden = self._draw(network, "private", private, self.pictures, bar)
-            shown = self._draw(network, "public", public, self.public_pictures, bar)
+            hidden = self._draw(network, "private", private, self.pictures, run, bar)
+            shown = self._draw(network, "public", public, self.public_pictures, run, bar)
         data = assemble(hidden, shown, Shares(self.test, self.validation, self.seed), publishable=True, apart=APART)
         return replace(data, anchors=self._portraits(network, private))
 
@@ -104,15 +106,15 @@ class People:
         keys = [(person, 0) for person in range(count)]
         return draw_normal(self._source().generators(f"{side} anchor", keys), (DCGAN.latent,))
 
-    def _draw(self, network: DCGAN, side: str, anchors: Tensor, count: int, bar: Bar) -> Pictures:
+    def _draw(self, network: DCGAN, side: str, anchors: Tensor, count: int, run: Run, bar: Bar) -> Pictures:
         keys = [(person, k) for person in range(len(anchors)) for k in range(count)]
-        chunks = [keys[i : i + CHUNK] for i in range(0, len(keys), CHUNK)]
-        pixels = []
-        for chunk in chunks:
-            pixels.append(self._photograph(network, side, anchors, chunk))
+        room = Room((len(keys), 3, self.size, self.size), run.scratch)
+        for start in range(0, len(keys), CHUNK):
+            chunk = keys[start : start + CHUNK]
+            room.put(start, self._photograph(network, side, anchors, chunk))
             bar.advance(len(chunk))
         names = tuple(f"{'person' if side == 'private' else 'public'} {person:03d}" for person in range(len(anchors)))
-        return Pictures(torch.cat(pixels), torch.tensor([person for person, _ in keys]), names)
+        return Pictures(room.filled(), torch.tensor([person for person, _ in keys]), names)
 
     @torch.no_grad()
     def _portraits(self, network: DCGAN, anchors: Tensor) -> Tensor:

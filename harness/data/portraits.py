@@ -12,11 +12,12 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.harness.assets import fetch as assets
-from unveil.harness.data.splits import Pictures, Shares, assemble, to_float, to_uint8
+from unveil.harness.data.splits import Pictures, Shares, assemble
 from unveil.harness.models.mobile_cut import MobileCut, load_cut, shipped_head
 from unveil.harness.models.mobile_networks import Framing
 from unveil.harness.models.mobile_weights import ASSET
 from unveil.harness.words.images import Data
+from unveil.harness.words.pixels import to_float, to_uint8
 from unveil.harness.words.run import Bar, Run, draw_normal
 
 CHUNK = 32

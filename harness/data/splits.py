@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,14 @@ from torch import Tensor
 
 from unveil.harness.data.apart import require_disjoint
 from unveil.harness.data.copies import without_copies
+from unveil.harness.words import pixels as eight_bit
 from unveil.harness.words.account import Remark
 from unveil.harness.words.errors import DataError, listed
 from unveil.harness.words.images import Data, Images
+from unveil.harness.words.pixels import Chosen, Stored, chosen, to_float, to_uint8
 from unveil.harness.words.run import Run
 
+CHUNK = 256  # pictures that are hashed at a time
 ROLES = ("train", "validation", "test")
 PARTS = (*ROLES, "public")
 
@@ -26,13 +29,14 @@ class Pictures:
     """Pictures of named people, before they are split.
 
     Attributes:
-        pixels: ``(N, C, H, W)`` uint8, so that a stored data set is the data set that was loaded.
+        pixels: ``(N, C, H, W)`` uint8, so that a stored data set is the data set that was loaded; a tensor, or what
+            `unveil.harness.data.images.decode` gives, which may be a file.
         labels: ``(N,)`` int64, index into ``names``; -1 where nobody knows.
         names: The people, in the order of their numbers.
         files: What each picture is called in a message; empty if nothing.
     """
 
-    pixels: Tensor
+    pixels: Stored
     labels: Tensor
     names: tuple[str, ...]
     files: tuple[str, ...] = ()
@@ -46,7 +50,7 @@ class Pictures:
 
     def __getitem__(self, rows: Tensor) -> Pictures:
         files = tuple(self.files[row] for row in rows.tolist()) if self.files else ()
-        return Pictures(self.pixels[rows], self.labels[rows], self.names, files)
+        return Pictures(chosen(self.pixels).choose(rows), self.labels[rows], self.names, files)
 
 
 @dataclass(frozen=True)
@@ -62,16 +66,6 @@ class Shares:
     test: float
     validation: float
     seed: int
-
-
-def to_uint8(pixels: Tensor) -> Tensor:
-    """Rounds pixels in [0, 1] to 8 bits."""
-    return (pixels * 255).round_().clamp_(0, 255).to(torch.uint8)
-
-
-def to_float(pixels: Tensor) -> Tensor:
-    """8-bit pixels as float32 in [0, 1]; ``to_uint8`` gives them back exactly."""
-    return pixels.to(torch.float32).div_(255)
 
 
 def label(people: Sequence[str]) -> tuple[Tensor, tuple[str, ...]]:
@@ -201,10 +195,10 @@ def assemble(
     if more:
         public = public[shown]
     rows = stratify(private.labels, private.names, shares, given)
-    parts = {role: (private.pixels[index], private.labels[index]) for role, index in rows.items()}
-    parts["public"] = (public.pixels, public.labels)
+    both = Images(private.pixels, private.labels)
+    parts = {**{role: both[index] for role, index in rows.items()}, "public": Images(public.pixels, public.labels)}
     return Data(
-        **{part: Images(to_float(pixels), labels) for part, (pixels, labels) in parts.items()},
+        **parts,
         names=private.names,
         checksum=_checksum(parts, private.names),
         disjoint=disjoint,
@@ -214,28 +208,39 @@ def assemble(
     )
 
 
-def _checksum(parts: Mapping[str, tuple[Tensor, Tensor]], names: Sequence[str]) -> str:
+def _checksum(parts: Mapping[str, Images], names: Sequence[str]) -> str:
     """Sha256 over 8-bit pixels and labels of all parts, their shapes, and the names."""
     total = hashlib.sha256()
     for part in PARTS:
-        pixels, labels = parts[part]
-        total.update(f"{part}{tuple(pixels.shape)}".encode())
-        total.update(pixels.contiguous().numpy().data)
-        total.update(labels.contiguous().numpy().data)
+        images = parts[part]
+        total.update(f"{part}{(len(images), *images.shape)}".encode())
+        for rows in torch.arange(len(images)).split(CHUNK):
+            total.update(images.levels(rows).contiguous().numpy().data)
+        total.update(images.labels.contiguous().numpy().data)
     total.update("\0".join(names).encode())
     return total.hexdigest()
 
 
 def to_tensors(data: Data) -> dict[str, Tensor]:
-    """All pictures as 8-bit pixels and labels, and anchors where they are known, for the store."""
-    tensors: dict[str, Tensor] = {}
-    for part in PARTS:
-        images: Images = getattr(data, part)
-        tensors[f"{part}.pixels"] = to_uint8(images.pixels)
-        tensors[f"{part}.labels"] = images.labels
-    if data.anchors is not None:
-        tensors["anchors"] = to_uint8(data.anchors)
-    return tensors
+    """Labels, anchors where they are known, and pictures as 8-bit pixels, for the store; but see ``to_pictures``."""
+    tensors = {f"{part}.labels": images.labels for part, images in _parts(data)}
+    tensors |= {f"{part}.pixels": images.levels(slice(None)) for part, images in _parts(data) if not _many(images)}
+    return tensors if data.anchors is None else {**tensors, "anchors": to_uint8(data.anchors)}
+
+
+def to_pictures(data: Data) -> dict[str, Chosen]:
+    """The pixels of those parts that are too many to be in memory at once."""
+    return {f"{part}.pixels": kept for part, images in _parts(data) if (kept := _many(images))}
+
+
+def _parts(data: Data) -> Iterator[tuple[str, Images]]:
+    return ((part, getattr(data, part)) for part in PARTS)
+
+
+def _many(images: Images) -> Chosen | None:
+    kept = images.stored
+    few = isinstance(kept, Tensor) or kept.dtype != torch.uint8 or (kept.held and kept.nbytes <= eight_bit.HELD)
+    return None if few else kept  # type: ignore[return-value]
 
 
 def to_meta(data: Data) -> dict[str, Any]:
@@ -248,9 +253,12 @@ def to_meta(data: Data) -> dict[str, Any]:
     }
 
 
-def from_tensors(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Data:
-    """What ``to_tensors`` and ``to_meta`` took apart, exactly, but for the remarks, which nobody computes with."""
-    parts = {part: Images(to_float(tensors[f"{part}.pixels"]), tensors[f"{part}.labels"]) for part in PARTS}
+def from_tensors(
+    tensors: Mapping[str, Tensor], meta: Mapping[str, Any], pictures: Mapping[str, Stored] | None = None
+) -> Data:
+    """What the other three took apart, exactly, but for the remarks, which nobody computes with."""
+    pixels: dict[str, Stored] = {**tensors, **(pictures or {})}
+    parts = {part: Images(pixels[f"{part}.pixels"], tensors[f"{part}.labels"]) for part in PARTS}
     return Data(
         **parts,
         names=tuple(meta["names"]),

@@ -21,7 +21,8 @@ from unveil.harness.running.interrupts import deferred
 from unveil.harness.running.likeness import facts
 from unveil.harness.running.profile import PROFILE, Meter
 from unveil.harness.steps.bench import Bench
-from unveil.harness.store.artefacts import Artefact, Store
+from unveil.harness.store.artefact import Artefact
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.arithmetic import steady
 from unveil.harness.words.errors import AssetError, StoreError, UnveilError
 from unveil.harness.words.run import Progress, Run, Silent

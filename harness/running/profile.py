@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unveil.harness.store.artefacts import Artefact
+    from unveil.harness.store.artefact import Artefact
 
 EVERY = 0.5  # seconds between two looks at how busy an accelerator is
 PROFILE = "profile"  # its name in a provenance

@@ -18,7 +18,7 @@ from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.given import by_wrapped, ingredients, spent
 from unveil.harness.steps.isolation import Held, held_apart
 from unveil.harness.steps.wishes import Place, needs, require_access
-from unveil.harness.store.artefacts import Artefact
+from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.attack import Attack, Ceiling
 from unveil.harness.words.errors import AccessError, UnveilError
 from unveil.harness.words.given import Attempt

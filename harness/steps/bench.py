@@ -8,7 +8,8 @@ from typing import TypeVar
 import torch
 
 from unveil.harness.plan.node import Node
-from unveil.harness.store.artefacts import Artefact, Store
+from unveil.harness.store.artefact import Artefact
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.memo import Memo
 from unveil.harness.words.run import Run
 

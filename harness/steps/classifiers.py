@@ -11,7 +11,7 @@ from torch import Tensor
 from unveil.harness.plan import settings
 from unveil.harness.plan.node import Node, step
 from unveil.harness.steps.bench import Bench, owned
-from unveil.harness.store.artefacts import Artefact
+from unveil.harness.store.artefact import Artefact
 from unveil.harness.training.fit import fit
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.defense import Defense

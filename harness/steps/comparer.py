@@ -6,7 +6,7 @@ from unveil.harness.plan.asker import Asker
 from unveil.harness.plan.node import Node
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.wishes import Place
-from unveil.harness.store.artefacts import Artefact
+from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.comparer import Comparer
 from unveil.harness.words.needs import GivenComparer
 from unveil.harness.words.run import Run

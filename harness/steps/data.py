@@ -1,15 +1,15 @@
-"""Loads or draws a data set once, as 8-bit tensors."""
+"""Loads or draws a data set once; its pictures are stored with 8 bits a value, and read so."""
 
 from __future__ import annotations
 
 import torch
 
-from unveil.harness.data.splits import PARTS, ROLES, from_tensors, to_meta, to_tensors
+from unveil.harness.data.splits import PARTS, ROLES, from_tensors, to_meta, to_pictures, to_tensors
 from unveil.harness.plan import parts
 from unveil.harness.plan.asker import Asker
 from unveil.harness.plan.node import Node
 from unveil.harness.steps.bench import Bench
-from unveil.harness.store.artefacts import Artefact
+from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.account import Account, Part
 from unveil.harness.words.images import Data, Images
 from unveil.harness.words.run import Run
@@ -25,8 +25,8 @@ def read(node: Node, bench: Bench) -> Data:
     """The data set that a node loaded."""
 
     def load() -> Data:
-        artefact = bench.artefact(node)
-        return from_tensors(artefact.tensors, artefact.record)
+        artefact = bench.store.open(node.key, [f"{part}.pixels" for part in PARTS])
+        return from_tensors(artefact.tensors, artefact.record, artefact.pictures)
 
     return bench.keep(node, load)
 
@@ -35,7 +35,7 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:  # noqa: ARG001 (on
     """The data set of a plan's ``[data]``."""
     data: Data = node.uses["dataset"][0].make().load(run)
     record = {**to_meta(data), "facts": facts(data), "account": account(data).model_dump(mode="json")}
-    return Artefact(record, to_tensors(data))
+    return Artefact(record, to_tensors(data), pictures=to_pictures(data))
 
 
 def account(data: Data) -> Account:

@@ -42,8 +42,7 @@ def answers(view: View, public: Images, temperature: float, run: Run) -> Tensor:
 
     White-box access and scores give ``softmax(T(x) / τ)``, labels give all to the most likely class.
     """
-    parts = torch.split(public.pixels, CHUNK)
-    return torch.cat([_ask(view, x.to(run.device), temperature).cpu() for x in parts])
+    return torch.cat([_ask(view, x.to(run.device), temperature).cpu() for x in public.batches(CHUNK)])
 
 
 def _ask(view: View, x: Tensor, temperature: float) -> Tensor:
@@ -87,7 +86,7 @@ def distil(student: Classifier, p: Tensor, public: Images, how: Distillation, ru
             values: list[float] = []
             with seeded(run, "epoch", epoch):  # dropout and its like draw from the global generator
                 for index in batches:
-                    values.append(_step(student.train(), optimiser, p[index], public.pixels[index], how, epoch, run))
+                    values.append(_step(student.train(), optimiser, p[index], public.at(index), how, epoch, run))
                     bar.advance(1, loss=values[-1])
             losses.append(_mean(values, epoch))
             require_finite(student, "distillation", f"in epoch {epoch}", REMEDY)

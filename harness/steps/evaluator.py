@@ -23,7 +23,7 @@ from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.classifiers import train, trained
 from unveil.harness.steps.people import hold_out, join, known_people, strangers, who
 from unveil.harness.steps.rejection import Reject, Threshold, calibrate, threshold
-from unveil.harness.store.artefacts import Artefact
+from unveil.harness.store.artefact import Artefact
 from unveil.harness.training.fit import predict
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import DataError, JudgeError
@@ -108,7 +108,7 @@ def gather(data: Data, others: str, fewest: int, run: Run, *, gallery: bool = Fa
     if others == "identities":
         public = known_people(public, fewest)
     else:
-        public = Images(public.pixels, torch.zeros_like(public.labels))
+        public = public.labelled(torch.zeros_like(public.labels))
     if not len(public):
         raise DataError(
             f"no public person has {fewest} or more pictures with a name",
@@ -116,7 +116,7 @@ def gather(data: Data, others: str, fewest: int, run: Run, *, gallery: bool = Fa
             "set others = 'nobody' for this evaluator",
         )
     count = int(public.labels.max()) + 1
-    more = hold_out(Images(public.pixels, public.labels + data.classes), VALIDATION, run.generator("public split"))
+    more = hold_out(public.labelled(public.labels + data.classes), VALIDATION, run.generator("public split"))
     train, validation = (join(mine, theirs) for mine, theirs in zip(own, more, strict=True))
     whom = f"{count} public people" if others == "identities" else f'"nobody here" ({len(public)} public pictures)'
     return Society(train, validation, *apart, data.classes + count, f"{data.classes} private people and {whom}")

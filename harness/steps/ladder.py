@@ -15,7 +15,7 @@ from unveil.harness.plan.parts import DefensePart
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
-from unveil.harness.store.artefacts import Artefact
+from unveil.harness.store.artefact import Artefact
 from unveil.harness.training.fit import fit, predict
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.defense import Defense

@@ -12,13 +12,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from unveil.harness.data.copies import fingerprints
-from unveil.harness.data.splits import ROLES, to_uint8
+from unveil.harness.data.splits import ROLES
 from unveil.harness.words.errors import DataError, PluginError, WeightsError
 from unveil.harness.words.images import Data, Images
 from unveil.harness.words.needs import NEEDED
+from unveil.harness.words.pixels import to_uint8
 from unveil.harness.words.prior import Origin, Pretrained, Prior
 
 CHECKSUM = re.compile(r"\b[0-9a-f]{64}\b")
@@ -26,7 +28,8 @@ CHECKSUM = re.compile(r"\b[0-9a-f]{64}\b")
 
 def digests(images: Images) -> set[bytes]:
     """The hash of each picture, 8 bits a pixel."""
-    return set(fingerprints(to_uint8(images.pixels)))
+    kept = images.stored
+    return set(fingerprints(kept if kept.dtype == torch.uint8 else to_uint8(images.pixels)))
 
 
 def checksum(pictures: set[bytes]) -> str:

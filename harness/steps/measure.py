@@ -19,7 +19,7 @@ from unveil.harness.steps.attack import path, reconstructions
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.given import given
 from unveil.harness.steps.wishes import Place, needs
-from unveil.harness.store.artefacts import Artefact
+from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.attack import Guided
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import JudgeError, UnveilError

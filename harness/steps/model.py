@@ -11,7 +11,7 @@ from unveil.harness.plan.node import Node
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench, owned
 from unveil.harness.steps.wishes import Place
-from unveil.harness.store.artefacts import Artefact
+from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import AssetError, WeightsError
 from unveil.harness.words.model import Model

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unveil.harness.words.images import Images
+from unveil.harness.words.pixels import Chosen, Stored, chosen
 
 
 def known_people(images: Images, fewest: int) -> Images:
@@ -17,8 +18,8 @@ def known_people(images: Images, fewest: int) -> Images:
     """
     labels, counts = images.labels[images.labels >= 0].unique(return_counts=True)
     kept = labels[counts >= fewest]
-    chosen = images[torch.isin(images.labels, kept)]
-    return Images(chosen.pixels, torch.searchsorted(kept, chosen.labels))
+    known = images[torch.isin(images.labels, kept)]
+    return known.labelled(torch.searchsorted(kept, known.labels))
 
 
 def hold_out(images: Images, share: float, generator: torch.Generator) -> tuple[Images, Images]:
@@ -55,5 +56,17 @@ def strangers(images: Images, share: float, least: int, generator: torch.Generat
 
 
 def join(*parts: Images) -> Images:
-    """One set of several."""
-    return Images(torch.cat([p.pixels for p in parts]), torch.cat([p.labels for p in parts]))
+    """One set of several; of pictures that are kept in 8 bits nothing is copied."""
+    labels = torch.cat([one.labels for one in parts])
+    kept = [one.stored for one in parts]
+    floats = [one for one in kept if isinstance(one, Tensor)]
+    if len(floats) == len(kept):
+        return Images(torch.cat(floats), labels)
+    places: list[Stored] = []
+    rows: list[Tensor] = []
+    first = 0
+    for one in map(chosen, kept):
+        places += one.parts
+        rows.append(one.rows + first)
+        first += sum(map(len, one.parts))
+    return Images(Chosen(places, torch.cat(rows)), labels)

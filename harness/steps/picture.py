@@ -10,7 +10,7 @@ from unveil.harness.plan.node import Node
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.attack import reconstructions
 from unveil.harness.steps.bench import Bench
-from unveil.harness.store.artefacts import Artefact
+from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.images import Images
 from unveil.harness.words.run import Run
 
@@ -19,7 +19,7 @@ REAL, MADE, GAP = 3, 5, 6  # pictures a side, and pixels between the sides
 
 def strip(images: Images, label: int, count: int) -> list[Tensor]:
     """The first pictures of one person; white where there are fewer."""
-    own = list(images.pixels[images.labels == label][:count])
+    own = list(images.at((images.labels == label).nonzero().flatten()[:count]))
     return own + [torch.ones(images.shape)] * (count - len(own))
 
 

@@ -10,7 +10,7 @@ from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.classifiers import train, trained
 from unveil.harness.steps.people import hold_out, known_people
-from unveil.harness.store.artefacts import Artefact
+from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.errors import DataError
 from unveil.harness.words.run import Run
 

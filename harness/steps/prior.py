@@ -18,7 +18,7 @@ from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.given import given
 from unveil.harness.steps.wishes import Place, needs
-from unveil.harness.store.artefacts import Artefact
+from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.errors import TrainingError
 from unveil.harness.words.finite import require_finite
 from unveil.harness.words.generator import ConditionalGenerator, Generator

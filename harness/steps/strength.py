@@ -8,7 +8,7 @@ from unveil.harness.figures.tries import accuracy
 from unveil.harness.plan.node import Node, step
 from unveil.harness.plan.parts import DefensePart
 from unveil.harness.steps.bench import Bench
-from unveil.harness.store.artefacts import Artefact
+from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.errors import TrainingError
 from unveil.harness.words.run import Run
 

@@ -13,7 +13,7 @@ from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.classifiers import trained
 from unveil.harness.steps.distillation import answers, distil
 from unveil.harness.steps.wishes import Place
-from unveil.harness.store.artefacts import Artefact
+from unveil.harness.store.artefact import Artefact
 from unveil.harness.training.fit import accuracy, predict
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import AccessError

@@ -1,21 +1,21 @@
 """Where everything that was computed once is kept, so that it is never computed again.
 
-An artefact is a manifest ``artefacts/<key>.json`` that names its files by their SHA-256 under ``blobs/``. Blobs
-are written first and the manifest last, through a scratch name and a rename, so an artefact exists whole or
-not at all, on a local disk as on S3 (any fsspec URL). What cannot be read is moved to ``aside/``, and its step is
-computed again.
+An artefact is a manifest ``artefacts/<key>.json`` that names its files by their SHA-256 under ``blobs/``. Blobs are
+written first, the manifest last and by a rename: an artefact exists whole or not at all, on a local disk as on S3 (any
+fsspec URL). What cannot be read is moved to ``aside/``, and its step is computed again.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from unveil.harness.store import large, stream
 from unveil.harness.store import manifest as manifests
+from unveil.harness.store.artefact import Artefact
 from unveil.harness.store.beats import BEATS, Rhythm, lease_in
 from unveil.harness.store.files import Files, UnreadableError
 from unveil.harness.store.scratch import clear_away, disk_of, fetched, send_what_is_left
@@ -25,24 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+T = TypeVar("T")
 AGAIN = "run the plan again: the step is computed anew"
-
-
-@dataclass(frozen=True)
-class Artefact:
-    """What a node computed.
-
-    Attributes:
-        record: JSON-able facts and numbers.
-        tensors: By name.
-        files: Other bytes, such as a PNG, by file name.
-        provenance: Seconds, versions, device, time; in no identity and in no row.
-    """
-
-    record: dict[str, Any] = field(default_factory=dict)
-    tensors: Mapping[str, Tensor] = field(default_factory=dict)
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 class Store:
@@ -84,10 +68,9 @@ class Store:
     def _prefetch_files(self, found: Iterable[dict[str, Any]]) -> None:
         """Reads what pages need, which is looked at for each known step: one by one that takes a minute on a bucket."""
         names = {blob for one in found for name, blob in one["blobs"].items() if name.startswith(manifests.FILE)}
-        for path, data in self.files.get_many([manifests.blob(name) for name in sorted(names)]).items():
-            name = path.rpartition("/")[2]
-            if hashlib.sha256(data).hexdigest() == name:  # else whoever needs it sets it aside
-                self._files[name] = data
+        found_there = self.files.get_many([manifests.blob(name) for name in sorted(names)]).values()
+        whole = {hashlib.sha256(data).hexdigest(): data for data in found_there}
+        self._files |= {name: whole[name] for name in names & whole.keys()}  # whoever needs another sets it aside
 
     def forget(self, keys: Iterable[str]) -> None:
         """Reads these anew when they are needed: somebody else may have set them aside."""
@@ -122,9 +105,12 @@ class Store:
             StoreError: If the disk is full or cannot be written.
         """
         contents = {f"{manifests.FILE}{name}": data for name, data in artefact.files.items()}
-        if artefact.tensors:
+        if artefact.tensors and not artefact.pictures:
             contents[manifests.TENSORS] = manifests.pack(artefact.tensors)
         names = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+        if artefact.pictures:
+            parts = stream.packed(manifests.pack(artefact.tensors), artefact.pictures)
+            names[manifests.TENSORS] = large.put(self.files, self.scratch(key), parts, manifests.blob)
         text = manifests.written(artefact.record, names, artefact.provenance)
         for name, data in contents.items():
             self.put_blob(names[name], data)
@@ -139,9 +125,7 @@ class Store:
         """
         path = manifests.blob(name)
         try:
-            known = self.files.get(path)
-            if known is not None and hashlib.sha256(known).hexdigest() != name:
-                raise UnreadableError("is damaged")
+            known = large.data(self.files, path, name)
         except UnreadableError as why:
             self.files.set_aside(path, str(why))
             known = None
@@ -225,22 +209,39 @@ class Store:
         return Artefact(manifest["record"], self._tensors(key, packed), files, manifest["provenance"])
 
     def _tensors(self, key: str, packed: bytes | None) -> dict[str, Tensor]:
-        try:
+        with self._named(key):
             return manifests.unpack(packed) if packed else {}
-        except Exception as error:  # the bytes are what the manifest names, and no safetensors: somebody else's
+
+    @contextmanager
+    def _named(self, key: str) -> Iterator[None]:
+        """Around reading bytes that are what the manifest names, and may still be no safetensors: somebody else's."""
+        try:
+            yield
+        except Exception as error:
             self._set_aside(key, "names tensors that are none")
             raise DamageError(f"the tensors of {key[:12]} in {self.url} are none", "what was stored", AGAIN) from error
 
+    def open(self, key: str, pictures: Collection[str]) -> Artefact:
+        """As ``load``, without files; pictures of these names stay on the disk, if that is too much for memory.
+
+        Raises:
+            DamageError: As ``load``.
+        """
+        manifest = self._read(key)
+        handle = self._needed(key, manifests.TENSORS, manifest["blobs"][manifests.TENSORS], large.fetch)
+        with self._named(key):
+            small, found = stream.opened(handle, pictures)
+            return Artefact(manifest["record"], manifests.unpack(small), {}, manifest["provenance"], found)
+
     def _get_blob(self, key: str, name: str, blob: str) -> bytes:
-        if blob in self._files:
-            return self._files[blob]
+        return self._files[blob] if blob in self._files else self._needed(key, name, blob, large.data)
+
+    def _needed(self, key: str, name: str, blob: str, read: Callable[[Files, str, str], T | None]) -> T:
+        """A file that an artefact names, read by its path and checked by its SHA-256."""
         path, lost = manifests.blob(blob), f"names {blob[:12]}, which is lost"
         try:
-            data = self.files.get(path)
-            if data is not None and hashlib.sha256(data).hexdigest() == blob:
-                return data
-            if data is not None:
-                raise UnreadableError("is damaged")
+            if (found := read(self.files, path, blob)) is not None:
+                return found
         except UnreadableError as why:
             self.files.set_aside(path, str(why))
             lost = f"names {blob[:12]}, which was damaged"

@@ -88,7 +88,8 @@ def fit(
     run = learner.run
     state = _resume(classifier, learner, run)
     source = Source(classifier, defenses, train, recipe, run)
-    judge = Source(classifier, (), validation, dataclasses.replace(recipe, flip=False, shift=0, brightness=0.0), run)
+    plain = dataclasses.replace(recipe, flip=False, shift=0, brightness=0.0)
+    judge = Source(classifier, (), validation, plain, run, source.left)
     with (
         steady(rounded=run.mixed_precision),
         run.progress("train", recipe.epochs * len(learner.batches(0))) as bar,
@@ -126,7 +127,7 @@ def predict(classifier: Classifier, images: Images, batch: int = 256, device: to
     """
     classifier.eval()
     with torch.no_grad():
-        parts = [classifier.logits(x.to(device or "cpu")).cpu() for x in torch.split(images.pixels, batch)]
+        parts = [classifier.logits(x.to(device or "cpu")).cpu() for x in images.batches(batch)]
     logits = torch.cat(parts) if len(images) else torch.empty(0, classifier.classes)
     if lost := int(logits.isnan().any(1).sum()):
         raise TrainingError(

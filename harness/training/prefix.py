@@ -13,7 +13,7 @@ from unveil.harness.words.images import Images
 from unveil.harness.words.recipe import Recipe
 from unveil.harness.words.run import Run
 
-BUDGET = 2 * 2**30  # bytes of prefix outputs that are kept; beyond it they are computed anew each time
+BUDGET = 2 * 2**30  # bytes of prefix outputs that a training keeps; what is more is computed anew each time
 CHUNK = 128  # pictures per pass when the prefix is computed in advance
 
 
@@ -30,11 +30,19 @@ class Source:
         images: Pictures to draw from.
         recipe: Augmentation and order.
         run: Randomness and device.
+        budget: Bytes of prefix outputs that may be kept; None for as many as a training may keep.
     """
 
     def __init__(
-        self, classifier: Classifier, defenses: Sequence[Defense], images: Images, recipe: Recipe, run: Run
+        self,
+        classifier: Classifier,
+        defenses: Sequence[Defense],
+        images: Images,
+        recipe: Recipe,
+        run: Run,
+        budget: int | None = None,
     ) -> None:
+        self.budget = BUDGET if budget is None else budget
         self.classifier, self.images, self.recipe, self.run = classifier, images, recipe, run
         self.depth, self.shown = classifier.frozen_depth, len(images)
         self.augmenting = [d for d in defenses if type(d).augment is not Defense.augment]
@@ -43,6 +51,11 @@ class Source:
         self._rows = torch.arange(self.shown)  # row v * N + i is version v of picture i
         repeats = self.depth > 0 and self.shown > 0 and not self._fresh and not self.augmenting
         self._kept = self._compute() if repeats else None
+
+    @property
+    def left(self) -> int:
+        """Bytes that may still be kept of other pictures."""
+        return self.budget - (0 if self._kept is None else self._kept.nbytes)
 
     def epoch(self, epoch: int) -> None:
         """Starts an epoch: draws or picks the version of each picture that it shows."""
@@ -71,7 +84,7 @@ class Source:
             yield self._prefix(self._pixels(rows)) if self._kept is None else _nhwc(self._kept[rows])
 
     def _pixels(self, rows: Tensor) -> Tensor:
-        x = self.images.pixels[rows % self.shown].to(self.run.device)
+        x = self.images.at(rows % self.shown).to(self.run.device)
         return x if self._changes is None else self._changes[rows].apply(x)
 
     @torch.no_grad()
@@ -84,7 +97,7 @@ class Source:
         rows = torch.arange(self.shown if self._changes is None else len(self._changes.flip))
         self.classifier.train()  # frozen stages evaluate whatever the mode; this is the mode they are used in
         one = self._prefix(self._pixels(rows[:1]))
-        if one.nbytes * len(rows) > BUDGET:
+        if one.nbytes * len(rows) > self.budget:
             return None
         kept = one.new_empty(len(rows), *one.shape[1:])
         with self.run.progress("frozen stages", len(rows)) as bar:

@@ -6,10 +6,13 @@ import errno
 import logging
 import os
 import uuid
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
+from threading import Lock
 
 from unveil.harness.words.errors import StoreError
 
@@ -30,10 +33,20 @@ def write(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+        move_in(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def move_in(part: Path, path: Path) -> None:
+    """Gives a file that was written and synchronised its name, for good.
+
+    Raises:
+        OSError: If the place cannot be written.
+    """
+    _folder(path.parent)
+    part.replace(path)
     _sync(path.parent)
 
 
@@ -76,6 +89,18 @@ def in_words(what: str) -> Iterator[None]:
             f"{'free some space' if full else 'see to that'} and run the same command again; "
             "what was computed before is kept",
         ) from error
+
+
+class Handle:
+    """An open file that is closed when nobody needs it any more.
+
+    Args:
+        file: Opened for reading, and for writing where something is written.
+    """
+
+    def __init__(self, file: BufferedReader | BufferedRandom) -> None:
+        self.file, self.lock = file, Lock()
+        weakref.finalize(self, file.close)
 
 
 @dataclass(frozen=True)

@@ -116,13 +116,13 @@ def old_and_new(world) -> None:
 
 
 DIED = "an earlier run (pid "
-STOPPED = {"status": 130, "told": "SIGINT: stopping at the next checkpoint; once more to stop now"}
+STOPPED = {"status": 130, "told": "interrupted: each step is given 20 s to save a checkpoint"}
 FAULTS = {
     "an attack raises": Fault("plugin raises", 1, "ValueError: broken", mood="raise ValueError('broken')"),
     "an attack ends the program": Fault("plugin raises", 1, "SystemExit", mood="raise SystemExit(0)"),
     "an attack recurses": Fault("plugin raises", 1, "RecursionError", mood="def f(): f()\nf()"),
     "an attack hangs, and somebody presses Ctrl-C twice": Fault(
-        "plugin hangs", 130, "stopping at the next checkpoint",
+        "plugin hangs", 130, "is given 20 s to save",
         mood="import signal, time\n[os.kill(os.getpid(), signal.SIGINT) for _ in '12']\ntime.sleep(600)",
     ),
     "an attack takes all memory": Fault(
@@ -154,10 +154,8 @@ FAULTS = {
     "Ctrl-C": Fault("Ctrl-C once", **STOPPED, before=AT_CHECKPOINT.format(1, "[2]")),
     "Ctrl-C in a later step": Fault("Ctrl-C once", **STOPPED, before=AT_CHECKPOINT.format(4, "[2]")),
     "Ctrl-C twice": Fault("Ctrl-C twice", **STOPPED, before=AT_CHECKPOINT.format(2, "[2, 2]")),
-    "SIGTERM": Fault(
-        "SIGTERM", 143, "SIGTERM: stopping at the next checkpoint", before=AT_CHECKPOINT.format(2, "[15]")
-    ),
-    "SIGTERM, then Ctrl-C": Fault("SIGTERM", 130, "SIGTERM: stop", before=AT_CHECKPOINT.format(2, "[15, 2]")),
+    "SIGTERM": Fault("SIGTERM", **STOPPED, before=AT_CHECKPOINT.format(2, "[15]")),
+    "SIGTERM, then Ctrl-C": Fault("SIGTERM", **STOPPED, before=AT_CHECKPOINT.format(2, "[15, 2]")),
     "disk full at once": Fault("disk full", 2, "no space left", before=FULL.format(1)),
     "disk full at a checkpoint": Fault("disk full", 2, "no space left", before=FULL.format(4)),
     "disk full at an artefact": Fault("disk full", 2, "no space left", before=FULL.format(9)),

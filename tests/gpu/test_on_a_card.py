@@ -14,7 +14,8 @@ from unveil.harness.running.matrix import expand
 from unveil.harness.steps import classifiers
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.isolation import Held, held_apart
-from unveil.harness.store.artefacts import Artefact, Store
+from unveil.harness.store.artefact import Artefact
+from unveil.harness.store.artefacts import Store
 from unveil.harness.training.fit import fit, predict
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Budget, Images, View

@@ -14,7 +14,8 @@ from unveil.harness.figures.rows import Results
 from unveil.harness.plan import file as plans
 from unveil.harness.plan.canonical import canonical, digest
 from unveil.harness.running.reports import Reports
-from unveil.harness.store.artefacts import Artefact, Store
+from unveil.harness.store.artefact import Artefact
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import (
     DamageError,
     DataError,

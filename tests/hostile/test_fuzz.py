@@ -34,7 +34,8 @@ from unveil.harness.data import images, table
 from unveil.harness.figures.rows import Figure, Results, Row
 from unveil.harness.plan import file as plans
 from unveil.harness.running.reports import Reports
-from unveil.harness.store.artefacts import Artefact, Store
+from unveil.harness.store.artefact import Artefact
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import UnveilError
 from unveil.harness.words.run import Run
 from unveil.leaderboard.page import render

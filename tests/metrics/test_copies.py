@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from unveil.harness.types import Data, Evidence, Images, Run
-from unveil.metrics.copies import Copies, copied, levels
+from unveil.metrics.copies import Copies, copied
 
 
 def brute_force(fakes: torch.Tensor, reals: torch.Tensor) -> np.ndarray:
@@ -58,7 +58,3 @@ def test_other_shapes_have_a_reason() -> None:
     (found,) = Copies().measure(evidence(torch.zeros(2, 3, 8, 8), [0, 1]))
     assert found.values is None
     assert found.reason == "reconstructions of shape (3, 8, 8) beside private pictures of shape (3, 16, 16)"
-
-
-def test_levels_are_those_of_a_file() -> None:
-    assert levels(torch.tensor([0.0, 0.5 / 255 + 1e-4, 1.2])).tolist() == [0.0, 1.0, 255.0]

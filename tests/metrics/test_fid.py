@@ -11,6 +11,7 @@ from unveil.harness.words.run import Run
 from unveil.metrics import image_features
 from unveil.metrics.fid import FID
 from unveil.metrics.frechet import frechet_distance
+from unveil.metrics.judging import as_pictures
 from unveil.metrics.kid import KID
 from unveil.metrics.prdc import PRDC
 
@@ -135,8 +136,6 @@ def test_lite0_features(build, channels):
     assert m.value > 0
     network = image_features._network("efficientnet_lite0", Run("other"))
     with torch.no_grad():
-        x, y = (
-            network(image_features.as_pictures(i.pixels).expand(-1, 3, -1, -1)).double().numpy() for i in (fakes, train)
-        )
+        x, y = (network(as_pictures(i.pixels).expand(-1, 3, -1, -1)).double().numpy() for i in (fakes, train))
     assert x.shape == (20, 1280)
     assert m.value == pytest.approx(frechet_distance(x, y), rel=1e-4)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.harness.data.splits import Pictures, Shares, assemble, to_uint8
+from unveil.harness.data.splits import Pictures, Shares, assemble
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.types import Direction, Evidence, Given, Images
+from unveil.harness.words.pixels import to_uint8
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import Spec
 from unveil.metrics.knowledge_extraction import Crops, Falling, KnowledgeExtraction

@@ -27,9 +27,11 @@ def backbone(tmp_path_factory):
     with torch.device("meta"):
         shapes = {name: tensor.shape for name, tensor in models.alexnet().state_dict().items()}
     generator = torch.Generator().manual_seed(0)
-    # the classifier is of no use but has to fit: views of one row are small in the file
+    # the classifier is of no use but has to fit
     state = {
-        name: torch.randn(shape, generator=generator) * 0.05 if "features" in name else torch.zeros(1).expand(shape)
+        name: torch.randn(shape, generator=generator) * 0.05
+        if "features" in name
+        else torch.zeros(shape, dtype=torch.half)
         for name, shape in shapes.items()
     }
     path = tmp_path_factory.mktemp("weights") / "alexnet.pth"

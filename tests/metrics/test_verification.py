@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from unveil.harness.conformance import check
-from unveil.harness.data.splits import to_float, to_uint8
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.types import Data, Direction, Evidence, Images
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import AssetError, PluginError, WeightsError
 from unveil.harness.words.memo import Memo
+from unveil.harness.words.pixels import to_float, to_uint8
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import Spec
 from unveil.metrics import verification

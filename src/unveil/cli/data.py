@@ -62,13 +62,13 @@ def _plain(name: str, node: Node, store: Store, found: Account, sheet: Path) -> 
 def _sheet(node: Node, name: str, store: Store, out: str, plan: str) -> Path:
     """Writes the contact sheet, which stays on this machine: it shows what the store may hold for others' eyes only."""
     from unveil.harness.data.contact import sheet  # noqa: PLC0415 (see data)
-    from unveil.harness.data.splits import from_tensors  # noqa: PLC0415
+    from unveil.harness.steps import data as datasets  # noqa: PLC0415
+    from unveil.harness.steps.bench import Bench  # noqa: PLC0415
 
     folder = Path() if store.local is None else store.local / "data"
     label = re.sub(r"[^\w.-]+", "_", name)
     file = Path(out) if out else folder / f"{plan}-{label}-{node.key[:8]}.png"
-    artefact = store.load(node.key)
-    drawn = sheet(from_tensors(artefact.tensors, artefact.record))
+    drawn = sheet(datasets.read(node, Bench(store)))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(drawn)

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from unveil.attacks.priors.conditional_gan import ConditionalGAN
-from unveil.attacks.priors.gan import GAN, Taken
+from unveil.attacks.priors.gan import GAN
 from unveil.attacks.priors.inversion_gan import InversionGAN
-from unveil.attacks.priors.mobile_head import write
-from unveil.attacks.priors.mobile_networks import Head
+from unveil.attacks.priors.made_from import Taken
 from unveil.attacks.priors.wgan_gp import WGANGP
+from unveil.harness.models.mobile_head_file import write
+from unveil.harness.models.mobile_networks import Head
 from unveil.harness.plan import settings
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Generator, Given, Images, View

@@ -5,8 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
+from unveil.harness.data import parallel
 from unveil.harness.data.images import decode
+from unveil.harness.words import pixels
 from unveil.harness.words.errors import DataError
+from unveil.harness.words.pixel_file import PixelFile
 from unveil.harness.words.run import Run
 
 
@@ -109,3 +112,16 @@ def test_oversized_picture_is_an_error_that_names_it(tmp_path, monkeypatch, ramp
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
     with pytest.raises(DataError, match=r"bomb\.png.*(?s:.*)at most 200 pixels"):
         read(tmp_path / "bomb.png")
+
+
+def test_pictures_too_many_for_memory_go_to_a_file(tmp_path, monkeypatch):
+    files = [tmp_path / f"{i}.png" for i in range(30)]
+    for i, file in enumerate(files):
+        noise = np.random.default_rng(i).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(file)
+    in_memory = read(*files)
+    monkeypatch.setattr(pixels, "HELD", 0)
+    monkeypatch.setattr(parallel, "GIVEN_OUT", 7)
+    in_file = read(*files)
+    assert isinstance(in_file, PixelFile)
+    assert torch.equal(in_file[torch.arange(30)], in_memory)

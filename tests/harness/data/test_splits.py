@@ -7,18 +7,21 @@ import pytest
 import torch
 
 from unveil.harness.data.splits import (
+    PARTS,
     Pictures,
     Shares,
     assemble,
     from_tensors,
     label,
     stratify,
-    to_float,
     to_meta,
+    to_pictures,
     to_tensors,
-    to_uint8,
 )
+from unveil.harness.words.disk import Handle
 from unveil.harness.words.errors import DataError
+from unveil.harness.words.pixel_file import PixelFile
+from unveil.harness.words.pixels import to_float, to_uint8
 
 SHARES = Shares(test=0.2, validation=0.25, seed=3)
 
@@ -154,3 +157,21 @@ def test_how_far_disjointness_is_known(people, words):
 def test_no_public_picture():
     with pytest.raises(DataError, match="no public picture"):
         assemble(PRIVATE, pictures([]), SHARES, publishable=True)
+
+
+def test_a_data_set_in_a_file_is_the_data_set_in_memory(tmp_path):
+    private, public = pictures(["ann"] * 6 + ["bob"] * 7), pictures([""] * 5, seed=1)
+    data = [assemble(private, public, SHARES, publishable=False)]
+    files = []
+    for name, some in (("private", private), ("public", public)):
+        (tmp_path / name).write_bytes(some.pixels.numpy().tobytes())
+        files.append(replace(some, pixels=PixelFile(Handle((tmp_path / name).open("rb")), some.pixels.shape)))
+    data.append(assemble(*files, SHARES, publishable=False))
+    assert data[0].checksum == data[1].checksum
+    assert set(to_pictures(data[1])) == {f"{part}.pixels" for part in PARTS}
+    assert not to_pictures(data[0])
+    back = from_tensors(to_tensors(data[1]), to_meta(data[1]), to_pictures(data[1]))
+    for part in PARTS:
+        for one in (data[1], back):
+            assert torch.equal(getattr(one, part).pixels, getattr(data[0], part).pixels)
+            assert torch.equal(getattr(one, part).labels, getattr(data[0], part).labels)

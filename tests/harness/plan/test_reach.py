@@ -9,10 +9,13 @@ from unveil.harness.plan.fingerprint import PLUMBING, reached
 STEPS = Path(__file__).parents[3] / "harness" / "steps"
 HERE = "unveil.harness."
 COMMON = {"steps.bench", "words.memo", "words.run"}
-PICTURES = {"data.apart", "data.copies", "data.names", "data.splits", "words.account", "words.images", "steps.data"}
+PICTURES = {
+    *("data.apart", "data.copies", "data.names", "data.splits", "steps.data"),
+    *("words.account", "words.images", "words.pixels"),
+}
 TRAINED = PICTURES | {
     *("steps.classifiers", "training.fit", "training.global_rng", "training.prefix"),
-    *("words.classifier", "words.defense", "words.finite", "words.learner", "words.recipe"),
+    *("words.arithmetic", "words.classifier", "words.defense", "words.finite", "words.learner", "words.recipe"),
 }
 TARGET_SEEN = {"words.desk", "words.meter", "words.view"}
 NEEDS = TARGET_SEEN | {"steps.given", "words.comparer", "words.generator", "words.given", "words.names", "words.needs"}

@@ -13,7 +13,8 @@ from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.matrix import expand
 from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
-from unveil.harness.store.artefacts import Artefact, Store
+from unveil.harness.store.artefact import Artefact
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import PlanError
 from unveil.harness.words.names import Precision
 from unveil.harness.words.run import Run

@@ -11,7 +11,8 @@ from unveil.harness.running.execute import Outcome
 from unveil.harness.running.likeness import facts
 from unveil.harness.running.matrix import expand
 from unveil.harness.running.tally import Forecast, Tally
-from unveil.harness.store.artefacts import Artefact, Store
+from unveil.harness.store.artefact import Artefact
+from unveil.harness.store.artefacts import Store
 
 
 @pytest.fixture

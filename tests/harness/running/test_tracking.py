@@ -13,7 +13,8 @@ import pytest
 
 from unveil.harness.figures.rows import Figure, Picture, PluginUsed, Results, Row
 from unveil.harness.running import mlflow_database, tracking
-from unveil.harness.store.artefacts import Artefact, Store
+from unveil.harness.store.artefact import Artefact
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import TrackingError
 
 # MLflow and what it imports warn about themselves

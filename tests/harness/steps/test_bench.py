@@ -12,7 +12,8 @@ from unveil.harness.steps import classifiers
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.classifiers import read, trained
 from unveil.harness.steps.isolation import Held, held_apart
-from unveil.harness.store.artefacts import Artefact, Store
+from unveil.harness.store.artefact import Artefact
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.memo import forget_all
 from unveil.harness.words.meter import Budget
 from unveil.harness.words.run import Run

@@ -13,7 +13,8 @@ from unveil.harness.plan.file import read
 from unveil.harness.plan.node import Node, Use
 from unveil.harness.running.matrix import expand
 from unveil.harness.steps.isolation import Held, held_apart
-from unveil.harness.store.artefacts import Artefact, Store
+from unveil.harness.store.artefact import Artefact
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import AccessError, BudgetSpentError, UnveilError
 from unveil.harness.words.meter import Budget, Spent
 from unveil.harness.words.run import Run

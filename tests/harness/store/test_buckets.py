@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from unveil.harness.store import beats, files
-from unveil.harness.store.artefacts import Artefact, Store
+from unveil.harness.store.artefact import Artefact
+from unveil.harness.store.artefacts import Store
 from unveil.harness.store.beats import BeatingLease, Rhythm
 from unveil.harness.store.files import Files
 from unveil.harness.words.errors import DamageError, StoreError

@@ -11,7 +11,8 @@ import torch
 from unveil.harness.figures.rows import Picture, Results
 from unveil.harness.running import bundles
 from unveil.harness.store import inventory, manifest
-from unveil.harness.store.artefacts import Artefact, Store
+from unveil.harness.store.artefact import Artefact
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.account import Account, Part
 from unveil.harness.words.errors import DamageError, StoreError
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from unveil.harness.store.artefacts import Artefact, Store
+from unveil.harness.store.artefact import Artefact
+from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import DamageError, StoreError, UnveilError
 
 KEY = "ab" * 32

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from unveil.harness.store import collection, inventory
-from unveil.harness.store.artefacts import Artefact, Store
+from unveil.harness.store.artefact import Artefact
+from unveil.harness.store.artefacts import Store
 from unveil.harness.store.beats import Rhythm
 from unveil.harness.words.errors import StoreError
 
