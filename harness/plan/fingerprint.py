@@ -21,7 +21,7 @@ PLUMBING = frozenset(
         *("figures.panel", "figures.rows", "plan.asker", "plan.canonical", "plan.complaints", "plan.file"),
         *("plan.fingerprint", "plan.node", "plan.parts", "plan.plugins", "plan.settings", "plan.text"),
         *("plan.validation", "steps.wishes"),
-        *("store.artefacts", "store.files", "store.large", "store.lease", "store.stream"),
+        *("store.artefact", "store.artefacts", "store.files", "store.large", "store.lease", "store.stream"),
         *("words.disk", "words.errors", "words.pixel_file", "words.spec"),
     )
 )

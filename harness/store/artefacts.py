@@ -24,7 +24,6 @@ from unveil.harness.words.errors import DamageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-
 T = TypeVar("T")
 AGAIN = "run the plan again: the step is computed anew"
 
