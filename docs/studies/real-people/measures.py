@@ -100,6 +100,28 @@ def tests(pairs: Mapping[str, tuple[Estimate, Estimate]]) -> dict[str, Test]:
     return {n: Test(gaps[n], one, p) for n, one, p in zip(gaps, raw, holm(raw), strict=True)}
 
 
+def percent(value: float) -> str:
+    """In percent, one digit; no minus before zero."""
+    return f"{100 * value + 0.0:.1f}".replace("-0.0", "0.0")
+
+
+def full(found: Estimate) -> str:
+    """Value and interval."""
+    low, high = found.ends
+    return f"{percent(found.value)} [{percent(low)}, {percent(high)}]"
+
+
+def p_values(test: Test) -> str:
+    """Of one comparison, and corrected."""
+    corrected = "<0.001" if test.p < 0.001 else f"{test.p:.3f}"
+    return f"{test.raw:.4f} / {corrected}" + (" *" if test.clear else "")
+
+
+def told(test: Test) -> list[str]:
+    """A difference as two cells."""
+    return [full(test.gap), p_values(test)]
+
+
 def _with_closed_mean(row: Row) -> Row:
     """With the mean of the judges' closed-set answers, which the harness has for open-set answers only."""
     known = {f.name: f for f in row.figures}

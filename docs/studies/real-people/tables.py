@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from figure import drawing
-from measures import ATTACK, CLOSED, JUDGES, MEASURES, OPEN, UTILITY, Target, Test, by_judge, read, tests
+from measures import ATTACK, JUDGES, MEASURES, UTILITY, Target, Test, by_judge, full, percent, read, tests, told
 
-from unveil.leaderboard.estimates import Estimate, difference
+from unveil.leaderboard.estimates import difference
 from unveil.leaderboard.paired import detectable
 from unveil.leaderboard.tradeoff import COSTS, Answer, Tradeoff, tradeoff
 
@@ -30,26 +30,16 @@ TL_DMI, RIVALS = ("tl_dmi share=0.07", "tl_dmi share=0.25"), ("mid", "bido", "ls
 STACKS = {"tl_dmi+bido": (TL_DMI[1], "bido"), "tl_dmi+mid": (TL_DMI[1], "mid")}
 
 
-def percent(value: float) -> str:
-    """In percent, one digit; no minus before zero."""
-    return f"{100 * value + 0.0:.1f}".replace("-0.0", "0.0")
-
-
-def full(found: Estimate) -> str:
-    """Value and interval."""
-    low, high = found.ends
-    return f"{percent(found.value)} [{percent(low)}, {percent(high)}]"
-
-
-def p_values(test: Test) -> str:
-    """Of one comparison, and corrected."""
-    corrected = "<0.001" if test.p < 0.001 else f"{test.p:.3f}"
-    return f"{test.raw:.4f} / {corrected}" + (" *" if test.clear else "")
-
-
-def told(test: Test) -> list[str]:
-    """A difference as two cells."""
-    return [full(test.gap), p_values(test)]
+def summary(found: Sequence[Target]) -> Table:
+    """The answer in short: single defenses without a price, and the strongest; a star where none is told apart."""
+    lines = [["target", "defense", "utility", *MEASURES]]
+    made = {measure: second(found, measure) for measure in MEASURES.values()}
+    for t in found:
+        for d in ("none", "mid", "ls", TL_DMI[1], "tl_dmi+mid"):
+            stars = [" *" if d != "none" and of[f"{t.name}/{d}/none"].clear else "" for of in made.values()]
+            cells = [full(t.of(d, measure)) + star for measure, star in zip(made, stars, strict=True)]
+            lines.append([t.name, d, percent(t.of(d, UTILITY).value), *cells])
+    return lines
 
 
 def targets(found: Sequence[Target]) -> Table:
@@ -251,7 +241,7 @@ def power(found: Sequence[Target]) -> Table:
 
 
 TABLES: dict[str, Callable[[Sequence[Target]], Table]] = {
-    "targets": targets, "beaten": beaten, "confirmed": confirmed, "against none": against_none,
+    "summary": summary, "targets": targets, "beaten": beaten, "confirmed": confirmed, "against none": against_none,
     "closed set by judge": closed_judges, "against others": against_others, "equal utility": equal_utility,
     "equal utility, others": equal_others, "ratios": ratios, "stacks": stacks, "hard": hard, "power": power,
 }  # fmt: skip
@@ -285,7 +275,7 @@ def main() -> None:
         before, mark, rest = text.partition(f"<!-- table: {name} -->")
         text = before + (block + rest.partition("<!-- end -->")[2] if mark else "")
     page.write_text(text, encoding="utf-8")
-    (HERE / "leakage.svg").write_text(drawing(found, {"open set": OPEN, "closed set": CLOSED}), encoding="utf-8")
+    (HERE / "leakage.svg").write_text(drawing(found, MEASURES), encoding="utf-8")
 
 
 if __name__ == "__main__":
