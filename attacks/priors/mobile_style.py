@@ -38,10 +38,10 @@ class MobileStyle:
     """MobileStyleGAN trained on FFHQ: draws people who look real, installs with pip, and needs no GPU.
 
     The network is taken from the asset ``mobilestylegan``, for non-commercial research. It draws 1024 pixels, which is
-    slow on a CPU. For small pictures it is cut where its features are small, and a small head draws from there. Heads
-    for aligned faces of 64 and 112 pixels come with this package, for non-commercial research as the network. For
-    others one is learnt here, from pictures of the whole network (ten minutes of one core or so, once for each data
-    set), or comes from a file. Nobody's photographs are used.
+    slow on a CPU. For small pictures it is cut where its features are small, and a small head draws from there. The
+    head for aligned faces of 64 pixels comes with this package, for non-commercial research as the network. For other
+    framings and sizes one is learnt here, from pictures of the whole network (ten minutes of one core or so, once for
+    each data set), or comes from a file. Nobody's photographs are used.
 
     A prior must never have seen a private picture. FFHQ has no names: whether a private person is among its 70,000 is
     not known, unless ``apart`` says how it is; the words stand beside every result.

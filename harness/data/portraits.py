@@ -59,7 +59,7 @@ class Portraits:
         shade: Light from one side: brightness changes by up to so much from the middle to an edge.
         exposure: Brightness of each picture is multiplied by a uniform draw from 1 - exposure to 1 + exposure.
         noise: Standard deviation of the sensor noise, in units of the pixel range.
-        size: Height and width in pixels; the shipped heads' own are 64 and 112.
+        size: Height and width in pixels. The shipped head draws 64; other sizes are made from its pictures.
         test: Share of a person's pictures that go to test.
         validation: Share of the others that go to validation.
         seed: Seed of the anchors, the pictures and the splits.
