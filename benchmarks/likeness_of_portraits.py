@@ -4,11 +4,12 @@
 
 Pairs of pictures of one person (genuine) and of two (impostor), by the cosine of their embeddings: mean and standard
 deviation of both, the area under the ROC, and the share of genuine pairs above all but one in a hundred impostor pairs.
-A folder of real people holds a folder of aligned faces for each; they are shown as small as the portraits. The
-drawing is of portraits alone. No embedder here was used to train anything.
+A folder of real people holds a folder of aligned faces for each; they are shown as small as the portraits. What is
+drawn is how often each cosine occurs, and no picture. No embedder here was used to train anything.
 """
 
 import argparse
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,8 @@ from unveil.harness.words.classifier import Classifier
 RUN = Run("likeness")
 BINS, LOW, HIGH = 40, -0.4, 1.0
 WIDE, TALL, MARGIN = 300, 120, 24  # of a panel of the drawing
+COLOURS = ("#2a7", "#a33")  # of genuine and of impostor pairs
+DASHES = ("none", "6 3", "2 2", "8 2 2 2")  # of portraits, and of the real people in the order of the table
 
 
 def asked() -> argparse.Namespace:
@@ -92,28 +95,30 @@ def told(genuine: Tensor, impostor: Tensor) -> str:
     return " | ".join([*halves, f"{area:.3f}", f"{found:.0%}"])
 
 
-def panel(name: str, curves: Sequence[Tensor], top: int) -> str:
-    """Two histograms as SVG, each of area one."""
-    heights = [torch.histc(curve, BINS, LOW, HIGH) / len(curve) for curve in curves]
-    tallest = max(float(height.max()) for height in heights)
+def panel(name: str, sets: Sequence[tuple[Tensor, Tensor]], top: int) -> str:
+    """Two histograms for each set of people as SVG, each of area one."""
+    heights = [[torch.histc(curve, BINS, LOW, HIGH) / len(curve) for curve in curves] for curves in sets]
+    tallest = max(float(height.max()) for both in heights for height in both)
     parts = [f'<text x="{MARGIN}" y="{top + 12}">{name}</text>']
-    for height, colour in zip(heights, ("#2a7", "#a33"), strict=True):
-        points = [
-            f"{MARGIN + WIDE * (i + 0.5) / BINS:.1f},{top + TALL - 90 * float(h) / tallest:.1f}"
-            for i, h in enumerate(height)
-        ]
-        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{" ".join(points)}"/>')
+    for both, dash in zip(heights, itertools.cycle(DASHES)):
+        for height, colour in zip(both, COLOURS, strict=True):
+            points = [
+                f"{MARGIN + WIDE * (i + 0.5) / BINS:.1f},{top + TALL - 90 * float(h) / tallest:.1f}"
+                for i, h in enumerate(height)
+            ]
+            stroke = f'stroke="{colour}" stroke-width="1.5" stroke-dasharray="{dash}"'
+            parts.append(f'<polyline fill="none" {stroke} points="{" ".join(points)}"/>')
     for value in (0.0, 0.5, 1.0):
         x = MARGIN + WIDE * (value - LOW) / (HIGH - LOW)
         parts.append(f'<text x="{x:.0f}" y="{top + TALL + 14}" text-anchor="middle">{value}</text>')
     return "\n".join(parts)
 
 
-def drawing(found: Mapping[str, Sequence[Tensor]]) -> str:
-    """The panels below each other, as SVG."""
-    panels = [panel(name, curves, k * (TALL + MARGIN)) for k, (name, curves) in enumerate(found.items())]
+def drawing(found: Mapping[str, Sequence[tuple[Tensor, Tensor]]]) -> str:
+    """The panels below each other, one for each embedder, as SVG."""
+    panels = [panel(name, sets, k * (TALL + MARGIN)) for k, (name, sets) in enumerate(found.items())]
     size = f"0 0 {WIDE + 2 * MARGIN} {len(found) * (TALL + MARGIN) + 6}"
-    words = "cosine of pairs of portraits: of one person (green), of two (red)"
+    words = "cosine of pairs: of one person (green), of two (red); portraits drawn whole, real people dashed"
     style = 'font-family="sans-serif" font-size="11"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{size}" {style}><title>{words}</title>'
     return "\n".join([head, *panels, "</svg>", ""])
@@ -121,7 +126,7 @@ def drawing(found: Mapping[str, Sequence[Tensor]]) -> str:
 
 def main() -> None:
     """Prints the table, and draws."""
-    how, curves = asked(), {}
+    how, curves = asked(), dict[str, list[tuple[Tensor, Tensor]]]()
     sets = {"portraits": drawn(how), **{str(folder): photographed(folder, how) for folder in how.real}}
     sys.stdout.write("| embedder | people | genuine | impostor | area | found at 1 % |\n|---|---|---|---|---|---|\n")
     for name, network in embedders(how).items():
@@ -129,8 +134,7 @@ def main() -> None:
             found = pairs(network, x)
             sys.stdout.write(f"| {name} | {people} | {told(*found)} |\n")
             sys.stdout.flush()
-            if people == "portraits":
-                curves[name] = found
+            curves.setdefault(name, []).append(found)
     if how.svg:
         how.svg.write_text(drawing(curves), encoding="utf-8")
 
