@@ -61,7 +61,7 @@ def table(file: Path, lines: list[dict[str, str]]) -> None:
 def test_the_example_on_real_faces_runs(project, tmp_path: Path) -> None:
     """The plan as it is, but for its sizes."""
     try:
-        for name in ("digiface", "efficientnet-lite0", "efficientnet-lite2"):
+        for name in ("efficientnet-lite0", "mobilestylegan", "fr_feature", "faceres"):
             path(name)
     except AssetError as error:
         pytest.skip(str(error))
@@ -71,7 +71,8 @@ def test_the_example_on_real_faces_runs(project, tmp_path: Path) -> None:
     table(root / "public-lfw-rest.csv", faces(root / "public-lfw-rest", 12, 6, 100))
     small = re.sub(r"epochs = \d+", "epochs = 2", EXAMPLE.read_text())  # ls needs two
     small = re.sub(r"steps = \d+", "steps = 2", small)
-    small = re.sub(r"width = \d+, ", "width = 4, batch = 4, ", small)
+    small = re.sub(r"width = \d+, ", "width = 4, batch = 4, samples = 8, ", small)
+    small = small.replace('use = "ppa"', 'use = "ppa"\npool = 8')
     (project.folder / "tiny.toml").write_text(small)
     done = project.run()
     assert done.returncode == 0, done.stderr
