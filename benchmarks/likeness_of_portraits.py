@@ -117,11 +117,12 @@ def panel(name: str, sets: Sequence[tuple[Tensor, Tensor]], top: int) -> str:
 def drawing(found: Mapping[str, Sequence[tuple[Tensor, Tensor]]]) -> str:
     """The panels below each other, one for each embedder, as SVG."""
     panels = [panel(name, sets, k * (TALL + MARGIN)) for k, (name, sets) in enumerate(found.items())]
-    size = f"0 0 {WIDE + 2 * MARGIN} {len(found) * (TALL + MARGIN) + 6}"
-    words = "cosine of pairs: of one person (green), of two (red); portraits drawn whole, real people dashed"
+    wide, tall = WIDE + 2 * MARGIN, len(found) * (TALL + MARGIN) + MARGIN
     style = 'font-family="sans-serif" font-size="11"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{size}" {style}><title>{words}</title>'
-    return "\n".join([head, *panels, "</svg>", ""])
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {tall}" {style}>'
+    paper = '<rect width="100%" height="100%" fill="#fff"/>'
+    words = "cosine: one person (green), two (red); portraits whole, real people dashed"
+    return "\n".join([head, paper, *panels, f'<text x="4" y="{tall - 6}" font-size="10">{words}</text>', "</svg>", ""])
 
 
 def main() -> None:
