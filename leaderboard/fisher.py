@@ -25,7 +25,7 @@ from unveil.leaderboard.axes import Axis
 from unveil.leaderboard.columns import Column
 from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.figures import Cell, Measured, Setup, cell
-from unveil.leaderboard.wording import bare, full, listing, number, plural, span
+from unveil.leaderboard.wording import full, listing, plural, points, span
 
 TASKS = (CLASSIFICATION, INVERSION)
 TOTALS = (FIRST_HALF, DEPTH)
@@ -267,12 +267,12 @@ def plain(profile: Profile) -> dict[str, object]:
 def share_text(profile: Profile, task: str, layer: str) -> str:
     """A layer's share with its interval."""
     share = profile.share(task, layer)
-    return f"{number(share.value, 'share')} {span(share, 'share')}" if share else "not scored"
+    return full(share, "share") if share else "not scored"
 
 
 def _points(gap: Estimate, unit: str) -> str:
-    sign, points = "+" if gap.value > 0 else "", " points" if unit == "share" else ""
-    return f"{sign}{bare(gap.value, unit)}{points} {span(gap, unit)}"
+    sign, what = "+" if gap.value > 0 else "", " points" if unit == "share" else ""
+    return f"{sign}{points(gap, unit)}{what} {span(gap, unit)}"
 
 
 def _short(layer: str) -> str:

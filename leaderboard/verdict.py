@@ -15,7 +15,7 @@ from unveil.leaderboard.figures import BASELINE, Setup
 from unveil.leaderboard.judges import judge_warnings
 from unveil.leaderboard.matrices import Matrix
 from unveil.leaderboard.paired import ranks
-from unveil.leaderboard.wording import bare, full, listing, number, plural, span, threat
+from unveil.leaderboard.wording import bare, full, listing, number, plural, points, span, threat
 from unveil.leaderboard.worth import DEAR, Worth, useless_sentence, utility_sentence
 
 CLOSED = Quantity(quantity=HEADLINE[1], closed=True)  # of an open-set judge
@@ -200,7 +200,8 @@ def _gap(found: Matrix, compared: Comparison) -> str:
     if gap is None or p is None:
         return ": their intervals overlap" if compared.side == "tie" else ": their intervals share no point"
     sign = "+" if gap.value > 0 else ""
-    text = f"{sign}{_points(found, gap.value)} {span(gap, found.column.unit)}"
+    unit = found.column.unit
+    text = f"{sign}{points(gap, unit)}{' points' if unit == 'share' else ''} {span(gap, unit)}"
     chance = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
     many = f" after Holm’s correction for {compared.family} comparisons" if compared.family > 1 else ""
     return f" (difference, paired over the same {gap.identities} people: {text}; {chance}{many})"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
-from unveil.harness.figures.rows import Figure
 from unveil.harness.words.names import Access
-from unveil.leaderboard.estimates import Estimate
 
 THREATS = {Access.WHITE_BOX: "white-box", Access.SCORES: "score-based", Access.LABELS: "label-only"}
+_MOST_DECIMALS = 6  # beyond that a number is written with its exponent
 _HOLD = "\u00a0"  # no line may break between a number and what belongs to it
 
 
@@ -34,30 +34,81 @@ def bare(value: float, unit: str, *, precise: bool = False) -> str:
         return {math.inf: "∞", -math.inf: "−∞"}.get(value, "not a number")
     if unit == "share":
         percent = 100 * value
-        near_an_end = 0 < abs(percent) < 1 or 99 < percent < 100
-        return _minus(f"{percent:.1f}" if precise or near_an_end else f"{percent:.0f}")
+        return _minus(f"{percent:.1f}" if precise or _near_an_end(percent) else f"{percent:.0f}")
     if abs(value) >= 1000:
         return _minus(f"{value:,.0f}")
     return _minus(f"{value:.{4 if precise else 3}g}")
 
 
-def span(estimate: Estimate, unit: str, *, precise: bool = False) -> str:
-    """The interval in brackets; says so where there is none."""
-    if estimate.low is None or estimate.high is None:
+class Ranged(Protocol):
+    """A value that may have an interval: an estimate, or a figure that was scored."""
+
+    @property
+    def value(self) -> float | None:
+        """The number; a figure's may be missing."""
+
+    @property
+    def low(self) -> float | None:
+        """Lower end; None if there is no interval."""
+
+    @property
+    def high(self) -> float | None:
+        """Upper end."""
+
+
+def value(ranged: Ranged, unit: str, *, precise: bool = False) -> str:
+    """A value with as many decimals as its interval has, see ``span``."""
+    number = math.nan if ranged.value is None else ranged.value
+    text = _fixed(number, unit, _decimals(ranged, unit, precise), precise)
+    return f"{text}{_HOLD}%" if unit == "share" and math.isfinite(number) else text
+
+
+def points(ranged: Ranged, unit: str, *, precise: bool = False) -> str:
+    """As ``value``, without the percent sign: of differences of shares."""
+    return value(ranged, unit, precise=precise).removesuffix(f"{_HOLD}%")
+
+
+def span(ranged: Ranged, unit: str, *, precise: bool = False) -> str:
+    """The interval in brackets; says so where there is none.
+
+    Value and ends have one number of decimals, so that no end looks better known than the other.
+    """
+    if ranged.low is None or ranged.high is None:
         return "[no interval]"
-    return f"[{bare(estimate.low, unit, precise=precise)},{_HOLD}{bare(estimate.high, unit, precise=precise)}]"
+    decimals = _decimals(ranged, unit, precise)
+    low, high = (_fixed(end, unit, decimals, precise) for end in (ranged.low, ranged.high))
+    return f"[{low},{_HOLD}{high}]"
 
 
-def ends(figure: Figure) -> str:
-    """The interval of one figure, precisely; empty where there is none."""
-    if figure.low is None or figure.high is None:
-        return ""
-    return f"[{bare(figure.low, figure.unit, precise=True)},{_HOLD}{bare(figure.high, figure.unit, precise=True)}]"
-
-
-def full(estimate: Estimate, unit: str) -> str:
+def full(ranged: Ranged, unit: str, *, precise: bool = False) -> str:
     """Value and interval."""
-    return f"{number(estimate.value, unit)} {span(estimate, unit)}"
+    return f"{value(ranged, unit, precise=precise)} {span(ranged, unit, precise=precise)}"
+
+
+def _decimals(ranged: Ranged, unit: str, precise: bool) -> int | None:
+    """Of a value and both ends; None where there is no interval to go by.
+
+    A share close to 0 or 100 % needs one more, or it would look like nothing or all. Other units get two digits of the
+    interval's width: more would be noise.
+    """
+    known = [n for n in (ranged.value, ranged.low, ranged.high) if n is not None and math.isfinite(n)]
+    if unit == "share":
+        return int(precise or any(_near_an_end(100 * n) for n in known))
+    width = max(known, default=0.0) - min(known, default=0.0)
+    if len(known) < 3 or not width:
+        return None
+    return max(0, 1 + precise - math.floor(math.log10(width)))
+
+
+def _near_an_end(percent: float) -> bool:
+    percent = round(percent, 6)
+    return 0 < abs(percent) < 1 or 99 < percent < 100
+
+
+def _fixed(number: float, unit: str, decimals: int | None, precise: bool) -> str:
+    if decimals is None or decimals > _MOST_DECIMALS or not math.isfinite(number):
+        return bare(number, unit, precise=precise)
+    return _minus(f"{100 * number if unit == 'share' else number:,.{decimals}f}")
 
 
 def rank(possible: tuple[int, int]) -> str:

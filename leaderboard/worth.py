@@ -9,7 +9,7 @@ from unveil.harness.words.names import MACRO, TOP_1, Quantity
 from unveil.leaderboard.columns import Column
 from unveil.leaderboard.estimates import Estimate, difference
 from unveil.leaderboard.figures import BASELINE, Cell, Setup
-from unveil.leaderboard.wording import bare, full, number, span
+from unveil.leaderboard.wording import full, number, points, span
 
 DEAR = 0.1  # utility that a defense may cost before its protection is told together with its price
 ACCURACIES = tuple(
@@ -47,7 +47,7 @@ class Worth:
         if self.loss is None:
             return ""
         known = self.loss.high is not None
-        return f"{bare(self.loss.value, 'share')} points{' ' + span(self.loss, 'share') if known else ''}"
+        return f"{points(self.loss, 'share')} points{' ' + span(self.loss, 'share') if known else ''}"
 
 
 def worths(setup: Setup, useful: Mapping[str, Cell]) -> Mapping[str, Worth]:
