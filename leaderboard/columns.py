@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from unveil.harness.figures.rows import Figure
 from unveil.harness.words.names import HEADLINE, Quantity
+from unveil.leaderboard.wording import listing
 
 TOP = Quantity(quantity=HEADLINE[1])
 
@@ -22,6 +23,7 @@ class Column:
         direction: What a higher value means.
         limits: Smallest and largest possible value.
         counted: Whether only equal numbers of pictures compare.
+        judges: Whose mean it is, of a figure that the page makes of several judges'.
     """
 
     metric: str
@@ -31,6 +33,7 @@ class Column:
     direction: str
     limits: tuple[float, float]
     counted: bool = False
+    judges: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, figure: Figure) -> Column:
@@ -56,7 +59,16 @@ class Column:
     @property
     def title(self) -> str:
         """For a reader."""
+        if self.judges:
+            return f"{self.metric} · {self.column} · mean of {len(self.judges)} fit judges"
         return f"{self.metric} · {self.column}" + (f" · judged by {self.judge}" if self.judge else "")
+
+    @property
+    def judged(self) -> str:
+        """By whom, in words; empty where nobody judges."""
+        if self.judges:
+            return f"judged by {listing(self.judges)}, on average"
+        return f"judged by {self.judge}" if self.judge else ""
 
     @property
     def is_share(self) -> bool:

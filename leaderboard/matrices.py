@@ -60,10 +60,7 @@ class Matrix:
 
 
 def matrix(setup: Setup, column: Column, worth: Mapping[str, Worth]) -> Matrix:
-    """Fills in one figure for every defense and attack of a setup.
-
-    Where only equal numbers of pictures compare, an attack that has others on one defense than on another is neither
-    ranked nor averaged. A target that is no better than guessing has numbers and a mean, but no rank.
+    """One figure of the rows for every defense and attack of a setup.
 
     Args:
         setup: The rows.
@@ -71,7 +68,21 @@ def matrix(setup: Setup, column: Column, worth: Mapping[str, Worth]) -> Matrix:
         worth: Of the setup's targets.
     """
     attacks = setup.attacks + setup.controls
-    cells = {(d, a): setup.cell(column, d, a) for d in setup.defenses for a in attacks}
+    return filled(setup, column, {(d, a): setup.cell(column, d, a) for d in setup.defenses for a in attacks}, worth)
+
+
+def filled(setup: Setup, column: Column, cells: Mapping[tuple[str, str], Cell], worth: Mapping[str, Worth]) -> Matrix:
+    """A matrix of given cells, with its means and ranks.
+
+    Where only equal numbers of pictures compare, an attack that has others on one defense than on another is neither
+    ranked nor averaged. A target that is no better than guessing has numbers and a mean, but no rank.
+
+    Args:
+        setup: Its defenses and attacks.
+        column: The figure.
+        cells: By (defense, attack), the controls' included.
+        worth: Of the setup's targets.
+    """
     numbers = {k: c.estimate for k, c in cells.items() if c.estimate}
     pictures = counts.pictures(numbers)
     refused = counts.unequal(pictures, setup.attacks) if column.counted else ()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import math
-import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from unveil.leaderboard.agreement import title as opinion_title
 from unveil.leaderboard.board import board
 from unveil.leaderboard.columns import Column
 from unveil.leaderboard.curves import curves
+from unveil.leaderboard.evidence import evidence, png_size
 from unveil.leaderboard.figures import BASELINE, CONTROLS, Setup, broken, setups
 from unveil.leaderboard.judges import CEILING_MIN, FLOOR_MAX, is_ceiling, is_floor, judge_warnings
 from unveil.leaderboard.roc import roc
@@ -58,13 +57,14 @@ def render(results: Results, *, private_pictures: bool = False) -> str:
         HTML with style, script, data and pictures inside.
     """
     results = results if private_pictures else _without_names(results)
+    shown = [p for p in results.pictures if p.publishable or private_pictures]
     page = _environment().get_template("page.html")
     style, script = (_read(name) for name in ("style.css", "script.js"))
     return page.render(
         results=results,
-        sections=_sections(results),
+        sections=_sections(results, shown),
         pictures=[_picture(p, private_pictures) for p in results.pictures],
-        private=private_pictures and any(not p.publishable for p in results.pictures),
+        private=any(not p.publishable for p in shown),
         policy=_policy(style, script),
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
@@ -145,16 +145,16 @@ def anchor(*parts: object) -> str:
     return "c" + hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:10]
 
 
-def _sections(results: Results) -> list[dict[str, Any]]:
+def _sections(results: Results, shown: Sequence[Picture]) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     for i, setup in enumerate(setups(results)):
         again = any((s["setup"].data, s["setup"].model) == (setup.data, setup.model) for s in made)
         # controls stand beside every threat model, but cell by cell only once
-        made.append(_section(i, setup, results) | {"by_cell": setup.attacks + (() if again else setup.controls)})
+        made.append(_section(i, setup, results, shown) | {"by_cell": setup.attacks + (() if again else setup.controls)})
     return made
 
 
-def _section(index: int, setup: Setup, results: Results) -> dict[str, Any]:
+def _section(index: int, setup: Setup, results: Results, shown: Sequence[Picture]) -> dict[str, Any]:
     found = board(setup, results.judges)
     told = verdict(found)
     matrices = list(found.matrices.values())
@@ -162,6 +162,8 @@ def _section(index: int, setup: Setup, results: Results) -> dict[str, Any]:
         "id": f"setup{index}",
         "setup": setup,
         "verdict": replace(told, points=(*told.points, *mixed_threads(setup, results.provenance))),
+        "evidence": evidence(found, shown),
+        "withheld": [p for p in results.pictures if p not in shown and (p.data, p.model) == (setup.data, setup.model)],
         "matrices": matrices,
         "useful": list(found.useful.items()),
         "plot": scatter(found),
@@ -177,18 +179,6 @@ def _section(index: int, setup: Setup, results: Results) -> dict[str, Any]:
 def _picture(picture: Picture, private: bool) -> dict[str, Any]:
     shown = picture.publishable or private
     return {"picture": picture, "shown": shown, "size": png_size(picture.png) if shown else None}
-
-
-def png_size(png: str) -> tuple[int, int] | None:
-    """Width and height of a base64 PNG; None if it is not one."""
-    try:
-        head = base64.b64decode(png, validate=True)[:24]
-    except (binascii.Error, ValueError):
-        return None
-    if len(head) < 24 or head[:8] != b"\x89PNG\r\n\x1a\n":
-        return None
-    width, height = struct.unpack(">II", head[16:24])
-    return int(width), int(height)
 
 
 def _columns(results: Results) -> list[Column]:

@@ -53,10 +53,16 @@ def verdict(board: Board) -> Verdict:
 def _lead(board: Board, found: Matrix, compared: Sequence[Comparison]) -> str:
     if not found.means:
         return "No attack was scored on every defense, so the defenses cannot be compared."
-    averaged = "Averaged over" if len(found.common) > 1 else "Against"
-    against = f"{averaged} {plural(len(found.common), threat(board.setup.access, 'attack'))}"
     concluded = _doubt(board, found) or _conclusion(found, compared, board.worths)
-    return f"{against}, {_numbers(found, board.worths)}{_usefulness(found, board)}. {concluded}"
+    return f"{_against(board, found)}, {_numbers(found, board)}{_usefulness(found, board)}. {concluded}"
+
+
+def _against(board: Board, found: Matrix) -> str:
+    attacks = plural(len(found.common), threat(board.setup.access, "attack"))
+    judges = f"{len(found.column.judges)} fit judges" if found.column.judges else ""
+    if len(found.common) > 1:
+        return f"Averaged over {attacks}{f' and {judges}' if judges else ''}"
+    return f"Against {attacks}{f', averaged over {judges}' if judges else ''}"
 
 
 def _first(found: Matrix, among: Sequence[str]) -> list[str]:
@@ -78,24 +84,48 @@ def _named_defenses(found: Matrix, worth: Mapping[str, Worth]) -> list[str]:
     return [d for d in found.means if d == BASELINE or d in first]
 
 
-def _numbers(found: Matrix, worth: Mapping[str, Worth]) -> str:
-    named = _named_defenses(found, worth)
+def _numbers(found: Matrix, board: Board) -> str:
+    named = _named_defenses(found, board.worths)
     if not named:
         return "no defended target beats guessing"
     numbers = {d: full(found.means[d], found.column.unit) for d in named}
     if found.column.leads:
         first, *others = numbers
         undefended = " (undefended)" if first == BASELINE else ""
-        parts = [f"{first}{undefended} lets {numbers[first]} of reconstructions be recognised"]
-        parts += [f"{d} {numbers[d]}" for d in others]
-        return listing(parts)
+        beside = _beside(board, named)
+        parts = [f"{first}{undefended} lets {numbers[first]} of reconstructions be recognised{beside.get(first, '')}"]
+        told = [f"{d} {numbers[d]}{beside.get(d, '')}" for d in others]
+        return listing([*parts, *(told if len(named) <= _NAMED else [_from_to(others, found)])])
     return f"{found.column.metric} {found.column.column} is " + listing([f"{v} for {d}" for d, v in numbers.items()])
+
+
+def _from_to(among: Sequence[str], found: Matrix) -> str:
+    """The ends of what many defenses leak, where all of them would bury the sentence."""
+    low, *_, high = sorted(among, key=lambda d: found.means[d].value)
+    ends = [f"{full(found.means[d], found.column.unit)} ({d})" for d in (low, high)]
+    return f"the {len(among)} defenses that may leak least between {listing(ends)}"
+
+
+def _beside(board: Board, named: Sequence[str]) -> dict[str, str]:
+    """What the first judge alone says, by defense: the reader may have come for it, and it may be the most lenient."""
+    alone = board.first
+    if alone is None:
+        return {}
+    judge = alone.column.judge
+    known = [d for d in named if d in alone.means]
+    who = f"{judge}, the first judge,{'' if judge in board.fit else ' which is not fit,'} alone"
+    numbers = {d: full(alone.means[d], alone.column.unit) for d in known}
+    return {d: f" ({who if d == known[0] else f'{judge} alone'}: {numbers[d]})" for d in known}
 
 
 def _usefulness(found: Matrix, board: Board) -> str:
     named, column = _named_defenses(found, board.worths), board.setup.utility
-    known = [number(e.value, column.unit) for d in named if column and (e := board.worths[d].utility)]
-    return f"; utility {listing(known)}" if known and len(known) == len(named) else ""
+    known = [e.value for d in named if column and (e := board.worths[d].utility)]
+    if column is None or not known or len(known) < len(named):
+        return ""
+    if len(known) > _NAMED:
+        return f"; utility from {number(min(known), column.unit)} to {number(max(known), column.unit)}"
+    return f"; utility {listing([number(value, column.unit) for value in known])}"
 
 
 def _doubt(board: Board, found: Matrix) -> str:
@@ -163,18 +193,18 @@ def _some(names: Sequence[str]) -> str:
 def _basis(found: Matrix, setup: Setup) -> list[Point]:
     if not found.common:
         return []
-    judged = f", judged by {found.column.judge}" if found.column.judge else ""
+    judged = f", {found.column.judged}" if found.column.judged else ""
     named, kind = listing(found.common), threat(setup.access, "attacks")
     return [Point("plain", f"Figure: {found.column.metric} {found.column.column}{judged}; {kind}: {named}.")]
 
 
 def _otherwise(board: Board, found: Matrix) -> list[Point]:
-    """What the undefended target gives away by other judges, and by this one if it could not say "nobody here"."""
+    """What the undefended target gives away by other judges, and by the first if it must name a person."""
     if not found.column.leads or BASELINE not in found.means:
         return []
-    opinions = []
+    opinions, first = [], (board.first or found).column.judge
     for c, other in board.matrices.items():
-        same = c.metric == HEADLINE[0] and c.judge and (c.about == TOP) != (c.judge == found.column.judge)
+        same = c.metric == HEADLINE[0] and c.judge and (c.about == TOP) != (c.judge == first)
         if same and c.about in (TOP, CLOSED) and (e := other.means.get(BASELINE)):
             made = f" if it had to name a private person ({CLOSED})" if c.about == CLOSED else ""
             opinions.append(f"{full(e, c.unit)} by {c.judge}{made}")

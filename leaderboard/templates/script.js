@@ -58,11 +58,26 @@ function pickMatrix(select) {
 }
 
 function openTarget() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (target instanceof HTMLDetailsElement) {
-    target.open = true;
-    target.scrollIntoView();
+  const target = document.getElementById(location.hash.slice(1));
+  if (!target) return;
+  const inner = target.querySelector(":scope > details.fold") ?? target;
+  for (let node = inner; node; node = node.parentElement) {
+    if (node instanceof HTMLDetailsElement) node.open = true;
   }
+  target.scrollIntoView();
+}
+
+/* The address always names the section that was opened last, so that it can be passed on. */
+function nameInAddress(event) {
+  const fold = event.currentTarget.parentElement;
+  if (!fold.open) history.replaceState(null, "", `#${fold.parentElement.id}`);
+}
+
+/* Paper has no folds. */
+function unfoldForPrint() {
+  const closed = $$("details.fold:not([open])");
+  closed.forEach((fold) => { fold.open = true; });
+  addEventListener("afterprint", () => closed.forEach((fold) => { fold.open = false; }), { once: true });
 }
 
 /* A spreadsheet runs what begins like a formula: such text gets an apostrophe in front. Numbers are left alone. */
@@ -141,8 +156,14 @@ filters.addEventListener("reset", () => setTimeout(filterRows));
 filterRows();
 $$("[data-download]").forEach((button) => button.addEventListener("click", () => download(button.dataset.download)));
 $$("[data-open]").forEach((button) => button.addEventListener("click", () => {
-  $$("details.cell").forEach((details) => { details.open = button.dataset.open === "true"; });
+  $$(button.dataset.of).forEach((details) => { details.open = button.dataset.open === "true"; });
 }));
 $$("code.key").forEach(addCopy);
+$$("details.fold > summary").forEach((summary) => summary.addEventListener("click", nameInAddress));
+addEventListener("beforeprint", unfoldForPrint);
 addEventListener("hashchange", openTarget);
+/* A link to where the address already points changes nothing, but the fold may have been closed since. */
+addEventListener("click", ({ target }) => {
+  if (target.closest('a[href^="#"]')?.hash === location.hash) openTarget();
+});
 openTarget();
