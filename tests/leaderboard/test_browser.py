@@ -102,8 +102,61 @@ def test_no_sideways_scrolling(rendered: str, browse: Browse) -> None:
         for (const node of frame.contentDocument.querySelectorAll('details')) node.open = true;
         document.title += ` ${root.clientWidth}:${root.scrollWidth}`;
       }, true);"""
-    frames = "".join(f'<iframe width="{width}" height="800" srcdoc="{inner}"></iframe>' for width in (360, 390, 1280))
+    frames = "".join(
+        f'<iframe width="{width}" height="800" srcdoc="{inner}"></iframe>' for width in (360, 390, 1280, 1920)
+    )
     dom, _ = browse(f"<!doctype html><title></title><script>{script}</script>{frames}")
     measured = [part.split(":") for part in dom.split("<title>")[1].split("</title>")[0].split()]
-    assert len(measured) == 3
-    assert all(int(scroll) <= int(client) <= 1280 for client, scroll in measured)
+    assert len(measured) == 4
+    assert all(int(scroll) <= int(client) <= 1920 for client, scroll in measured)
+
+
+def test_no_far_column_makes_a_row_high_and_no_table_of_judges_is_cut(sample: ModuleType, ask: Ask) -> None:
+    talkative = sample.row("none", "gmi", 0)
+    more = {f"fact {i}": "a long text about how it was trained and by whom" for i in range(12)}
+    talkative = talkative.model_copy(update={"facts": more, "notes": ("departed from its paper " * 20,)})
+    broken = sample.row("bido", "kedmi", 1)
+    results = Results(title="t", plan="", rows=(talkative, broken), judges=sample.judges())
+    script = """
+      document.querySelectorAll('details.fold').forEach((fold) => { fold.open = true; });
+      const box = document.querySelector('table.judges').parentElement;
+      const table = document.getElementById('table'), all = table.parentElement;
+      all.scrollLeft = 500;
+      const seen = [...table.tBodies[0].rows[0].cells].slice(0, 2).map((cell) => cell.getBoundingClientRect().left);
+      const edge = all.getBoundingClientRect().left;
+      document.title = JSON.stringify([
+        [...table.tBodies].map((body) => body.rows[0].getBoundingClientRect().height),
+        box.scrollWidth - box.clientWidth, all.scrollLeft, seen.map((left) => left - edge)]);"""
+    heights, cut, scrolled, sticky = json.loads(ask(page.render(results), script))
+    assert max(heights) < 48  # one line, whatever a far column says
+    assert cut == 0
+    assert scrolled == 500
+    assert 0 <= sticky[0] < 5 < sticky[1] < 250  # who it is about stays in sight
+
+
+def test_the_pictures_stand_beside_the_headline(rendered: str, ask: Ask) -> None:
+    script = """
+      const box = (selector) => document.querySelector(selector).getBoundingClientRect();
+      const [lead, strip, image] = ['.lead', '.evidence', '.evidence img'].map(box);
+      document.title = JSON.stringify([lead.right <= strip.left, image.top < lead.bottom, image.width > 250]);"""
+    assert json.loads(ask(rendered, script)) == [True, True, True]
+
+
+def test_links_open_the_folds_around_what_they_name(rendered: str, ask: Ask) -> None:
+    script = """
+      const fold = (id) => document.querySelector(`#${id} > details.fold`);
+      const go = (hash) => { location.hash = hash; openTarget(); };
+      const out = [['scale', 'rows', 'cells', 'protocol'].map((id) => fold(id).open)];
+      go('#scale'); out.push(fold('scale').open);
+      const cell = document.querySelector('.heat td a').getAttribute('href');
+      go(cell); out.push(fold('cells').open && document.querySelector(cell).open);
+      fold('cells').open = false;
+      document.querySelector('.heat td a').click(); out.push(fold('cells').open);
+      fold('rows').querySelector('summary').click(); out.push(fold('rows').open && location.hash === '#rows');
+      document.querySelector('[data-of="details.fold"][data-open=true]').click();
+      out.push(document.querySelectorAll('details.fold:not([open])').length);
+      document.title = JSON.stringify(out);"""
+    closed, *opened, left = json.loads(ask(rendered, script))
+    assert closed == [False] * 4
+    assert opened == [True] * 4
+    assert left == 0

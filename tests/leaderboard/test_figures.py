@@ -120,8 +120,12 @@ def test_the_verdict_says_what_the_intervals_allow(setup: Setup, results: Result
 
 def test_an_unfit_judge_or_luck_voids_the_verdict(sample: ModuleType, results: Results) -> None:
     good, bad = sample.judges()
+    alone = results.model_copy(update={"judges": (bad,)})
+    assert "not fit to judge" in verdict(board(setups(alone)[0], alone.judges)).lead
     turned = results.model_copy(update={"judges": (bad, good)})
-    assert "not fit to judge" in verdict(board(setups(turned)[0], turned.judges)).lead
+    by_the_other = verdict(board(setups(turned)[0], turned.judges)).lead
+    assert "lets 46\u00a0% [28,\u00a066] of reconstructions" in by_the_other
+    assert "(efficientnet_closed, the first judge, which is not fit, alone: 41\u00a0%" in by_the_other
     lucky = [
         sample.row("none", "random_latents", 0).model_copy(update={"attack": "gmi", "role": ""}),
         sample.row("none", "random_latents", 0),
