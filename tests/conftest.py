@@ -148,7 +148,7 @@ class Project:
     def call(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-W", "error::UserWarning", "-m", "unveil", *arguments],
-            cwd=self.folder, capture_output=True, text=True, timeout=300, check=False,
+            cwd=self.folder, capture_output=True, text=True, timeout=900, check=False,
             env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160", **environment},
         )  # fmt: skip
 

@@ -59,7 +59,7 @@ def table(file: Path, lines: list[dict[str, str]]) -> None:
 
 @pytest.mark.slow
 def test_the_example_on_real_faces_runs(project, tmp_path: Path) -> None:
-    """The plan as it is, but for its sizes."""
+    """The plan as it is, but for its sizes, and its stacks: their parts are in it."""
     try:
         for name in ("efficientnet-lite0", "mobilestylegan", "fr_feature", "faceres"):
             path(name)
@@ -72,7 +72,9 @@ def test_the_example_on_real_faces_runs(project, tmp_path: Path) -> None:
     small = re.sub(r"epochs = \d+", "epochs = 2", EXAMPLE.read_text())  # ls needs two
     small = re.sub(r"steps = \d+", "steps = 2", small)
     small = re.sub(r"width = \d+, ", "width = 4, batch = 4, samples = 8, ", small)
-    small = small.replace('use = "ppa"', 'use = "ppa"\npool = 8')
+    small = re.sub(r"views = \d+", "views = 2", small.replace("size = 128", "size = 64"))
+    small = small.replace("candidates = 6", "candidates = 3\npool = 8")
+    small = re.sub(r"\[\[defenses\]\]\nuse = \[(?s:.*?)(?=\n\[\[)", "", small)
     (project.folder / "tiny.toml").write_text(small)
     done = project.run()
     assert done.returncode == 0, done.stderr
