@@ -142,6 +142,16 @@ def test_the_pictures_stand_beside_the_headline(rendered: str, ask: Ask) -> None
     assert json.loads(ask(rendered, script)) == [True, True, True]
 
 
+def test_without_pictures_the_headline_keeps_the_width_and_comes_first(results: Results, ask: Ask) -> None:
+    script = """
+      const box = (selector) => document.querySelector(selector).getBoundingClientRect();
+      const [title, lead, why, points] = ['h1', '.lead', '.evidence-none', '.points'].map(box);
+      document.title = JSON.stringify([title.left === lead.left && lead.left === points.left,
+        lead.bottom <= why.top && why.bottom <= points.top, lead.width > 0.75 * innerWidth]);"""
+    bare = results.model_copy(update={"pictures": ()})
+    assert json.loads(ask(page.render(bare), script)) == [True, True, True]
+
+
 def test_links_open_the_folds_around_what_they_name(rendered: str, ask: Ask) -> None:
     script = """
       const fold = (id) => document.querySelector(`#${id} > details.fold`);
