@@ -13,13 +13,12 @@ from unveil.leaderboard.complaints import Point, broken_rows, copies, copying, l
 from unveil.leaderboard.estimates import Estimate, better
 from unveil.leaderboard.figures import BASELINE, Setup
 from unveil.leaderboard.judges import judge_warnings
+from unveil.leaderboard.lead import NAMED, against, leakage, may_leak_least, of_use, usefulness
 from unveil.leaderboard.matrices import Matrix
-from unveil.leaderboard.paired import ranks
 from unveil.leaderboard.wording import bare, full, listing, number, plural, points, span, threat
 from unveil.leaderboard.worth import DEAR, Worth, useless_sentence, utility_sentence
 
 CLOSED = Quantity(quantity=HEADLINE[1], closed=True)  # of an open-set judge
-_NAMED = 4  # so many defenses fit in a sentence
 _FEWEST = 6  # with fewer people no signs of their differences can reach 5 %
 
 
@@ -54,78 +53,7 @@ def _lead(board: Board, found: Matrix, compared: Sequence[Comparison]) -> str:
     if not found.means:
         return "No attack was scored on every defense, so the defenses cannot be compared."
     concluded = _doubt(board, found) or _conclusion(found, compared, board.worths)
-    return f"{_against(board, found)}, {_numbers(found, board)}{_usefulness(found, board)}. {concluded}"
-
-
-def _against(board: Board, found: Matrix) -> str:
-    attacks = plural(len(found.common), threat(board.setup.access, "attack"))
-    judges = f"{len(found.column.judges)} fit judges" if found.column.judges else ""
-    if len(found.common) > 1:
-        return f"Averaged over {attacks}{f' and {judges}' if judges else ''}"
-    return f"Against {attacks}{f', averaged over {judges}' if judges else ''}"
-
-
-def _first(found: Matrix, among: Sequence[str]) -> list[str]:
-    """Those that may leak least."""
-    known = found.mean_ranks.keys() == set(among)
-    ranked = found.mean_ranks if known else ranks({d: found.means[d] for d in among}, found.column.direction)
-    return [d for d, (best, _) in ranked.items() if best == 1]
-
-
-def _of_use(found: Matrix, worth: Mapping[str, Worth]) -> list[str]:
-    return [d for d in found.means if not worth[d].useless]
-
-
-def _named_defenses(found: Matrix, worth: Mapping[str, Worth]) -> list[str]:
-    """All defenses if few; else the undefended target and, of those that are of use, the ones that may leak least."""
-    if len(found.means) <= _NAMED:
-        return list(found.means)
-    first = _first(found, _of_use(found, worth))
-    return [d for d in found.means if d == BASELINE or d in first]
-
-
-def _numbers(found: Matrix, board: Board) -> str:
-    named = _named_defenses(found, board.worths)
-    if not named:
-        return "no defended target beats guessing"
-    numbers = {d: full(found.means[d], found.column.unit) for d in named}
-    if found.column.leads:
-        first, *others = numbers
-        undefended = " (undefended)" if first == BASELINE else ""
-        beside = _beside(board, named)
-        parts = [f"{first}{undefended} lets {numbers[first]} of reconstructions be recognised{beside.get(first, '')}"]
-        told = [f"{d} {numbers[d]}{beside.get(d, '')}" for d in others]
-        return listing([*parts, *(told if len(named) <= _NAMED else [_from_to(others, found)])])
-    return f"{found.column.metric} {found.column.column} is " + listing([f"{v} for {d}" for d, v in numbers.items()])
-
-
-def _from_to(among: Sequence[str], found: Matrix) -> str:
-    """The ends of what many defenses leak, where all of them would bury the sentence."""
-    low, *_, high = sorted(among, key=lambda d: found.means[d].value)
-    ends = [f"{full(found.means[d], found.column.unit)} ({d})" for d in (low, high)]
-    return f"the {len(among)} defenses that may leak least between {listing(ends)}"
-
-
-def _beside(board: Board, named: Sequence[str]) -> dict[str, str]:
-    """What the first judge alone says, by defense: the reader may have come for it, and it may be the most lenient."""
-    alone = board.first
-    if alone is None:
-        return {}
-    judge = alone.column.judge
-    known = [d for d in named if d in alone.means]
-    who = f"{judge}, the first judge,{'' if judge in board.fit else ' which is not fit,'} alone"
-    numbers = {d: full(alone.means[d], alone.column.unit) for d in known}
-    return {d: f" ({who if d == known[0] else f'{judge} alone'}: {numbers[d]})" for d in known}
-
-
-def _usefulness(found: Matrix, board: Board) -> str:
-    named, column = _named_defenses(found, board.worths), board.setup.utility
-    known = [e.value for d in named if column and (e := board.worths[d].utility)]
-    if column is None or not known or len(known) < len(named):
-        return ""
-    if len(known) > _NAMED:
-        return f"; utility from {number(min(known), column.unit)} to {number(max(known), column.unit)}"
-    return f"; utility {listing([number(value, column.unit) for value in known])}"
+    return f"{against(board, found)}, {leakage(found, board)}{usefulness(found, board)}. {concluded}"
 
 
 def _doubt(board: Board, found: Matrix) -> str:
@@ -187,7 +115,7 @@ def _leak(names: Sequence[str]) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    return listing(names) if len(names) <= _NAMED else f"{len(names)} defenses"
+    return listing(names) if len(names) <= NAMED else f"{len(names)} defenses"
 
 
 def _basis(found: Matrix, setup: Setup) -> list[Point]:
@@ -255,7 +183,7 @@ def _detectable(found: Matrix, compared: Sequence[Comparison]) -> list[Point]:
     return [
         Point(
             "plain",
-            f"Minimum detectable difference with these {people} people: {size}{each if len(known) <= _NAMED else ''}. "
+            f"Minimum detectable difference with these {people} people: {size}{each if len(known) <= NAMED else ''}. "
             f"So large must a true difference from no defense be to be found 8 times in 10 "
             f"(at {number(ALPHA, 'share')}, two-sided{corrected}); smaller ones may exist unseen.",
         )
@@ -277,18 +205,18 @@ def _few(found: Matrix) -> list[Point]:
 
 def _best(found: Matrix, worth: Mapping[str, Worth]) -> list[Point]:
     """Who leaks least of those that are of use; where that is dearly bought, also who does at a low price."""
-    if len(found.means) < 3 or len(usable := _of_use(found, worth)) < 2:
+    if len(found.means) < 3 or len(usable := of_use(found, worth)) < 2:
         return []
     least = _least(found, usable, f"all {len(usable)}" + (" of use" if len(usable) < len(found.means) else ""), worth)
     cheap = [d for d in usable if not worth[d].dear]
-    if len(cheap) < 2 or not any(worth[d].dear for d in _first(found, usable)):
+    if len(cheap) < 2 or not any(worth[d].dear for d in may_leak_least(found, usable)):
         return [least]
     limit = f"the {len(cheap)} that do not surely cost more than {bare(DEAR, 'share')} points of utility"
     return [least, _least(found, cheap, limit, worth)]
 
 
 def _least(found: Matrix, among: Sequence[str], whom: str, worth: Mapping[str, Worth]) -> Point:
-    first = _first(found, among)
+    first = may_leak_least(found, among)
     named = listing([f"{d} (at a price of {worth[d].price})" if worth[d].dear else d for d in first])
     if len(first) == 1:
         return Point("plain", f"Of {whom}, {named} leaks least.")
