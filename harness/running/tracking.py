@@ -7,18 +7,19 @@ import io
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from unveil.harness.figures.rows import Results, Row
 from unveil.harness.plan.canonical import digest
-from unveil.harness.running import mlflow_database
+from unveil.harness.running import mlflow_cells, mlflow_database, mlflow_models, mlflow_view
 from unveil.harness.running.mlflow_words import named, public, said
 from unveil.harness.running.profile import metrics
 from unveil.harness.words.errors import TrackingError
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "unveil"
 TRAINED = ("target", "prior", "student")  # kinds of step with training curves
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 MOST = 500  # characters of a parameter that MLflow keeps
-LONGEST_TAG = 5000  # of a tag
 # Set before mlflow is imported, unless the user has: no usage reports, no minutes of retries when a server is down, and
 # nothing of its own on standard output and error: what it says of an error is in the error.
 QUIET = {
@@ -60,10 +61,12 @@ class Logged:
     Attributes:
         run: Id of the parent run.
         fresh: False if the same results had been logged there before.
+        link: Where a browser shows it; empty if that is not known.
     """
 
     run: str
     fresh: bool
+    link: str
 
 
 def log(
@@ -73,7 +76,7 @@ def log(
     uri: str,
     charts: Mapping[tuple[str, str, str, str, int], str] = MappingProxyType({}),
 ) -> Logged:
-    """One parent run per matrix, one nested run per cell and one per target, prior and student.
+    """One parent run per matrix, one nested run per cell, judge, target, prior and student.
 
     Args:
         results: What to log.
@@ -87,7 +90,10 @@ def log(
     """
     with _in_words(uri), mlflow_database.alone(mlflow_database.database(uri)):
         client = _connect(uri)
-        return _log(Tracker(client, _experiment(client, uri), results), results, page, store, charts)
+        experiment = _experiment(client, uri)
+        parent, fresh = _log(Tracker(client, experiment, results), results, page, store, charts)
+        _tag(client, experiment, mlflow_view.shared(results, parent))
+        return Logged(parent, fresh, mlflow_view.address(uri, experiment, parent))
 
 
 @contextmanager
@@ -127,6 +133,20 @@ def _connect(uri: str) -> MlflowClient:
 
 
 def _experiment(client: MlflowClient, uri: str) -> str:
+    number = _found_or_made(client, uri)
+    _tag(client, number, mlflow_view.experiment_tags(number))
+    return number
+
+
+def _tag(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> None:
+    """Sets what is not there: what somebody wrote stays."""
+    there = client.get_experiment(experiment).tags
+    for name, value in tags.items():
+        if name not in there:
+            client.set_experiment_tag(experiment, name, value)
+
+
+def _found_or_made(client: MlflowClient, uri: str) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:
         # a database of our own keeps its files beside it; a server decides for itself
@@ -150,24 +170,26 @@ def _log(
     page: str,
     store: Store,
     charts: Mapping[tuple[str, str, str, str, int], str],
-) -> Logged:
+) -> tuple[str, bool]:
     client = tracker.client
     rows = [row.plain() for row in results.rows]
     mark = digest(rows)
     if (known := tracker.known(mark)) is not None:
-        return Logged(known, fresh=False)
-    with tracker.run(results.title, {"unveil.rows": mark}) as parent:
+        return known, False
+    about = {"unveil.rows": mark, "unveil.kind": "matrix", "mlflow.note.content": mlflow_view.PARENT}
+    with tracker.run(results.title, about) as parent:
         client.log_batch(parent, params=tracker.plugins(results)[:100])
         client.log_text(parent, results.plan, "plan.toml")
         client.log_text(parent, page, "leaderboard.html")
         client.log_text(parent, json.dumps(rows, indent=1), "rows.json")
         client.log_dict(parent, results.provenance, "provenance.json")
+        client.log_table(parent, mlflow_cells.table(results.rows), "figures.json")
         for row in results.rows:
             tracker.cell(parent, row, charts.get(row.cell), _samples(row, store))
         used = dict.fromkeys(key for row in results.rows for key in row.keys.values() if key in results.provenance)
         for key in (key for key in used if results.provenance[key].get("kind") in TRAINED and store.has(key)):
             tracker.trained(parent, key, store)
-    return Logged(parent, fresh=True)
+    return parent, True
 
 
 def _samples(row: Row, store: Store) -> bytes | None:
@@ -193,6 +215,7 @@ class Tracker:
         self.client, self.experiment, self.provenance = client, experiment, results.provenance
         # a tracking server is a publication: pictures of real people stay in the store
         self.pictures = {picture.cell: picture for picture in results.pictures if picture.publishable}
+        self.title, self.models = results.title, mlflow_models.publishable(results)
 
     def known(self, mark: str) -> str | None:
         """Id of a finished parent run with the same rows."""
@@ -201,49 +224,66 @@ class Tracker:
         return str(found[0].info.run_id) if found else None
 
     @contextmanager
-    def run(self, name: str, tags: Mapping[str, str], end: str = "FINISHED") -> Iterator[str]:
-        """A run that ends as it should, or as FAILED if the block raises."""
-        run = str(self.client.create_run(self.experiment, run_name=name, tags=dict(tags)).info.run_id)
+    def run(
+        self,
+        name: str,
+        tags: Mapping[str, str],
+        end: str = "FINISHED",
+        behind: Mapping[str, Any] = NOTHING,
+    ) -> Iterator[str]:
+        """A run that ends as it should, or as FAILED if the block raises; it lasted as long as what is behind it."""
+        begun, ended = mlflow_cells.span(behind)
+        told = {"mlflow.source.name": "unveil", "mlflow.source.type": "LOCAL", **tags}
+        made = self.client.create_run(self.experiment, start_time=begun, run_name=name, tags=told)
+        run = str(made.info.run_id)
         try:
             yield run
         except BaseException:
             with suppress(Exception):  # the server may be what failed
                 self.client.set_terminated(run, "FAILED")
             raise
-        self.client.set_terminated(run, end)
+        self.client.set_terminated(run, end, ended)
 
     def cell(self, parent: str, row: Row, chart: str | None, samples: bytes | None) -> None:
         """A nested run for one cell, with its chart and its prior's samples if any; a failed cell is a failed run."""
-        from mlflow.entities import Metric, Param  # noqa: PLC0415 (see log)
-
-        tags = {
-            "mlflow.parentRunId": parent,
-            "unveil.status": row.status,
-            "unveil.error": (row.error or "")[:LONGEST_TAG],
-        }
-        tags |= {"unveil.access": row.access.value} if row.access else {}
-        names = row.model_dump(include={"data", "model", "defense", "attack", "access", "seed"}, exclude_none=True)
-        params = {**names, **row.facts, **self.settings(row)}
-        values = {name: float(count) for name, count in row.budget.items()}
-        for figure in row.figures:
-            ends = {"": figure.value, " low": figure.low, " high": figure.high}
-            values |= {figure.name + end: value for end, value in ends.items() if value is not None}
-        values |= metrics(self.provenance.get(row.keys.get("attack", ""), {}))
-        end = "FINISHED" if row.status == "done" else "FAILED"
-        with self.run(f"{row.defense} x {row.attack}, seed {row.seed}", tags, end) as run:
-            plain = {named(name): str(value)[:MOST] for name, value in params.items()}  # two may have become one
-            told = [Param(name, value) for name, value in list(plain.items())[:100]]
-            self.client.log_batch(run, params=told)
-            self.points(run, [Metric(named(name), value, 0, 0) for name, value in values.items()])
+        first, others = mlflow_cells.first_judge(row), mlflow_cells.judges(row)[1:]
+        name, end = f"{row.defense} x {row.attack}, seed {row.seed}", "FINISHED" if row.status == "done" else "FAILED"
+        tags = {"mlflow.parentRunId": parent, **mlflow_cells.tags(row, "cell", first)}
+        with self.run(name, tags, end, self.provenance.get(row.keys.get("attack", ""), {})) as run:
+            self.told(run, mlflow_cells.params(row, self.provenance, first))
+            self.numbers(run, mlflow_cells.values(row, self.provenance))
             self.client.log_dict(run, row.plain(), "row.json")
+            self.client.log_table(run, mlflow_cells.table([row]), "figures.json")
             behind = {key: self.provenance[key] for key in row.keys.values() if key in self.provenance}
             self.client.log_dict(run, behind, "provenance.json")
             if chart is not None:
                 self.client.log_text(run, chart, "fisher.svg")
             if row.cell in self.pictures:
-                self.picture(run, base64.b64decode(self.pictures[row.cell].png), "reconstructions.png")
+                self.picture(run, base64.b64decode(self.pictures[row.cell].png), "reconstructions")
             if samples is not None:
-                self.picture(run, samples, "prior.png")
+                self.picture(run, samples, "prior")
+            for judge in others:
+                self.judged(run, name, row, judge)
+
+    def judged(self, cell: str, name: str, row: Row, judge: str) -> None:
+        """A nested run for what a further judge says of a cell, under the names that the first judge's figures have."""
+        tags = {"mlflow.parentRunId": cell, **mlflow_cells.tags(row, "judge", judge)}
+        with self.run(f"{name}, judged by {judge}", tags) as run:
+            self.told(run, mlflow_cells.names(row, judge))
+            self.numbers(run, mlflow_cells.opinion(row, judge))
+
+    def told(self, run: str, params: Mapping[str, Any]) -> None:
+        """Parameters, as many and as long as MLflow takes them."""
+        from mlflow.entities import Param  # noqa: PLC0415 (see log)
+
+        plain = {named(name): str(value)[:MOST] for name, value in params.items()}  # two may have become one
+        self.client.log_batch(run, params=[Param(name, value) for name, value in list(plain.items())[:100]])
+
+    def numbers(self, run: str, values: Mapping[str, float]) -> None:
+        """Metrics without steps."""
+        from mlflow.entities import Metric  # noqa: PLC0415 (see log)
+
+        self.points(run, [Metric(named(name), value, int(time.time() * 1000), 0) for name, value in values.items()])
 
     def plugins(self, results: Results) -> list[Param]:
         """Which code the numbers come from: distribution and version, or file and hash, of each plugin."""
@@ -257,19 +297,11 @@ class Tracker:
         for start in range(0, len(points), 1000):
             self.client.log_batch(run, metrics=points[start : start + 1000])
 
-    def settings(self, row: Row) -> dict[str, str]:
-        """All settings of the plugins behind a row, as ``role.plugin.setting``."""
-        found: dict[str, str] = {}
-        for key in row.keys.values():
-            behind = self.provenance.get(key, {"uses": {}, "options": {}})
-            for role, uses in behind["uses"].items():
-                for use in uses:
-                    found |= {f"{role}.{use['use']}.{name}": str(value) for name, value in use["settings"].items()}
-        return found
-
     def picture(self, run: str, png: bytes, name: str) -> None:
-        """A grid of pictures."""
-        self.client.log_image(run, Image.open(io.BytesIO(png), formats=("PNG",)), artifact_file=name)
+        """A grid of pictures: a file, and once more where MLflow's charts find the same picture of several runs."""
+        image = Image.open(io.BytesIO(png), formats=("PNG",))
+        self.client.log_image(run, image, artifact_file=f"{name}.png")
+        self.client.log_image(run, image, key=name, step=0, synchronous=True)
 
     def trained(self, parent: str, key: str, store: Store) -> None:
         """A nested run with the training curves of a target, a prior or a student, and a prior's samples."""
@@ -282,8 +314,12 @@ class Tracker:
             if value is not None
         ]
         behind = self.provenance[key]
-        with self.run(behind["label"], {"mlflow.parentRunId": parent, "unveil.status": "done"}) as run:
-            self.points(run, [*points, *(Metric(name, value, 0, 0) for name, value in metrics(behind).items())])
+        tags = {"mlflow.parentRunId": parent, "unveil.status": "done", "unveil.kind": behind["kind"]}
+        with self.run(behind["label"], tags, behind=behind) as run:
+            self.points(run, points)
+            self.numbers(run, metrics(behind))
             self.client.log_dict(run, behind, "provenance.json")
             if (samples := _publishable(key, store)) is not None:
-                self.picture(run, samples, "samples.png")
+                self.picture(run, samples, "samples")
+            if key in self.models:
+                mlflow_models.register(self.client, run, self.title, key, behind, store)

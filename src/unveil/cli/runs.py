@@ -107,10 +107,13 @@ def _log(results: Results, page: str, store: Store, uri: str) -> None:
     if uri == "off":
         return
     from unveil.harness.running import tracking  # noqa: PLC0415 (see run)
+    from unveil.harness.running.mlflow_view import way  # noqa: PLC0415
     from unveil.leaderboard.page import fisher_charts  # noqa: PLC0415
 
     try:
-        tracking.log(results, page, store, uri or tracking.default_uri(store), fisher_charts(results))
+        where = uri or tracking.default_uri(store)
+        logged = tracking.log(results, page, store, where, fisher_charts(results))
+        errors().print(f"MLflow: {way(where, logged.link)}", soft_wrap=True)
     except TrackingError as error:  # whatever a tracking server may do: no result may be lost over it
         errors().print(f"warning: {error}", style="yellow", soft_wrap=True)
 
@@ -175,12 +178,17 @@ def _write(out: Path, page: str) -> None:
 def log(plan: PlanArgument, store: StoreOption = "runs", mlflow: UriOption = "") -> None:
     """Log the stored results of a plan to MLflow, again or elsewhere."""
     from unveil.harness.running import tracking  # noqa: PLC0415 (see run)
+    from unveil.harness.running.mlflow_view import way  # noqa: PLC0415
+    from unveil.harness.running.mlflow_words import public  # noqa: PLC0415
     from unveil.leaderboard.page import fisher_charts, render  # noqa: PLC0415
 
     kept, _, results = stored_results(plan, store)
     where = mlflow or tracking.default_uri(kept)
     logged = tracking.log(results, render(results), kept, where, fisher_charts(results))
-    output().print(f"{'logged' if logged.fresh else 'was logged before'}: run {logged.run} at {where}", soft_wrap=True)
+    output().print(
+        f"{'logged' if logged.fresh else 'was logged before'}: run {logged.run} at {public(where)}", soft_wrap=True
+    )
+    output().print(f"to see it: {way(where, logged.link)}", soft_wrap=True)
 
 
 def stored_results(plan: str, store: str) -> tuple[Store, str, Results]:
