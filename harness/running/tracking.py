@@ -19,7 +19,7 @@ from PIL import Image
 
 from unveil.harness.figures.rows import Results, Row
 from unveil.harness.plan.canonical import digest
-from unveil.harness.running import mlflow_cells, mlflow_database, mlflow_models, mlflow_view
+from unveil.harness.running import mlflow_cells, mlflow_database, mlflow_experiment, mlflow_models, mlflow_view
 from unveil.harness.running.mlflow_words import named, public, said
 from unveil.harness.running.profile import metrics
 from unveil.harness.words.errors import TrackingError
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from unveil.harness.store.artefacts import Store
 
-EXPERIMENT = "unveil"
 TRAINED = ("target", "prior", "student")  # kinds of step with training curves
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 MOST = 500  # characters of a parameter that MLflow keeps
@@ -90,9 +89,9 @@ def log(
     """
     with _in_words(uri), mlflow_database.alone(mlflow_database.database(uri)):
         client = _connect(uri)
-        experiment = _experiment(client, uri)
+        experiment = mlflow_experiment.found(client, uri)
         parent, fresh = _log(Tracker(client, experiment, results), results, page, store, charts)
-        _tag(client, experiment, mlflow_view.shared(results, parent))
+        mlflow_experiment.tag(client, experiment, mlflow_view.shared(results, parent))
         return Logged(parent, fresh, mlflow_view.address(uri, experiment, parent))
 
 
@@ -121,7 +120,7 @@ def _connect(uri: str) -> MlflowClient:
     if uri == "off":
         raise TrackingError("'off' is no place", "an MLflow tracking URI", "give one with --mlflow")
     if (file := mlflow_database.database(uri)) is not None:
-        mlflow_database.follow(file, EXPERIMENT)
+        mlflow_database.follow(file, mlflow_experiment.NAME)
     import mlflow  # noqa: PLC0415 (takes seconds; the only place that knows MLflow)
 
     if not uri.startswith("http"):
@@ -130,38 +129,6 @@ def _connect(uri: str) -> MlflowClient:
         mlflow.store.db.utils.MAX_RETRY_COUNT = ATTEMPTS
     logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())  # also if others imported it
     return mlflow.MlflowClient(tracking_uri=uri)
-
-
-def _experiment(client: MlflowClient, uri: str) -> str:
-    number = _found_or_made(client, uri)
-    _tag(client, number, mlflow_view.experiment_tags(number))
-    return number
-
-
-def _tag(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> None:
-    """Sets what is not there: what somebody wrote stays."""
-    there = client.get_experiment(experiment).tags
-    for name, value in tags.items():
-        if name not in there:
-            client.set_experiment_tag(experiment, name, value)
-
-
-def _found_or_made(client: MlflowClient, uri: str) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is None:
-        # a database of our own keeps its files beside it; a server decides for itself
-        file = mlflow_database.database(uri)
-        return str(client.create_experiment(EXPERIMENT, artifact_location=file and mlflow_database.files(file)))
-    if not found.experiment_id:
-        raise TrackingError("what answers there is no MLflow server", "an MLflow server", "correct the URI")
-    if found.lifecycle_stage == "deleted":
-        raise TrackingError(
-            f"its experiment {EXPERIMENT!r} has been deleted",
-            "an experiment that is not deleted, or none of that name",
-            f"restore it (MLFLOW_TRACKING_URI={uri} mlflow experiments restore -x {found.experiment_id}), or remove it "
-            f"for good (mlflow gc --backend-store-uri {uri} --experiment-ids {found.experiment_id})",
-        )
-    return str(found.experiment_id)
 
 
 def _log(

@@ -1,6 +1,7 @@
 """MLflow is a projection of the store: complete, repeatable, and never able to lose a result."""
 
 import json
+import re
 import shutil
 import sqlite3
 import threading
@@ -8,13 +9,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from unveil.harness.figures.rows import Figure, Picture, PluginUsed, Results, Row
 from unveil.harness.running import mlflow_database, tracking
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.store.artefacts import Store
+from unveil.harness.words.account import Account
 from unveil.harness.words.errors import TrackingError
 
 # MLflow and what it imports warn about themselves
@@ -102,6 +107,107 @@ def test_everything_is_logged_once(store, results, tmp_path):
     assert {"reconstructions.png", "fisher.svg"} <= files["none x gmi, seed 0"]
     assert "fisher.svg" not in files["real x gmi, seed 0"]
     assert "reconstructions.png" not in files["real x gmi, seed 0"]  # a real person's picture is not sent anywhere
+
+
+def judged(judge, value):
+    told = {"metric": "attack_accuracy", "column": "top-1", "unit": "share", "direction": "higher leaks more"}
+    return Figure(judge=judge, range=(0, 1), value=value, **told)
+
+
+@pytest.fixture
+def audited(store, results):
+    """Logged: two judges, two defenses, one failed cell, and a target of data that may be published."""
+    heard = [row(name, figures=(judged("judge", high), judged("second", 0.25))) for name, high in OPINIONS.items()]
+    account = Account(parts={}, people={}, remarks=(), publishable=True)
+    known = {"curves": {}, "classes": 3, "shape": [3, 8, 8]}
+    (store.local / "artefacts" / "t.json").unlink()
+    store = Store(store.url)
+    store.save("t", Artefact(known, {"head.bias": torch.arange(3.0)}))
+    given = results.model_copy(update={"rows": (*heard, results.rows[2]), "accounts": {"people": account}})
+    uri = tracking.default_uri(store)
+    return given, store, uri, tracking.log(given, "", store, uri)
+
+
+OPINIONS = {"none": 0.75, "real": 0.5}
+
+
+def test_a_metric_has_one_name_whoever_judged(audited):
+    _, _, uri, logged = audited
+    client, number = experiment(uri)
+
+    def asked(query):
+        metric, found = "attack_accuracy/top-1", client.search_runs([number], query)
+        return {(run.data.params["defense"], run.data.params["judge"]): run.data.metrics[metric] for run in found}
+
+    cells = f"tags.`mlflow.parentRunId` = '{logged.run}' AND params.judge = 'judge'"
+    assert asked(cells) == {("none", "judge"): 0.75, ("real", "judge"): 0.5}
+    assert asked("tags.unveil.judge = 'second'") == {("none", "second"): 0.25, ("real", "second"): 0.25}
+    table = json.loads(Path(client.download_artifacts(logged.run, "figures.json")).read_text(encoding="utf-8"))
+    place = table["columns"].index
+    lines = {(line[place("defense")], line[place("judge")], line[place("value")]) for line in table["data"]}
+    assert lines == {(name, *said) for name, own in OPINIONS.items() for said in (("judge", own), ("second", 0.25))}
+
+
+def test_the_link_opens_a_view_of_one_matrix(audited):
+    _, _, uri, logged = audited
+    client, number = experiment(uri)
+    tags = client.get_experiment(number).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "Model training" in tags["mlflow.note.content"].partition("\n")[0]
+    assert logged.link.startswith(f"http://127.0.0.1:5000/#/experiments/{number}/runs?workflowType=machine_learning&")
+    shown = json.loads(tags[f"mlflow.sharedViewState.{logged.link.rpartition('viewStateShareKey=')[2]}"])
+    order = [f"{shown['orderByKey']} {'ASC' if shown['orderByAsc'] else 'DESC'}"]
+    found = client.search_runs([number], shown["searchFilter"], order_by=order)
+    assert [run.data.params["defense"] for run in found] == ["none", "real", "broken"]
+    known = {f"params.`{name}`" for run in found for name in run.data.params}
+    known |= {f"metrics.`{name}`" for run in found for name in run.data.metrics}
+    assert set(shown["selectedColumns"]) <= known
+    assert shown["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "attack"}]
+
+
+def test_what_somebody_wrote_about_the_experiment_stays(audited):
+    results, store, uri, _ = audited
+    client, number = experiment(uri)
+    client.set_experiment_tag(number, "mlflow.note.content", "mine")
+    tracking.log(results.model_copy(update={"rows": results.rows[:1]}), "", store, uri)
+    assert client.get_experiment(number).tags["mlflow.note.content"] == "mine"
+
+
+def test_a_target_is_a_registered_model_once(audited, tmp_path):
+    from mlflow.models import Model  # noqa: PLC0415 (takes seconds)
+
+    results, store, uri, _ = audited
+    tracking.log(results.model_copy(update={"rows": results.rows[:1]}), "", store, uri)
+    client, _ = experiment(uri)
+    (version,) = client.search_model_versions("")
+    assert (version.name, version.tags["unveil.key"]) == ("Tiny - target net", "t")
+    folder = Path(client.download_artifacts(version.run_id, "model"))
+    assert {file.name for file in folder.iterdir()} == {"MLmodel", "model.safetensors"}
+    assert load_file(folder / "model.safetensors")["head.bias"].tolist() == [0, 1, 2]
+    described = Model.load(str(folder))
+    assert [spec.shape for spec in described.signature.inputs] == [(-1, 3, 8, 8)]
+    assert [spec.shape for spec in described.signature.outputs] == [(-1, 3)]
+
+
+def test_a_target_of_real_people_is_no_registered_model(store, results):
+    uri = tracking.default_uri(store)
+    tracking.log(results, "", store, uri)
+    assert not experiment(uri)[0].search_model_versions("")
+
+
+def test_searches_in_the_documentation_find_something(audited, monkeypatch):
+    _, store, uri, _ = audited
+    client, number = experiment(uri)
+    page = (Path(__file__).parents[3] / "docs" / "mlflow.md").read_text(encoding="utf-8")
+    (queries,) = re.findall(r"^```text\n(.*?)^```", page, re.M | re.S)
+    assert not [query for query in queries.splitlines() if not client.search_runs([number], query)]
+    (program,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    (store.local.parent / "runs").symlink_to(store.local)
+    monkeypatch.chdir(store.local.parent)
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", None)  # the program sets it for all
+    names = {}
+    exec(compile(program, "docs/mlflow.md", "exec"), names)
+    assert names["worst"].to_dict() == {"real": 0.5, "none": 0.75}
 
 
 def test_a_step_that_was_collected_since_is_no_reason_to_log_nothing(store, results):
