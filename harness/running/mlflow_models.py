@@ -44,12 +44,12 @@ def register(client: MlflowClient, run: str, title: str, key: str, behind: Mappi
     """
     name = named(f"{title}, {behind['label']}".replace(", ", " - ")).replace("/", "_").replace(":", "_")
     try:
-        version = _known(client, name, key) or _version(client, name, run, key, behind, store)
+        version = f"version {_known(client, name, key) or _version(client, name, run, key, behind, store)}"
     except Exception as error:
         if getattr(error, "error_code", "") not in NO_REGISTRY:
             raise
         version = "no registry"
-    client.set_tag(run, "unveil.model", f"{name}, version {version}")
+    client.set_tag(run, "unveil.model", f"{name}, {version}")
 
 
 def _known(client: MlflowClient, name: str, key: str) -> str | None:

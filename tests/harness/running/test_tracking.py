@@ -389,3 +389,26 @@ def test_whatever_a_plugin_is_called_and_says_is_logged(evil, store, results):
     (origin,) = (value for name, value in kept.data.params.items() if name.startswith("plugin attacks"))
     assert origin.startswith(f"{evil}; "[:200])
     assert not [path for path in store.local.parent.rglob("passwd*")]
+
+
+@pytest.mark.parametrize("code", ["ENDPOINT_NOT_FOUND", "PERMISSION_DENIED"])
+def test_a_server_without_registry_gets_the_rest(code, audited, monkeypatch):
+    from mlflow import MlflowClient  # noqa: PLC0415 (takes seconds)
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.protos import databricks_pb2  # noqa: PLC0415
+
+    results, store, uri, _ = audited
+
+    def refused(*_, **__):
+        raise MlflowException("no such thing here", error_code=getattr(databricks_pb2, code))
+
+    monkeypatch.setattr(MlflowClient, "search_model_versions", refused)
+    other = results.model_copy(update={"rows": results.rows[:1]})
+    if code == "PERMISSION_DENIED":  # there is one, and something is wrong with it
+        with pytest.raises(TrackingError, match="no such thing here"):
+            tracking.log(other, "", store, uri)
+        return
+    assert tracking.log(other, "", store, uri).fresh
+    client, number = experiment(uri)
+    found = client.search_runs([number], "tags.unveil.kind = 'target'")
+    assert sorted(run.data.tags["unveil.model"].partition(", ")[2] for run in found) == ["no registry", "version 1"]
