@@ -21,10 +21,12 @@ from unveil.leaderboard.agreement import panel
 from unveil.leaderboard.agreement import title as opinion_title
 from unveil.leaderboard.board import board
 from unveil.leaderboard.columns import Column
+from unveil.leaderboard.complaints import Point
 from unveil.leaderboard.curves import curves
 from unveil.leaderboard.evidence import evidence, png_size
 from unveil.leaderboard.figures import BASELINE, CONTROLS, Setup, broken, setups
 from unveil.leaderboard.judges import CEILING_MIN, FLOOR_MAX, is_ceiling, is_floor, judge_warnings
+from unveil.leaderboard.precisions import mixed_precisions
 from unveil.leaderboard.roc import roc
 from unveil.leaderboard.scale import scales
 from unveil.leaderboard.scatter import scatter
@@ -161,7 +163,7 @@ def _section(index: int, setup: Setup, results: Results, shown: Sequence[Picture
     return {
         "id": f"setup{index}",
         "setup": setup,
-        "verdict": replace(told, points=(*told.points, *mixed_threads(setup, results.provenance))),
+        "verdict": replace(told, points=(*told.points, *_not_alike(setup, results))),
         "evidence": evidence(found, shown),
         "withheld": [p for p in results.pictures if p not in shown and (p.data, p.model) == (setup.data, setup.model)],
         "matrices": matrices,
@@ -174,6 +176,10 @@ def _section(index: int, setup: Setup, results: Results, shown: Sequence[Picture
         "panel": panel(setup),
         "systems": systems(setup),
     }
+
+
+def _not_alike(setup: Setup, results: Results) -> list[Point]:
+    return [*mixed_threads(setup, results.provenance), *mixed_precisions(setup, results.provenance)]
 
 
 def _picture(picture: Picture, private: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 import re
 
 from unveil.harness.figures.rows import Figure, Results, Row
+from unveil.harness.words.names import Access
 from unveil.leaderboard import page
 from unveil.leaderboard.spending import seconds, spent
 from unveil.leaderboard.strips import parts, spread
@@ -66,3 +67,26 @@ def test_a_page_says_when_its_rows_were_computed_with_different_numbers_of_threa
     assert "Not computed alike: 3 steps with 1 thread and 1 step with 2 threads." in shown(8, 1, 1, 1, 2)
     assert "Not computed alike" not in shown(8, 2, 2, 2)  # the first is data, which is only read
     assert "Not computed alike" not in shown(8, 1, 2, device="cuda")
+
+
+def test_a_page_says_when_its_rows_were_computed_in_different_precisions() -> None:
+    keys = {"a": "k0", "b": "k1", "c": "k2", "blind": "k3"}
+    rows = tuple(
+        ROW.model_copy(
+            update={
+                "attack": name,
+                "access": Access.LABELS if name == "blind" else Access.WHITE_BOX,
+                "keys": {"target": "t", "attack": key},
+            }
+        )
+        for name, key in keys.items()
+    )
+
+    def shown(*precisions: str) -> str:
+        told = {f"k{i}": {"kind": "attack", "precision": one} for i, one in enumerate((*precisions, "full"))}
+        made = {**told, "t": {"kind": "target", "precision": "full"}}
+        return page.render(Results(title="t", plan="", rows=rows, provenance=made))
+
+    told = "Not computed with one precision"
+    assert f"{told}: 2 attacks in bfloat16 and 1 attack in float32." in shown("mixed", "full", "mixed")
+    assert told not in shown("mixed", "mixed", "mixed")  # what asks for labels is computed in float32 always
