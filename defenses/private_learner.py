@@ -53,7 +53,7 @@ class PrivateLearner(Learner):
     def __init__(
         self, learner: Learner, *, noise_multiplier: float, delta: float, max_grad_norm: float, accountant: str
     ) -> None:
-        run = dataclasses.replace(learner.run, mixed_precision=False)
+        run = dataclasses.replace(learner.run, mixed_precision=False, probing=False)
         super().__init__(learner.classifier, learner.labels, learner.recipe, run)
         self.delta, self.max_grad_norm, self.accountant = delta, max_grad_norm, accountant
         self.taken, self._checked = 0, False

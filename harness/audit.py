@@ -142,7 +142,7 @@ def run(  # noqa: PLR0913 (an option each)
             may be a class, if its module is a file that can be imported.
         store: A folder or URL where everything computed is kept.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
-        precision: ``auto``, ``full`` or ``mixed``.
+        precision: ``auto``, ``full``, ``mixed`` or ``probe``.
         compiled: Whether networks that attacks descend are compiled.
         isolated: Whether a target of which an attack sees only scores or labels is kept in another process.
         pool: Where to compute: ``inline``, here and step by step, ``processes``, ``ray`` or ``slurm``; what

@@ -12,6 +12,7 @@ from unveil.harness.figures import panel
 from unveil.harness.figures.rows import Figure, Judge, Picture, PluginUsed, Results, Row
 from unveil.harness.figures.rungs import summary
 from unveil.harness.words.account import Account
+from unveil.harness.words.names import Access
 
 if TYPE_CHECKING:
     from unveil.harness.plan.file import PlanFile
@@ -69,7 +70,7 @@ def row(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> Row:
         error=bad[0].error if bad else None,
         figures=(*figures, *_panel(cell, outcomes, store)),
         budget=asked.get("budget", {}),
-        facts={**_facts(record), **_picked(target, store), **_learnt_from(cell, outcomes, store)} if record else {},
+        facts=_facts(record, cell, outcomes, store) if record else {},
         notes=(*cell.notes, *(_frozen_noise(record, target) if record else ()), *asked.get("notes", ())),
         keys={role: node.key for role, node in wanted.items()},
     )
@@ -100,7 +101,12 @@ def _status(bad: list[Outcome]) -> Any:
     return "failed" if any(outcome.status == "failed" for outcome in bad) else "blocked"
 
 
-def _facts(record: Mapping[str, Any]) -> dict[str, str]:
+def _facts(record: Mapping[str, Any], cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> dict[str, str]:
+    learnt, picked = _learnt_from(cell, outcomes, store), _picked(cell.nodes["target"], store)
+    return {**_trained(record), **picked, **learnt, "precision": _precision(cell, outcomes, store)}
+
+
+def _trained(record: Mapping[str, Any]) -> dict[str, str]:
     facts = {
         "trainable parameters": f"{record['trainable']:,}",
         "frozen parameters": f"{record['frozen']:,}",
@@ -108,6 +114,16 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str]:
     if record["chosen"] is not None:
         facts["epoch chosen on validation"] = str(record["chosen"])
     return {**facts, **record["facts"]}
+
+
+def _precision(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> str:
+    """What target and attack were computed in: ``full``, ``mixed``, or which of them in what."""
+    inside = ("attack",) if cell.access is Access.WHITE_BOX else ()  # others compute nothing but float32
+    nodes = [cell.nodes[role] for role in ("target", *inside) if outcomes[cell.nodes[role].key].good]
+    found = {node.kind: str(store.provenance(node.key)["precision"]) for node in nodes}
+    if len(set(found.values())) == 1:
+        return found["target"]
+    return ", ".join(f"{kind} {precision}" for kind, precision in found.items())
 
 
 def _picked(target: Node, store: Store) -> dict[str, str]:

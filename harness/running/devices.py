@@ -34,10 +34,13 @@ def surroundings(
         PlanError: If there is no such device, or networks cannot be compiled for it.
     """
     where = pool.device(device) if pool.elsewhere else _device(device)
-    mixed = precision is Precision.MIXED or (precision is Precision.AUTO and where != "cpu")
+    mixed = precision is Precision.MIXED or (precision is not Precision.FULL and where != "cpu")
+    probing = precision is Precision.PROBE and where == "cpu"
     if compiled and not pool.elsewhere:
         _try_to_compile(where)
-    return Surroundings(store.url, where, mixed, compiled=compiled, isolated=isolated, threads=pool.threads)
+    return Surroundings(
+        store.url, where, mixed, compiled=compiled, isolated=isolated, threads=pool.threads, probing=probing
+    )
 
 
 def _device(wanted: str) -> str:

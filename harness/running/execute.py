@@ -25,6 +25,7 @@ from unveil.harness.store.artefact import Artefact
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words.arithmetic import steady
 from unveil.harness.words.errors import AssetError, StoreError, UnveilError
+from unveil.harness.words.names import Precision
 from unveil.harness.words.run import Progress, Run, Silent
 
 
@@ -36,6 +37,7 @@ class Surroundings:
         store: URL of the store.
         device: ``cpu``, ``cuda`` or ``cuda:1``.
         mixed_precision: Whether matrix work uses bfloat16.
+        probing: Whether each step finds that out by itself; see `harness.training.probe`.
         shown: Where progress goes.
         compiled: Whether networks that attacks descend are compiled.
         isolated: Whether a target of which an attack sees only scores or labels is kept in another process.
@@ -49,6 +51,7 @@ class Surroundings:
     compiled: bool = False
     isolated: bool = True
     threads: int = 0
+    probing: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,8 @@ def _artefact(node: Node, bench: Bench, around: Surroundings, interrupted: Calla
                 raise
             run = _run(node, bench.store, around, interrupted)
             artefact = stage.compute(node, bench, run)
-    return artefact
+    precision = Precision.MIXED if run.mixed_precision else Precision.FULL  # which the step may have chosen
+    return dataclasses.replace(artefact, provenance={**artefact.provenance, "precision": str(precision)})
 
 
 @contextmanager
@@ -161,6 +165,7 @@ def _run(node: Node, store: Store, around: Surroundings, interrupted: Callable[[
         around.shown,
         isolated=around.isolated,
         compiled=around.compiled,
+        probing=around.probing,
         disk=store.disk,
         interrupted=interrupted,
     )
@@ -188,7 +193,6 @@ def provenance(node: Node, around: Surroundings, seconds: float) -> dict[str, An
         "seconds": round(seconds, 2),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": around.device,
-        "precision": "mixed" if around.mixed_precision else "full",
         "compiled": around.compiled,
         "threads": around.threads or torch.get_num_threads(),
         "versions": {

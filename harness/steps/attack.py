@@ -19,9 +19,10 @@ from unveil.harness.steps.given import by_wrapped, ingredients, spent
 from unveil.harness.steps.isolation import Held, held_apart
 from unveil.harness.steps.wishes import Place, needs, require_access
 from unveil.harness.store.artefact import Artefact
+from unveil.harness.training.probe import choose_for_attack
 from unveil.harness.words.attack import Attack, Ceiling
 from unveil.harness.words.errors import AccessError, UnveilError
-from unveil.harness.words.given import Attempt
+from unveil.harness.words.given import Attempt, Ingredients
 from unveil.harness.words.images import Images
 from unveil.harness.words.memo import forget_all
 from unveil.harness.words.meter import Budget, Spent
@@ -131,6 +132,7 @@ def _attack(node: Node, bench: Bench, run: Run) -> tuple[Images, dict[str, int]]
     # No name for the private pictures: where the target is isolated they are not in the attack's process either.
     had, labels = ingredients(node, bench, run), _attacked(node, bench)
     attack: Attack = node.uses["attack"][0].make()
+    _choose_precision(node, attack, had, bench, run)
     limits = Budget(node.options.get("max_queries"), node.options.get("max_gradients"), len(labels))
     shape = had.public.shape
     with target_seen(node, attack.access, shape, left(limits, by_wrapped(node, bench.store)), bench, run) as view:
@@ -144,6 +146,15 @@ def _attack(node: Node, bench: Bench, run: Run) -> tuple[Images, dict[str, int]]
         **{f"attack {name} allowed": most for name in LIMITED if (most := limits.total(name)) is not None},
         **spent(node, bench.store),
     }
+
+
+def _choose_precision(node: Node, attack: Attack, had: Ingredients, bench: Bench, run: Run) -> None:
+    """By what an attack descends, tried without its view: it asks nothing of the target that would count."""
+    if attack.access is not Access.WHITE_BOX:
+        return
+    target = classifiers.read(node.parents["target"], bench, run)
+    batch = getattr(attack, "batch", len(_attacked(node, bench)))  # one that wraps another has none of its own
+    choose_for_attack(run, [target, *had.surrogates], had.prior, had.public.shape, batch)
 
 
 def left(limits: Budget, spent: Spent) -> Budget:

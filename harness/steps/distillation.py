@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import SGD
 
 from unveil.harness.training.global_rng import seeded
+from unveil.harness.training.probe import choose_for_training
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import DataError, TrainingError
 from unveil.harness.words.finite import require_finite
@@ -73,6 +74,7 @@ def distil(student: Classifier, p: Tensor, public: Images, how: Distillation, ru
         raise DataError(f"{len(public)} public pictures to distil the target on", "two or more", "check the split")
     student.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = SGD(list(student.trainable()), how.lr, how.momentum, weight_decay=how.weight_decay)
+    choose_for_training(run, student, public, how.batch)
     losses = _resume(student, optimiser, run)
     size = min(how.batch, len(public))
     with (

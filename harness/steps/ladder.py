@@ -126,6 +126,7 @@ def _try(node: Node, rung: Defense, number: int, bench: Bench, data: Data, run: 
         classifier = classifiers.untrained(node, bench, data.classes, data.train.shape, own, stack)
         frozen, trainable = classifier.count()
         fit(classifier, stack, data.train, data.validation, recipe, own)
+        run.mixed_precision |= own.mixed_precision  # what is told of the ladder: whether a rung was
         for defense in stack:
             classifier = defense.finish(classifier, own)
     except (PluginError, TrainingError) as error:  # this strength cannot be had; anything else is a bug

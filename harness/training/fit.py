@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.training.prefix import Source
+from unveil.harness.training.probe import choose_for_training
 from unveil.harness.words.arithmetic import steady
 from unveil.harness.words.classifier import Classifier, Forward
 from unveil.harness.words.defense import Defense, Step
@@ -85,7 +86,9 @@ def fit(
     learner = Learner(classifier, train.labels, recipe, run)
     for defense in defenses:
         learner = defense.learner(learner, defenses)
-    run = learner.run
+    asked, run = run, learner.run
+    choose_for_training(run, classifier, train, recipe.batch)
+    asked.mixed_precision = run.mixed_precision  # what is told of the step
     state = _resume(classifier, learner, run)
     source = Source(classifier, defenses, train, recipe, run)
     plain = dataclasses.replace(recipe, flip=False, shift=0, brightness=0.0)

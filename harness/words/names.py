@@ -30,11 +30,12 @@ class Access(StrEnum):
 
 
 class Precision(StrEnum):
-    """How matrix work is rounded: ``auto`` is mixed on a GPU."""
+    """How matrix work is rounded: ``auto`` is mixed on a GPU; ``probe`` lets a CPU try out each network, too."""
 
     AUTO = "auto"
     FULL = "full"
     MIXED = "mixed"
+    PROBE = "probe"
 
 
 class Role(StrEnum):

@@ -65,6 +65,7 @@ class Run:
         identity: The node's identity; equal identities draw equal numbers on any machine, in any order.
         device: Where to compute. Never part of an identity.
         mixed_precision: Whether matrix work uses bfloat16 where ``autocast`` stands. Never part of an identity.
+        probing: Whether steps that train or attack find out for themselves whether ``mixed_precision`` is faster.
         scratch: Folder for checkpoints of this node's own long loops; None switches checkpoints off.
         disk: The folder that ``scratch`` is in, and that takes checkpoints that cannot be read; None: itself.
         shown: Where progress goes.
@@ -84,6 +85,7 @@ class Run:
     notes: list[str] = field(default_factory=list)
     isolated: bool = False
     compiled: bool = False
+    probing: bool = False
     disk: Disk | None = None
     interrupted: Callable[[], bool] = _never
     _restoring: list[Path] = field(default_factory=list)

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")]
 PrecisionOption = Annotated[
-    Precision, typer.Option("--precision", help="full: float32; mixed: bfloat16, too; auto: mixed on a GPU.")
+    Precision,
+    typer.Option(
+        "--precision",
+        help="full: float32; mixed: bfloat16, too; auto: mixed on a GPU; probe: on a CPU, where a step is faster so.",
+    ),
 ]
 CompileOption = Annotated[
     bool, typer.Option("--compile", help="Compile the networks that attacks descend (torch.compile).")

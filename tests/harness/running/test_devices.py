@@ -15,14 +15,16 @@ from unveil.harness.running.pools import InlinePool
 from unveil.harness.running.schedule import run_nodes
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.store.artefacts import Store
+from unveil.harness.training import probe
 from unveil.harness.words.errors import PlanError
 from unveil.harness.words.names import Precision
 from unveil.harness.words.run import Run
 
 
-@pytest.mark.parametrize(("wanted", "mixed"), [("auto", False), ("full", False), ("mixed", True)])
+@pytest.mark.parametrize(("wanted", "mixed"), [("auto", False), ("full", False), ("mixed", True), ("probe", False)])
 def test_auto_is_full_on_the_cpu(wanted: str, mixed: bool, tmp_path: Any) -> None:
     around = surroundings(Store(str(tmp_path)), "cpu", Precision(wanted), compiled=False)
+    assert around.probing is (wanted == "probe")
     assert (around.mixed_precision, around.compiled, around.isolated) == (mixed, False, True)
 
 
@@ -53,6 +55,21 @@ def test_precision_changes_the_numbers_and_no_name(project: Any) -> None:
     assert (told["precision"], also["precision"], also["compiled"]) == ("full", "mixed", False)
     name = next(name for name in full.tensors if name.endswith("weight"))
     assert not torch.equal(full.tensors[name], mixed.tensors[name])
+
+
+@pytest.mark.parametrize("kind", ["target", "attack"])
+def test_a_step_that_gains_is_mixed_and_says_so(kind: str, project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gains(trial: probe.Trial) -> float:
+        trial()  # what it asks of a target is not the attack's
+        return 2.0
+
+    monkeypatch.setattr(probe, "units", lambda: True)
+    monkeypatch.setattr(probe, "gain", gains)
+    kinds = ("data", "target", "attack")[: 2 if kind == "target" else 3]
+    (full, plain), (found, told) = computed(project, *kinds), computed(project, *kinds, probing=True)
+    assert (plain["precision"], told["precision"]) == ("full", "mixed")
+    assert plain["identity"] == told["identity"]
+    assert full.record.get("budget") == found.record.get("budget")
 
 
 def test_only_passes_with_gradients_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
