@@ -89,10 +89,11 @@ def choose_for_training(run: Run, classifier: Classifier, images: Images, batch:
         images: Some of what it learns from.
         batch: Pictures at once.
     """
-    settle(run, lambda: _gain_in_training(run, classifier, images, min(batch, PICTURES, len(images))))
+    settle(run, lambda: gain_in_training(run, classifier, images, min(batch, PICTURES, len(images))))
 
 
-def _gain_in_training(run: Run, classifier: Classifier, images: Images, count: int) -> float:
+def gain_in_training(run: Run, classifier: Classifier, images: Images, count: int) -> float:
+    """As `gain`, of training on so many pictures at once."""
     x = images.at(torch.arange(count)).to(run.device, memory_format=torch.channels_last)
     depth, inputs = classifier.frozen_depth, list(classifier.trainable())
 
@@ -132,12 +133,13 @@ def choose_for_attack(
         shape: Of a picture, for an attack that searches pixels.
         batch: Pictures at once.
     """
-    settle(run, lambda: _gain_in_attack(run, networks, prior, shape, min(batch, PICTURES)))
+    settle(run, lambda: gain_in_attack(run, networks, prior, shape, min(batch, PICTURES)))
 
 
-def _gain_in_attack(
+def gain_in_attack(
     run: Run, networks: Sequence[Classifier], prior: Generator | None, shape: tuple[int, int, int], count: int
 ) -> float:
+    """As `gain`, of descending with so many samples at once."""
     drawn = [run.generator("probe", i) for i in range(count)]
     if prior is not None:
         prior.eval().requires_grad_(False).to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
