@@ -20,7 +20,7 @@ from unveil.harness.models.plain_cnn import PlainCNN
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.models.timm import Timm
 from unveil.harness.training import probe
-from unveil.harness.types import Classifier, Generator, Images, Model, Run
+from unveil.harness.types import Classifier, Generator, Images, Model, Prior, Run
 
 PEOPLE, COUNT, SIDE = 40, 32, 64
 SHAPE = (3, SIDE, SIDE)
@@ -35,7 +35,11 @@ MODELS: Mapping[str, Model] = {
 
 def priors() -> dict[str, Generator]:
     """The DCGAN generator of the GAN priors as published and as in the presets, and the shipped style network."""
-    made = {"DCGAN, width 64": WGANGP(), "DCGAN, width 8": WGANGP(width=8), "mobile_style": MobileStyle()}
+    made: dict[str, Prior] = {
+        "DCGAN, width 64": WGANGP(),
+        "DCGAN, width 8": WGANGP(width=8),
+        "mobile_style": MobileStyle(),
+    }
     return {name: prior.build(PEOPLE, SHAPE) for name, prior in made.items()}
 
 
@@ -55,7 +59,9 @@ def main(rounds: int) -> None:
         for name, prior in generators.items():
             for target in ("small_resnet", "timm tf_efficientnet_lite0"):
                 _descend(found, f"descend {target} through {name}", models[target], prior)
-    sys.stdout.write(f"processor with bfloat16 units: {probe.units()}\n")
+        sys.stdout.write(".")
+        sys.stdout.flush()
+    sys.stdout.write(f"\nprocessor with bfloat16 units: {probe.units()}\n")
     for name, gains in found.items():
         line = f"{name:<60} {median(gains):.2f}   ({min(gains):.2f} to {max(gains):.2f})"
         sys.stdout.write(f"{line}  {'mixed' if median(gains) >= probe.ENOUGH else 'full'}\n")
