@@ -93,10 +93,8 @@ def fit(
     source = Source(classifier, defenses, train, recipe, run)
     plain = dataclasses.replace(recipe, flip=False, shift=0, brightness=0.0)
     judge = Source(classifier, (), validation, plain, run, source.left)
-    with (
-        steady(rounded=run.mixed_precision),
-        run.progress("train", recipe.epochs * len(learner.batches(0))) as bar,
-    ):
+    total = recipe.epochs * len(learner.batches(0))
+    with steady(rounded=run.mixed_precision), run.progress("train", total) as bar:
         bar.advance(state.epoch * len(learner.batches(0)))
         while state.epoch < recipe.epochs:
             for defense in defenses:
