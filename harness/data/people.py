@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import sqrt
 from typing import Annotated, ClassVar
 
@@ -13,20 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unveil.harness.assets import fetch as assets
-from unveil.harness.data.splits import Pictures, Shares, assemble
+from unveil.harness.data.drawn import Drawn
 from unveil.harness.models.dcgan import DCGAN, load_digiface
-from unveil.harness.words.images import Data
-from unveil.harness.words.pixel_file import Room
-from unveil.harness.words.pixels import to_float, to_uint8
-from unveil.harness.words.run import Bar, Run, draw_normal
-
-CHUNK = 64
-APART = "the public people are other anchors in the generator's latent space"
-Key = tuple[int, int]
+from unveil.harness.words.pixels import to_uint8
+from unveil.harness.words.run import draw_normal
 
 
 @dataclass(frozen=True)
-class People:
+class People(Drawn[DCGAN]):
     """Synthetic people: drawn from a face generator, so nobody's face is in it and the truth is known.
 
     A person is an anchor ``a ~ N(0, I)`` in the latent space of a DCGAN trained on rendered, consented people. A
@@ -56,77 +50,33 @@ class People:
         seed: Seed of the anchors, the pictures and the splits.
     """
 
-    private: Annotated[int, Field(ge=2)] = 40
-    pictures: Annotated[int, Field(ge=3)] = 24
-    public: Annotated[int, Field(ge=1)] = 100
-    public_pictures: Annotated[int, Field(ge=1)] = 20
-    spread: Annotated[float, Field(gt=0, le=1)] = 0.35
-    exposure: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    noise: Annotated[float, Field(ge=0, le=0.5)] = 0.02
-    size: Annotated[int, Field(ge=16, le=256)] = 64
-    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    seed: Annotated[int, Field(ge=0)] = 0
-
+    stream: ClassVar[str] = "people"
+    apart: ClassVar[str] = "the public people are other anchors in the generator's latent space"
+    latent: ClassVar[int] = DCGAN.latent
+    together: ClassVar[int] = 64
     paper: ClassVar[str] = "Radford et al., DCGAN, ICLR 2016; Bae et al., DigiFace-1M, WACV 2023"
+
+    spread: Annotated[float, Field(gt=0, le=1)] = 0.35
 
     def content(self) -> Mapping[str, str]:
         """The generator's checksum."""
         return {"digiface": assets.checksum("digiface")}
 
-    def anchors(self) -> tuple[Tensor, Tensor]:
-        """The truth: where each person lies in the generator's latent space. Draws no picture.
+    def network(self) -> DCGAN:
+        """The generator."""
+        return load_digiface()
 
-        Returns:
-            Private ``(private, 100)`` in the order of the labels, and public ``(public, 100)``.
-        """
-        return self._anchors("private", self.private), self._anchors("public", self.public)
+    def placed(self, network: DCGAN, anchors: Tensor) -> Tensor:  # noqa: ARG002
+        """Anchors are latents."""
+        return anchors
 
-    def load(self, run: Run) -> Data:
-        """Draws everybody.
-
-        Raises:
-            AssetError: If the generator's weights cannot be had.
-            DataError: If there are too few pictures per person to split.
-        """
-        network = load_digiface()
-        private, public = self.anchors()
-        total = self.private * self.pictures + self.public * self.public_pictures
-        with run.progress("drawing people", total) as bar:
-            hidden = self._draw(network, "private", private, self.pictures, run, bar)
-            shown = self._draw(network, "public", public, self.public_pictures, run, bar)
-        data = assemble(hidden, shown, Shares(self.test, self.validation, self.seed), publishable=True, apart=APART)
-        return replace(data, anchors=self._portraits(network, private))
-
-    def _source(self) -> Run:
-        """The data set's own randomness: the same people in whatever plan and whatever node they are drawn."""
-        return Run(f"people {self.seed}")
-
-    def _anchors(self, side: str, count: int) -> Tensor:
-        keys = [(person, 0) for person in range(count)]
-        return draw_normal(self._source().generators(f"{side} anchor", keys), (DCGAN.latent,))
-
-    def _draw(self, network: DCGAN, side: str, anchors: Tensor, count: int, run: Run, bar: Bar) -> Pictures:
-        keys = [(person, k) for person in range(len(anchors)) for k in range(count)]
-        room = Room((len(keys), 3, self.size, self.size), run.scratch)
-        for start in range(0, len(keys), CHUNK):
-            chunk = keys[start : start + CHUNK]
-            room.put(start, self._photograph(network, side, anchors, chunk))
-            bar.advance(len(chunk))
-        names = tuple(f"{'person' if side == 'private' else 'public'} {person:03d}" for person in range(len(anchors)))
-        return Pictures(room.filled(), torch.tensor([person for person, _ in keys]), names)
-
-    @torch.no_grad()
-    def _portraits(self, network: DCGAN, anchors: Tensor) -> Tensor:
+    def plain(self, network: DCGAN, anchors: Tensor) -> Tensor:
         """The pictures of the anchors themselves ``(N, 3, size, size)``, in neutral light and without noise."""
-        return to_float(to_uint8(self._sized(torch.cat([network(a) for a in anchors.split(CHUNK)]))))
+        return self._sized(torch.cat([network(a) for a in anchors.split(self.together)]))
 
-    @torch.no_grad()
-    def _photograph(self, network: DCGAN, side: str, anchors: Tensor, keys: Sequence[Key]) -> Tensor:
-        """Pictures ``(len(keys), 3, size, size)`` uint8 of the keys' people; each picture has an own generator."""
-        own = self._source().generators(f"{side} picture", keys)
-        a = anchors[[person for person, _ in keys]]
-        z = sqrt(1 - self.spread**2) * a + self.spread * draw_normal(own, (DCGAN.latent,))
+    def photograph(self, network: DCGAN, own: Sequence[torch.Generator], anchors: Tensor) -> Tensor:
+        """Pictures ``(N, 3, size, size)`` uint8, each of its anchor and by a generator of its own."""
+        z = sqrt(1 - self.spread**2) * anchors + self.spread * draw_normal(own, (DCGAN.latent,))
         x = self._sized(network(z))
         light = torch.cat([torch.rand(1, generator=g) for g in own])[:, None, None, None]
         x = x * (1 + self.exposure * (2 * light - 1)) + self.noise * draw_normal(own, x.shape[1:])

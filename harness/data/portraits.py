@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -12,27 +12,20 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.harness.assets import fetch as assets
-from unveil.harness.data.splits import Pictures, Shares, assemble
+from unveil.harness.data.drawn import Drawn
 from unveil.harness.models.mobile_cut import MobileCut, load_cut, shipped_head
 from unveil.harness.models.mobile_networks import Framing
 from unveil.harness.models.mobile_weights import ASSET
-from unveil.harness.words.images import Data
-from unveil.harness.words.pixels import to_float, to_uint8
-from unveil.harness.words.run import Bar, Run, draw_normal
+from unveil.harness.words.pixels import to_uint8
+from unveil.harness.words.run import draw_normal
 
-CHUNK = 32
 FRAMING: Framing = "arcface"
 LIVELY = (0, 2, 4, 6)  # rows of styles that carry more of pose and expression for the identity that they carry
 LIGHT = 8  # from this row on, styles are colour and light, and nearly no identity
-APART = (
-    "the public people are other anchors in the generator's style space; drawn by MobileStyleGAN (FFHQ), for "
-    "non-commercial research"
-)
-Key = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Portraits:
+class Portraits(Drawn[MobileCut]):
     """Synthetic people who look real: drawn by MobileStyleGAN, so nobody's face is in it and the truth is known.
 
     A person is an anchor ``a``, the styles of a latent ``z ~ N(0, I)``. A picture of the person takes the styles ``e``
@@ -65,80 +58,43 @@ class Portraits:
         seed: Seed of the anchors, the pictures and the splits.
     """
 
-    private: Annotated[int, Field(ge=2)] = 40
+    stream: ClassVar[str] = "portraits"
+    apart: ClassVar[str] = (
+        "the public people are other anchors in the generator's style space; drawn by MobileStyleGAN (FFHQ), for "
+        "non-commercial research"
+    )
+    latent: ClassVar[int] = MobileCut.latent
+    together: ClassVar[int] = 32
+    paper: ClassVar[str] = "Belousov, MobileStyleGAN, 2021; Karras et al., StyleGAN2, CVPR 2020"
+
     pictures: Annotated[int, Field(ge=3)] = 30
     public: Annotated[int, Field(ge=1)] = 200
     public_pictures: Annotated[int, Field(ge=1)] = 12
     spread: Annotated[float, Field(ge=0, le=1)] = 0.55
     jitter: Annotated[float, Field(ge=0, le=0.2)] = 0.05
     shade: Annotated[float, Field(ge=0, lt=1)] = 0.25
-    exposure: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    noise: Annotated[float, Field(ge=0, le=0.5)] = 0.02
-    size: Annotated[int, Field(ge=16, le=256)] = 64
-    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    seed: Annotated[int, Field(ge=0)] = 0
-
-    paper: ClassVar[str] = "Belousov, MobileStyleGAN, 2021; Karras et al., StyleGAN2, CVPR 2020"
 
     def content(self) -> Mapping[str, str]:
         """Checksums of the network, and of the head where it is here."""
         head = shipped_head(FRAMING, self.size)
         return {ASSET: assets.checksum(ASSET), **({"head": assets.sha256(head[1])} if head else {})}
 
-    def anchors(self) -> tuple[Tensor, Tensor]:
-        """The truth: where each person lies in the network's latent space. Draws no picture.
+    def network(self) -> MobileCut:
+        """The network, cut, with the head that comes with the package."""
+        return load_cut(FRAMING, self.size)
 
-        Returns:
-            Private ``(private, 512)`` in the order of the labels, and public ``(public, 512)``.
-        """
-        return self._anchors("private", self.private), self._anchors("public", self.public)
+    def placed(self, network: MobileCut, anchors: Tensor) -> Tensor:
+        """The styles of the anchors ``(N, rows, 512)``."""
+        return network.map(anchors)
 
-    def load(self, run: Run) -> Data:
-        """Draws everybody.
-
-        Raises:
-            AssetError: If the network cannot be had.
-            DataError: If there are too few pictures per person to split.
-            WeightsError: If a file does not hold what it should.
-        """
-        network = load_cut(FRAMING, self.size)
-        private, public = (network.map(z) for z in self.anchors())
-        total = self.private * self.pictures + self.public * self.public_pictures
-        with run.progress("drawing people", total) as bar:
-            hidden = self._draw(network, "private", private, self.pictures, bar)
-            shown = self._draw(network, "public", public, self.public_pictures, bar)
-        data = assemble(hidden, shown, Shares(self.test, self.validation, self.seed), publishable=True, apart=APART)
-        return replace(data, anchors=self._likeness(network, private))
-
-    def _source(self) -> Run:
-        """The data set's own randomness: the same people in whatever plan and whatever node they are drawn."""
-        return Run(f"portraits {self.seed}")
-
-    def _anchors(self, side: str, count: int) -> Tensor:
-        keys = [(person, 0) for person in range(count)]
-        return draw_normal(self._source().generators(f"{side} anchor", keys), (MobileCut.latent,))
-
-    def _draw(self, network: MobileCut, side: str, anchors: Tensor, count: int, bar: Bar) -> Pictures:
-        keys = [(person, k) for person in range(len(anchors)) for k in range(count)]
-        pixels = []
-        for chunk in (keys[i : i + CHUNK] for i in range(0, len(keys), CHUNK)):
-            pixels.append(self._photograph(network, side, anchors, chunk))
-            bar.advance(len(chunk))
-        names = tuple(f"{'person' if side == 'private' else 'public'} {person:03d}" for person in range(len(anchors)))
-        return Pictures(torch.cat(pixels), torch.tensor([person for person, _ in keys]), names)
-
-    @torch.no_grad()
-    def _likeness(self, network: MobileCut, anchors: Tensor) -> Tensor:
+    def plain(self, network: MobileCut, anchors: Tensor) -> Tensor:
         """The pictures of the anchors themselves ``(N, 3, size, size)``, in neutral light and without noise."""
-        return to_float(to_uint8(torch.cat([self._sized(network(a)) for a in anchors.split(CHUNK)])))
+        return torch.cat([self._sized(network(a)) for a in anchors.split(self.together)])
 
-    @torch.no_grad()
-    def _photograph(self, network: MobileCut, side: str, anchors: Tensor, keys: Sequence[Key]) -> Tensor:
-        """Pictures ``(len(keys), 3, size, size)`` uint8 of the keys' people; each picture has an own generator."""
-        own = self._source().generators(f"{side} picture", keys)
+    def photograph(self, network: MobileCut, own: Sequence[torch.Generator], anchors: Tensor) -> Tensor:
+        """Pictures ``(N, 3, size, size)`` uint8, each of its anchor's styles and by a generator of its own."""
         e = network.map(draw_normal(own, (network.latent,)))
-        x = self._sized(network(self._mixed(anchors[[person for person, _ in keys]], e, network.w_avg)))
+        x = self._sized(network(self._mixed(anchors, e, network.w_avg)))
         u = 2 * torch.stack([torch.rand(7, generator=g) for g in own]) - 1
         x = shaded(cropped(x, self.jitter * u[:, :4]), u[:, 4] * torch.pi, self.shade * u[:, 6])
         x = x * (1 + self.exposure * u[:, 5])[:, None, None, None] + self.noise * draw_normal(own, x.shape[1:])
