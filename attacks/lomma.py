@@ -122,11 +122,11 @@ class LOMMA:
 
     def canonical(self) -> Mapping[str, Any]:
         """Settings as identities say them; see `harness.plan.settings.question`."""
-        own, use, attack = plugin_settings.dump(self), self.base.use, self.attack()
+        own, use, attack = plugin_settings.said(self), self.base.use, self.attack()
         if use not in FLAT:
             return {**own, "base": plugin_settings.question(self.base, attack)}
         said = {
-            name: value for name, value in plugin_settings.dump(attack).items() if FLAT[use].get(name, ...) != value
+            name: value for name, value in plugin_settings.said(attack).items() if FLAT[use].get(name, ...) != value
         }
         samples = next(said.pop(name) for name in SAMPLES if name in said)
         prior = said["prior"] if "prior" in self.base.settings else None

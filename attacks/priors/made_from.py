@@ -27,7 +27,7 @@ def needs(start: Start, learn_from: Spec | None) -> Mapping[str, Need]:
 
 def canonical(prior: Any) -> Mapping[str, Any]:
     """A prior's settings as identities say them: as before it could be made from another, where it is not."""
-    settings = plugin_settings.dump(prior)
+    settings = plugin_settings.said(prior)
     if prior.needs():
         return settings
     return {name: value for name, value in settings.items() if name not in ("learn_from", "samples")}

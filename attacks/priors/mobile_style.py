@@ -83,7 +83,7 @@ class MobileStyle:
 
     def canonical(self) -> Mapping[str, Any]:
         """Settings as identities say them: none is a head that is learnt; of another one ``content`` tells."""
-        return {**plugin_settings.dump(self), "head": None}
+        return {**plugin_settings.said(self), "head": None}
 
     def preflight(self) -> Sequence[str]:
         """Loads the head's file, if one is named."""

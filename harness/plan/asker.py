@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unveil.harness.plan import plugins, settings
 from unveil.harness.plan.complaints import require_own
 from unveil.harness.plan.file import Plan, PlanFile
 from unveil.harness.plan.node import Use
 from unveil.harness.words.spec import Spec
+
+if TYPE_CHECKING:
+    from unveil.harness.words.recipe import Recipe
 
 
 class Asker:
@@ -43,14 +46,18 @@ class Asker:
         return self._made[kind, spec, may_lack]
 
     def recipe(self, *changes: Mapping[str, Any]) -> dict[str, Any]:
-        """The plan's recipe with changes, all settings, as a node's options have them."""
+        """The plan's recipe with changes, as a node's options have it: all settings that identities say."""
+        return settings.said(self.whole_recipe(*changes))
+
+    def whole_recipe(self, *changes: Mapping[str, Any]) -> Recipe:
+        """The plan's recipe with changes."""
         from unveil.harness.words.recipe import Recipe  # noqa: PLC0415 (imports torch)
 
         merged: dict[str, Any] = dict(self.plan.recipe)
         for change in changes:
             merged.update(change)
         require_own("the recipe", merged, Recipe.__dataclass_fields__, Plan.model_fields)
-        return settings.dump(settings.validated(Recipe, "recipe", merged, Path(self.base)))
+        return settings.validated(Recipe, "recipe", merged, Path(self.base))
 
 
 def seed_label(seed: int) -> str:

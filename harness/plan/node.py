@@ -79,7 +79,7 @@ class Use:
         except (AssetError, WeightsError):
             if not self.may_lack:
                 raise
-            return {"use": self.spec.use, "settings": plugin_settings.dump(self.plugin), "absent": True}
+            return {"use": self.spec.use, "settings": plugin_settings.said(self.plugin), "absent": True}
 
     @functools.cached_property
     def passed_over(self) -> tuple[Remark, ...]:

@@ -18,7 +18,7 @@ from unveil.harness.plan.plugins import KINDS, load, registered, suggest
 from unveil.harness.plan.validation import expected, shown
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.names import ENDLESS
-from unveil.harness.words.spec import HELD, HELD_PRIOR, LOCAL_PATH, Spec
+from unveil.harness.words.spec import HELD, HELD_PRIOR, LATER, LOCAL_PATH, Spec
 
 T = TypeVar("T")
 HOLDING = {HELD: "attacks", HELD_PRIOR: "priors"}  # marks of settings, and what kind of plugin they hold
@@ -169,6 +169,14 @@ def dump(plugin: Any) -> dict[str, Any]:
     return dumped
 
 
+def said(plugin: Any) -> dict[str, Any]:
+    """Settings as identities say them: all, but those marked ``LATER`` that are at their default."""
+    hints = _hints(type(plugin))
+    later = [f for f in dataclasses.fields(plugin) if LATER in getattr(hints[f.name], "__metadata__", ())]
+    unsaid = {f.name for f in later if getattr(plugin, f.name) == f.default}
+    return {name: value for name, value in dump(plugin).items() if name not in unsaid}
+
+
 def _told(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _told(one) for name, one in value.items()}
@@ -188,7 +196,7 @@ def question(spec: Spec, plugin: Any) -> dict[str, Any]:
     """
     content: Mapping[str, str] = getattr(plugin, "content", dict)()  # a plugin that reads nothing need not say so
     canonical: Callable[[], Mapping[str, Any]] | None = getattr(plugin, "canonical", None)
-    settings = {**(dump(plugin) if canonical is None else canonical()), **content}
+    settings = {**(said(plugin) if canonical is None else canonical()), **content}
     path, _, name = spec.use.rpartition(":")
     use = f"{Path(path).name}:{name}" if path.endswith(".py") else spec.use
     return {"use": use, "settings": settings}

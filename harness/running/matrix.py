@@ -11,6 +11,7 @@ from unveil.harness.plan.asker import Asker
 from unveil.harness.plan.file import PlanFile
 from unveil.harness.plan.node import Node
 from unveil.harness.plan.parts import AttackPart, DefensePart, Part, TargetPart
+from unveil.harness.plan.settings import dump
 from unveil.harness.running import independence
 from unveil.harness.steps import attack as attacks
 from unveil.harness.steps import data as datasets
@@ -101,7 +102,7 @@ class _Builder:
         }
 
     def notes(self, defense: DefensePart) -> tuple[str, ...]:
-        common, own = self.asker.recipe(), self.asker.recipe(defense.recipe)
+        common, own = (dump(self.asker.whole_recipe(change)) for change in ({}, defense.recipe))
         changed = [f"{name} {own[name]} instead of {common[name]}" for name in own if own[name] != common[name]]
         return (f"own recipe: {', '.join(changed)}",) if changed else ()
 

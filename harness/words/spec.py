@@ -40,3 +40,7 @@ HELD_PRIOR = "held prior"
 HeldPrior = Annotated[Spec, HELD_PRIOR, LOCAL_PATH]
 """Type of a setting that names a prior which the one that has it needs, and whose networks it builds: its files are
 looked for beside the plan, and its settings are checked with those of the plan."""
+
+LATER = "later"
+"""Mark of a setting that came when results were kept without it: at its default no identity says it, so that they are
+still found. Its default must be what was done before."""

@@ -1,9 +1,16 @@
 """Identities are pinned, and only what matters is in them."""
 
+import dataclasses
+from typing import Annotated
+
+from pydantic import Field
+
+from unveil.harness.plan import settings
 from unveil.harness.plan.canonical import canonical, digest
 from unveil.harness.plan.file import PlanFile, parse
 from unveil.harness.running.matrix import expand
 from unveil.harness.words.run import Run
+from unveil.harness.words.spec import LATER, Spec
 
 PLAN = """
 title = "t"
@@ -80,3 +87,22 @@ def test_a_cell_knows_what_its_attack_sees(tmp_path):
         ("gmi", "", "white-box"), ("kedmi", "", "white-box"), ("brep_mi", "", "labels"),
         ("random_latents", "floor", "labels"), ("held_out_private", "ceiling", None),
     ]  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Grown:
+    """A plugin that once had one setting.
+
+    Attributes:
+        old: From the start.
+        new: Came later.
+    """
+
+    old: int = 1
+    new: Annotated[Annotated[int, Field(ge=0)] | None, LATER] = None
+
+
+def test_a_setting_that_came_later_is_said_only_where_it_is_used():
+    assert settings.question(Spec("grown"), Grown()) == {"use": "grown", "settings": {"old": 1}}
+    assert settings.question(Spec("grown"), Grown(new=0))["settings"] == {"old": 1, "new": 0}
+    assert settings.dump(Grown()) == {"old": 1, "new": None}  # a reader is told all of them
