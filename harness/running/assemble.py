@@ -157,7 +157,7 @@ def _frozen_noise(record: Mapping[str, Any], target: Node) -> tuple[str, ...]:
     """Freezing layers that nobody trained is not transfer learning, and a reader must know."""
     settings = target.uses["model"][0].question["settings"]
     trained = "weights" in target.parents or settings.get("weights", "none") != "none"
-    if not record["frozen"] or trained:
+    if not record.get("frozen layers") or trained:
         return ()
     return ("the frozen layers are random: the target starts from no pretrained weights",)
 

@@ -33,4 +33,5 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     classifier = classifiers.untrained(node, bench, data.classes, data.train.shape, run)
     frozen, trainable = classifier.count()
     facts = train(node, classifier, classifiers.defenses(node, bench), data.train, data.validation, run)
-    return trained(classifier, data.train.shape, {"frozen": frozen, "trainable": trainable, **facts})
+    counted = {"frozen": frozen, "trainable": trainable, "frozen layers": classifier.frozen_layers}
+    return trained(classifier, data.train.shape, {**counted, **facts})

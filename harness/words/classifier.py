@@ -40,6 +40,7 @@ class Classifier(nn.Module):
         mean: Per-channel mean that pixels are normalised with.
         std: Per-channel standard deviation.
         size: Side length that inputs are resized to, or None to take them as they are.
+        numbered: Stages whose layers a publication counts, in order; all, if None.
     """
 
     mean: Tensor
@@ -54,20 +55,35 @@ class Classifier(nn.Module):
         mean: Sequence[float] = (0.5, 0.5, 0.5),
         std: Sequence[float] = (0.5, 0.5, 0.5),
         size: int | None = None,
+        numbered: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleDict(stages)
         self.head = head
         self.outputs: nn.Module = nn.Identity()  # post-hoc defenses act here, on the logits
         self.classes, self.size = classes, size
+        self.numbered = tuple(stages if numbered is None else numbered)
         self.register_buffer("mean", torch.tensor(list(mean)).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(list(std)).view(1, -1, 1, 1), persistent=False)
-        self._still: set[str] = set()  # stages whose batch-norm statistics must not move
+        self._still: set[str] = set()  # stages, and layers, whose batch-norm statistics must not move
 
     @property
     def stage_names(self) -> tuple[str, ...]:
         """Names of the stages, in order."""
         return tuple(self.stages.keys())
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers, as they are counted: a numbered stage's modules, or itself where it is not a row.
+
+        A layer of a row is named ``stage.module``; each name can be frozen.
+        """
+        found: list[str] = []
+        for stage in self.numbered:
+            row = self.stages[stage]
+            inside = [name for name, _ in row.named_children()] if isinstance(row, nn.Sequential) else []
+            found += [f"{stage}.{name}" for name in inside] or [stage]
+        return tuple(found)
 
     def normalise(self, x: Tensor) -> Tensor:
         """Pixels ``(N, C, H, W)`` in [0, 1] to the input of the first stage."""
@@ -108,23 +124,24 @@ class Classifier(nn.Module):
         return self.logits(x)
 
     def freeze(self, names: Sequence[str], *, statistics: bool = True) -> None:
-        """Stops the named stages from training.
+        """Stops the named stages, or layers, from training.
 
         Args:
-            names: Stages to freeze.
+            names: Stages to freeze; or some of the ``layers``.
             statistics: Also keep their batch-norm running statistics as they are (dropout is off there, too).
 
         Raises:
-            UnveilError: If a stage does not exist.
+            UnveilError: If one does not exist.
         """
+        known = {*self.stages, *self.layers}
         for name in names:
-            if name not in self.stages:
+            if name not in known:
                 raise UnveilError(
                     f"no stage named {name!r} to freeze",
                     f"one of {', '.join(self.stage_names)}",
                     "correct the name",
                 )
-            self.stages[name].requires_grad_(False)
+            self.stages.get_submodule(name).requires_grad_(False)
             if statistics:
                 self._still.add(name)
         self.train(self.training)
@@ -144,12 +161,18 @@ class Classifier(nn.Module):
         """Training mode for everything that trains; still stages stay in evaluation mode."""
         super().train(mode)
         for name in self._still:
-            self.stages[name].eval()
+            self.stages.get_submodule(name).eval()
         return self
 
     def trainable(self) -> Iterator[nn.Parameter]:
         """Parameters that train."""
         return (p for p in self.parameters() if p.requires_grad)
+
+    @property
+    def frozen_layers(self) -> int:
+        """How many modules have parameters of their own, none of which trains."""
+        own = ([p.requires_grad for p in module.parameters(recurse=False)] for module in self.modules())
+        return sum(bool(trains) and not any(trains) for trains in own)
 
     def count(self) -> tuple[int, int]:
         """Numbers of (frozen, trainable) parameters."""

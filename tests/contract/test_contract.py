@@ -23,7 +23,10 @@ SETTINGS = {
     ("models", "timm"): [{"architecture": "resnet10t"}],
     ("models", "facenet"): [],  # below, at length
     ("models", "faceres"): [],
-    ("defenses", "tl_dmi"): [{}, {"freeze": "stage2"}, {"share": 0.2, "statistics": False}],
+    ("models", "ir152"): [],  # large, as are the next two
+    ("models", "ir50_64"): [],
+    ("models", "ir50_112"): [],
+    ("defenses", "tl_dmi"): [{}, {"freeze": "stage2"}, {"share": 0.2, "statistics": False}, {"layer": 4}],
     ("defenses", "bido"): [{}, {"measure": "coco", "stages": ["stage2", "pool"], "sigma": 0.3}],
     ("defenses", "rolss"): [{}, {"scale": 0.2}, {"keep_epochs": 1}],
     ("defenses", "dp_sgd"): [{}, {"epsilon": "accounted", "noise_multiplier": 0.5, "delta": 0.01, "accountant": "prv"}],
@@ -50,6 +53,9 @@ SETTINGS = {
 SLOW = {("metrics", name): [{"minimum": 8}] for name in ("fid", "kid", "prdc")} | {
     ("models", "facenet"): [{}],
     ("models", "faceres"): [{}],
+    ("models", "ir152"): [{}],
+    ("models", "ir50_64"): [{}],
+    ("models", "ir50_112"): [{}],
     ("priors", "mobile_style"): [{"head": "learnt", "pictures": 4}, {}],
 }
 

@@ -1,0 +1,123 @@
+"""What the networks of the 64-pixel literature share: its released checkpoints, by the names that these have."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
+from torch import nn
+
+from unveil.harness.assets import weights as files
+from unveil.harness.assets.checkpoints import Checkpoint, read
+from unveil.harness.training.global_rng import seeded
+from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.errors import WeightsError
+from unveil.harness.words.model import Model
+from unveil.harness.words.run import Run
+from unveil.harness.words.spec import LocalPath
+
+BACKBONE, HEAD = "feature", "fc_layer"  # as released
+Amount: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Level: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class AsReleased(nn.Module):
+    """A classifier's own modules under the names that its checkpoints were released with: to fill and to compare.
+
+    Args:
+        classifier: Whose; it may have been prepared by defenses. MID's code and head have their released names.
+        parts: Modules by released name, the head's left out.
+    """
+
+    def __init__(self, classifier: Classifier, parts: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        for name, part in parts.items():
+            self.add_module(name, part)
+        bottleneck = getattr(classifier.head, "bottleneck", None)
+        if bottleneck is None:
+            self.add_module(HEAD, classifier.head)
+        else:
+            self.st_layer, self.fc_layer = bottleneck.code, classifier.head.linear
+
+
+@dataclass(frozen=True)
+class Published(Model, ABC):
+    """A network of the 64-pixel literature.
+
+    Attributes:
+        weights: ``"none"`` (random) or a checkpoint with the released names: a whole classifier (its head starts anew
+            for another number of classes), or what it was initialised from.
+        mean: Taken from each colour; 0 as published, which normalises nothing.
+        std: Each colour is divided by it then; 1 as published.
+    """
+
+    weights: Annotated[LocalPath, Field(min_length=1)] = "none"
+    mean: tuple[Level, Level, Level] = (0.0, 0.0, 0.0)
+    std: tuple[Amount, Amount, Amount] = (1.0, 1.0, 1.0)
+
+    @abstractmethod
+    def bare(self, classes: int) -> Classifier:
+        """The network with random weights, drawn from the global generator."""
+
+    @abstractmethod
+    def released(self, classifier: Classifier) -> AsReleased:
+        """The modules of such a classifier, defended or not, under their released names."""
+
+    def fill(self, classifier: Classifier, path: Path) -> tuple[str, ...]:
+        """Puts a checkpoint into a classifier, whatever wrappers have made of its names.
+
+        Returns:
+            What a reader must know of how it was read.
+
+        Raises:
+            WeightsError: If a tensor is missing, unexpected or of another shape.
+        """
+        checkpoint, whole = read(path), self.released(classifier)
+        if _has(checkpoint, f"{HEAD}.weight"):
+            return files.load(whole, checkpoint, HEAD)
+        return self.begin(whole.get_submodule(BACKBONE), checkpoint)
+
+    def begin(self, backbone: nn.Module, checkpoint: Checkpoint) -> tuple[str, ...]:
+        """Puts a checkpoint without a head of ours into the backbone: what the literature initialises from."""
+        return files.load(backbone, checkpoint, head="none of its own")
+
+    def content(self) -> Mapping[str, str]:
+        """Checksum of the weights.
+
+        Raises:
+            WeightsError: If they cannot be read.
+        """
+        return {} if self.weights == "none" else {"weights": files.checksum(Path(self.weights))}
+
+    def preflight(self) -> tuple[str, ...]:
+        """Loads the weights, if they are a file."""
+        if (path := self._file()) is None:
+            return ()
+        with seeded(Run("preflight")):
+            return self.fill(self.bare(2), path)
+
+    def build(self, classes: int, shape: tuple[int, int, int], run: Run) -> Classifier:
+        """The network with its weights; see `harness.types.Model.build`. Grey counts as three equal colours.
+
+        Raises:
+            WeightsError: If pictures have neither one colour nor three, or the weights do not fit.
+        """
+        if shape[0] not in (1, 3):
+            raise WeightsError(f"pictures of {shape[0]} colours", "1 or 3", "choose another model")
+        with seeded(run, "weights"):
+            classifier = self.bare(classes)
+        if (path := self._file()) is not None:
+            self.fill(classifier, path)
+        return classifier
+
+    def _file(self) -> Path | None:
+        return None if self.weights == "none" else Path(self.weights)
+
+
+def _has(checkpoint: Checkpoint, ending: str) -> bool:
+    names = [name for group in checkpoint.groups.values() for name in group]
+    return any(f".{name}".endswith(f".{ending}") for name in names)
