@@ -3,74 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
+from unveil.defenses.shortcuts import KINDS, SWITCHED, blocks, changed, kind, rescale
 from unveil.harness.types import Defense, Step, Terms
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.run import Run
-
-# Where each kind of residual block keeps its shortcut; identity shortcuts are an Identity or None there.
-SHORTCUTS = {
-    "unveil.harness.models.small_resnet.Residual": "shortcut",
-    "timm.models.resnet.BasicBlock": "downsample",
-    "timm.models.resnet.Bottleneck": "downsample",
-}
-
-
-class Scaled(nn.Sequential):
-    """A shortcut times a factor; its parameters keep their names.
-
-    Attributes:
-        keeping: Whether the shortcut is for now as it was; False until somebody sets it.
-
-    Args:
-        shortcut: What to scale: the modules of a shortcut, none for the identity.
-        scale: The factor.
-    """
-
-    def __init__(self, shortcut: nn.Module | None, scale: float) -> None:
-        super().__init__(*(shortcut if isinstance(shortcut, nn.Sequential) else ()))
-        self.scale, self.keeping = scale, False
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Like the shortcut's; a zero without axes if nothing is left of it."""
-        if not (self.keeping or self.scale):
-            return x.new_zeros(())
-        out: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
-        return out if self.keeping else self.scale * out
-
-
-class Removed(nn.Module):
-    """No shortcut: a zero to add, whatever the shape."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """A zero without axes."""
-        return x.new_zeros(())
+from unveil.harness.words.spec import LATER
 
 
 @dataclass(frozen=True)
 class RoLSS(Defense):
     """Removes the residual shortcuts of the last stage, or scales them down (SSF), at once or after some epochs (TTS).
 
-    Identity shortcuts and those with a convolution alike, of the small residual network and of timm's ResNets (with
-    ResNeXt, SE-ResNet and their like). A removed shortcut takes its parameters along; in two-stage training they stay
-    in the checkpoint, and nothing asks for them after the first stage. A block whose last batch norm starts at zero,
-    which is timm's way of starting as the identity, would never learn without its shortcut: it starts at one, unless
-    the shortcut is there in the first epochs.
+    Identity shortcuts and those with a convolution alike, of the small residual network, the IR networks, and timm's
+    ResNets (with ResNeXt, SE-ResNet and their like), MaxViTs and ViTs, whose last stage is their last block. In the
+    last block of a DenseNet each layer, and what follows the block, is left with the newest features: those that skip
+    a layer are zero, or scaled. A removed shortcut takes its parameters along; in two-stage training they stay in the
+    checkpoint, and nothing asks for them after the first stage. A block whose last batch norm starts at zero, which is
+    timm's way of starting as the identity, would never learn without its shortcut: it starts at one, unless the
+    shortcut is there in the first epochs.
 
     A recipe that keeps the best epoch on validation chooses among those after ``keep_epochs``.
 
     Attributes:
-        scale: What the shortcuts are multiplied with: 0 removes them (RoLSS), 0.2 is the published factor of SSF, 1
-            leaves them as they are, which is strength zero.
+        scale: What the shortcuts are multiplied with: 0 removes them (RoLSS), 0.2 is the published factor of SSF, 0.01
+            that for DenseNets, 1 leaves them as they are, which is strength zero.
         keep_epochs: Epochs, from the first, in which the shortcuts are as they were, fewer than the recipe's. The
             published two-stage training (TTS) has 5 of 100.
+        before: Share of the blocks of the stage before the last, from its end on, that lose their shortcuts, too, as
+            some networks' ``layer3`` does in the released code; rounded up to whole blocks.
     """
 
     paper: ClassVar[str] = (
@@ -81,6 +50,7 @@ class RoLSS(Defense):
 
     scale: Annotated[float, Field(ge=0, le=1)] = 0.0
     keep_epochs: Annotated[int, Field(ge=0)] = 0
+    before: Annotated[Annotated[float, Field(ge=0, le=1)], LATER] = 0.0
 
     def prepare(self, classifier: Classifier, run: Run) -> Classifier:  # noqa: ARG002
         """Replaces the shortcuts.
@@ -90,14 +60,11 @@ class RoLSS(Defense):
         """
         if self.scale == 1:
             return classifier
-        for block, attribute in _residual(classifier.stages[_trainable(classifier)]):
-            shortcut = getattr(block, attribute)
-            if isinstance(shortcut, Scaled | Removed):
-                raise PluginError("rolss twice in one stack", "once", "keep the one with the scale you want")
-            gone = self.scale == 0 and not self.keep_epochs
-            setattr(block, attribute, Removed() if gone else Scaled(shortcut, self.scale))
-            if gone:
-                _wake(block)
+        paths = _trainable(classifier, self.before)
+        if any(changed(classifier.stages.get_submodule(path)) for path in paths):
+            raise PluginError("rolss twice in one stack", "once", "keep the one with the scale you want")
+        for path in paths:
+            rescale(classifier.stages, path, self.scale, gone=self.scale == 0 and not self.keep_epochs)
         classifier.train(classifier.training)
         return classifier
 
@@ -116,7 +83,7 @@ class RoLSS(Defense):
                 "lower keep_epochs, or train longer",
             )
         for module in classifier.modules():
-            if isinstance(module, Scaled):
+            if isinstance(module, SWITCHED):
                 module.keeping = epoch < self.keep_epochs
 
     def selectable(self, epoch: int, epochs: int) -> bool:  # noqa: ARG002
@@ -130,7 +97,7 @@ class RoLSS(Defense):
             PluginError: If another defense froze the last stage after this one had changed it.
         """
         if self.scale < 1 and step.epoch == 0:
-            _trainable(step.classifier)
+            _trainable(step.classifier, self.before)
         return terms
 
     def ladder(self, classifier: Classifier) -> Sequence[RoLSS]:  # noqa: ARG002
@@ -142,45 +109,34 @@ class RoLSS(Defense):
         return dataclasses.replace(self, scale=1.0)
 
 
-def _trainable(classifier: Classifier) -> str:
-    """The last stage with residual blocks, all of which train."""
-    for name in reversed(classifier.stage_names):
-        stage = classifier.stages[name]
-        if any(True for _ in _residual(stage)):
-            if all(p.requires_grad for p in stage.parameters()):
-                return name
+def _trainable(classifier: Classifier, before: float) -> list[str]:
+    """Paths of the blocks of the last stage with shortcuts and of a share of the stage before; all of both train."""
+    found = {name: list(blocks(classifier.stages, name)) for name in classifier.stage_names}
+    rows = [name for name, paths in found.items() if paths]
+    if not rows:
+        raise _unknown(classifier)
+    earlier = found[rows[-2]] if before and len(rows) > 1 else []
+    paths = [*earlier[len(earlier) - math.ceil(before * len(earlier)) :], *found[rows[-1]]]
+    for name in dict.fromkeys(path.partition(".")[0] for path in paths):
+        if not all(p.requires_grad for p in classifier.stages[name].parameters()):
             raise PluginError(
                 f"rolss changes the stage {name!r}, which is frozen: its weights cannot adapt to missing shortcuts",
                 "a last residual stage that trains",
                 "freeze fewer stages, or drop rolss",
             )
-    kinds = {_kind(block) for stage in classifier.stages.values() for block in _blocks(stage)}
-    raise PluginError(
-        f"rolss finds no residual block that it knows; the model's stages are made of {', '.join(sorted(kinds))}",
-        f"one of {', '.join(SHORTCUTS)}",
-        "choose small_resnet or a ResNet of timm, or another defense",
+    return paths
+
+
+def _unknown(classifier: Classifier) -> PluginError:
+    parts = [part for stage in classifier.stages.values() for part in _parts(stage)]
+    return PluginError(
+        "rolss finds no block with shortcuts that it knows; the model's stages are made of "
+        + ", ".join(sorted({kind(part) for part in parts})),
+        f"one of {', '.join(KINDS)}",
+        "choose small_resnet, an IR network, or a ResNet, DenseNet, MaxViT or ViT of timm; or another defense",
     )
 
 
-def _residual(stage: nn.Module) -> Iterator[tuple[nn.Module, str]]:
-    """Residual blocks of a stage, and the attribute that holds the shortcut of each."""
-    for module in list(stage.modules()):
-        attribute = SHORTCUTS.get(_kind(module))
-        if attribute is not None:
-            yield module, attribute
-
-
-def _kind(module: nn.Module) -> str:
-    return f"{type(module).__module__}.{type(module).__qualname__}"
-
-
-def _blocks(stage: nn.Module) -> Sequence[nn.Module]:
+def _parts(stage: nn.Module) -> Sequence[nn.Module]:
     """What a stage is made of, for the error."""
     return list(stage) if isinstance(stage, nn.Sequential) else [stage]
-
-
-def _wake(block: nn.Module) -> None:
-    """Sets norms that multiply with zero to one: without a shortcut nothing, not even a gradient, passes them."""
-    for module in block.modules():
-        if isinstance(module, nn.BatchNorm2d | nn.GroupNorm) and module.affine and not bool(module.weight.any()):
-            nn.init.ones_(module.weight)

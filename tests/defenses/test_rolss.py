@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unveil.defenses.bido import BiDO
-from unveil.defenses.rolss import Removed, RoLSS, Scaled
+from unveil.defenses.rolss import RoLSS
+from unveil.defenses.shortcuts import Removed, Scaled, ScaledAttention, ScaledDense, blocks
 from unveil.defenses.tl_dmi import TLDMI
+from unveil.harness.models.ir import IR50At64
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.models.timm import Timm
 from unveil.harness.training.fit import History, fit
@@ -74,6 +76,75 @@ def test_body_plus_scaled_shortcut_in_the_last_stage_only(model: Model, scale: f
 def test_identity_shortcuts_go_too_and_none_is_run(model: Model) -> None:
     assert sum(isinstance(m, Removed) for m in RoLSS().prepare(net(model), RUN).modules()) == 2
     assert sum(isinstance(m, Scaled) for m in RoLSS(0.2).prepare(net(model), RUN).modules()) == 2
+
+
+class ShortIR(IR50At64):
+    units = (1, 1, 2, 2)
+
+
+VIT, DENSE, MAXVIT = Timm("vit_tiny_patch16_224"), Timm("densenet121"), Timm("maxvit_pico_rw_256", size=32)
+FAMILIES = [pytest.param(VIT, id="ViT"), pytest.param(DENSE, id="DenseNet"), pytest.param(ShortIR(), id="IR")]
+
+
+def stage_by_hand(name: str, stage: Any, h: Tensor, scale: float) -> Tensor:
+    """The last stage with scaled shortcuts, from the parts of the undefended one."""
+    if name == "block11":
+        h = scale * h + stage.attn(stage.norm1(h))
+        return scale * h + stage.mlp(stage.norm2(h))
+    if name == "stage4":
+        for unit in stage:
+            h = unit.res_layer(h) + scale * unit.shortcut_layer(h)
+        return h
+    skipped, newest = h[:, :0], h
+    for layer in stage.values():
+        seen = torch.cat([scale * skipped, newest], 1)
+        out = layer.conv2(layer.norm2(layer.conv1(layer.norm1(seen))))
+        skipped, newest = torch.cat([skipped, newest], 1), out
+    return torch.cat([scale * skipped, newest], 1)
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+@pytest.mark.parametrize("scale", [0.0, 0.2])
+def test_families_lose_what_skips_the_layers_of_their_last_stage(model: Model, scale: float) -> None:
+    plain, defended = net(model), RoLSS(scale).prepare(net(model), RUN)
+    last = next(name for name in reversed(plain.stage_names) if list(blocks(plain.stages, name)))
+    kept = [name for name in plain.state_dict() if "shortcut" not in name or last not in name or scale]
+    assert sorted(kept) == sorted(defended.state_dict())
+    with torch.no_grad():
+        h = plain.prefix(IMAGES.pixels[:4], plain.stage_names.index(last))
+        expected = stage_by_hand(last, plain.stages[last], h, scale)
+        torch.testing.assert_close(defended.stages[last](h), expected)
+        assert not torch.allclose(plain.stages[last](h), expected)
+        two = RoLSS(scale, keep_epochs=1)
+        later = two.prepare(net(model), RUN)
+        two.begin(later, 0, 2)
+        assert torch.equal(later.stages[last](h), plain.stages[last](h))
+        two.begin(later, 1, 2)
+        torch.testing.assert_close(later.stages[last](h), expected)
+
+
+def test_a_maxvit_loses_those_of_convolutions_windows_and_grids_and_learns() -> None:
+    classifier = RoLSS().prepare(net(MAXVIT), RUN).train()
+    inside = [type(module) for module in classifier.stages["stage3"].modules()]
+    assert (inside.count(Removed), inside.count(ScaledAttention)) == (2, 4)
+    assert not any(isinstance(m, Removed | ScaledAttention) for m in classifier.stages["stage2"].modules())
+    F.cross_entropy(classifier.logits(IMAGES.pixels[:4]), IMAGES.labels[:4]).backward()
+    assert all(p.grad is not None for p in classifier.stages["stage3"].parameters())
+
+
+def test_a_share_of_the_stage_before_goes_too() -> None:
+    def gone(before: float) -> list[str]:
+        modules = RoLSS(before=before).prepare(net(ShortIR()), RUN).stages.named_modules()
+        return [name for name, module in modules if isinstance(module, Removed)]
+
+    last = ["stage4.4.shortcut_layer", "stage4.5.shortcut_layer"]
+    assert gone(0.0) == last
+    assert gone(0.4) == gone(0.5) == ["stage3.3.shortcut_layer", *last]  # the later of two
+    assert gone(1.0) == ["stage3.2.shortcut_layer", "stage3.3.shortcut_layer", *last]
+    with pytest.raises(PluginError, match="'stage3', which is frozen"):
+        RoLSS(before=0.5).prepare(TLDMI("stage3").prepare(net(ShortIR()), RUN), RUN)
+    dense = RoLSS(before=0.1).prepare(net(DENSE), RUN)
+    assert isinstance(dense.stages["denseblock3"], ScaledDense)
 
 
 @pytest.mark.parametrize("model", ALL)
@@ -211,10 +282,9 @@ def test_mistakes_are_explained() -> None:
         fit(prepared(SMALL, (late := RoLSS(keep_epochs=3),)), (late,), IMAGES, IMAGES, CONSTANT, RUN)
     with pytest.raises(PluginError, match=r"InvertedResidual(.|\n)*timm.models.resnet.BasicBlock"):
         RoLSS().prepare(Timm("tf_efficientnet_lite0").build(3, IMAGES.shape, RUN), RUN)
-    with pytest.raises(PluginError, match=r"vision_transformer\.Block"):
-        RoLSS(0.2).prepare(Timm("vit_tiny_patch16_224").build(3, IMAGES.shape, RUN), RUN)
-    with pytest.raises(PluginError, match="twice"):
-        RoLSS().prepare(RoLSS(0.2).prepare(net(), RUN), RUN)
+    for model in (SMALL, VIT, DENSE):
+        with pytest.raises(PluginError, match="twice"):
+            RoLSS().prepare(RoLSS(0.2).prepare(net(model), RUN), RUN)
     with pytest.raises(PluginError, match="'stage3', which is frozen"):
         RoLSS().prepare(TLDMI("stage3").prepare(net(), RUN), RUN)
     late = TLDMI("stage3").prepare(RoLSS().prepare(net(), RUN), RUN)
