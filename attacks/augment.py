@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from unveil.attacks import crops
-from unveil.attacks.crops import RandomCrop
+from unveil.harness.words import crops
+from unveil.harness.words.crops import RandomCrop
 
 NUMBERS = crops.NUMBERS + 4  # uniform numbers that decide a view: the crop's, coloured or not, two factors, angle
 

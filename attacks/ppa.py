@@ -13,13 +13,13 @@ from torch import Tensor
 from unveil.attacks import afford
 from unveil.attacks.adam import adam
 from unveil.attacks.afford import Staged
-from unveil.attacks.crops import NUMBERS, RandomCrop
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.attacks.numbers import uniform
 from unveil.attacks.search import Descent, Key, State, draw, labels_of, search
 from unveil.attacks.selection import best, best_of_each, robustness
 from unveil.attacks.wspace import WSpace, first_styles, scored
 from unveil.harness.types import Budget, Generator, Images, Run, Spec, View
+from unveil.harness.words.crops import NUMBERS, RandomCrop
 from unveil.harness.words.errors import PluginError
 
 BETAS = (0.1, 0.1)

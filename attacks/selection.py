@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from unveil.attacks.crops import NUMBERS, RandomCrop
 from unveil.attacks.numbers import uniform
 from unveil.attacks.search import Descent, Key, State, labels_of, search
 from unveil.attacks.wspace import WSpace
 from unveil.harness.types import Run, View
+from unveil.harness.words.crops import NUMBERS, RandomCrop
 
 VIEWS = RandomCrop(scale=(0.5, 0.9), ratio=(0.8, 1.2), flip=0.5)  # of PPA's final selection
 

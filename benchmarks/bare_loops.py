@@ -18,7 +18,6 @@ import torch.nn.functional as F
 
 from unveil.attacks import augment
 from unveil.attacks.brep_mi import BREPMI, FIRST
-from unveil.attacks.crops import NUMBERS, RandomCrop
 from unveil.attacks.gmi import GMI
 from unveil.attacks.kedmi import KEDMI
 from unveil.attacks.lomma import LOMMA
@@ -36,6 +35,7 @@ from unveil.attacks.public_lookalikes import PublicLookalikes
 from unveil.harness.models.plain_cnn import PlainCNN
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.types import Images, Ingredients, Spec, Surrogate, View
+from unveil.harness.words.crops import NUMBERS, RandomCrop
 from unveil.harness.words.needs import needs_of
 from unveil.harness.words.run import Run
 

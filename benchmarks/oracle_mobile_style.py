@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unveil.attacks.crops import NUMBERS, RandomCrop
 from unveil.attacks.priors.mobile_generator import MobileGenerator
 from unveil.attacks.priors.mobile_style import MobileStyle
 from unveil.harness.data.images import decode
@@ -31,6 +30,7 @@ from unveil.harness.models.mobile_networks import FRAMINGS, Framing
 from unveil.harness.models.mobilefacenet import MobileFaceNet
 from unveil.harness.types import Images, Run
 from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.crops import NUMBERS, RandomCrop
 
 SIDE = 112  # of the photographs
 CROP = RandomCrop((0.9, 1.0), flip=0.5)

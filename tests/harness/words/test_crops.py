@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unveil.attacks.crops import NUMBERS, RandomCrop
 from unveil.attacks.numbers import uniform
 from unveil.attacks.selection import VIEWS
+from unveil.harness.words.crops import NUMBERS, RandomCrop
 from unveil.harness.words.run import Run
 
 
