@@ -40,6 +40,9 @@ class BiDO(Defense):
     says that everything depends on everything and has next to no gradient: ``bido y`` then sits at its lowest value,
     -lambda_y (people in the batch - 1) a stage. A larger ``sigma`` helps, a smaller one makes it worse.
 
+    The label term lives on pairs of one person's pictures: of many people, batches drawn at random have next to none.
+    The released code draws 16 people with 4 pictures each, for which a recipe has ``people`` and ``each``.
+
     Attributes:
         lambda_x: Weight of d(X, Z_j), from 0. Published with HSIC: 0.05 or 0.1; with COCO: 1 or 2.
         lambda_y: Weight of d(Z_j, Y), from 0. Published with HSIC: 0.5, 1, 2 or 2.5; with COCO: 20 or 50.

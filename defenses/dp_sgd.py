@@ -236,12 +236,14 @@ def _require_stack(defenses: Sequence[Defense]) -> None:
 
 
 def _require_recipe(learner: Learner) -> None:
-    if learner.recipe.balance:
+    recipe = learner.recipe
+    if recipe.balance or recipe.people is not None:
+        said = "balance = true" if recipe.balance else f"people = {recipe.people}"
         raise PluginError(
-            "dp_sgd with balance = true in the recipe: pictures of small classes would be drawn more often than the "
+            f"dp_sgd with {said} in the recipe: pictures of small classes would be drawn more often than the "
             "accountant knows",
             "each picture with the same probability",
-            "set balance = false",
+            "set balance = false" if recipe.balance else "drop people and each",
         )
     if learner.recipe.grad_clip is not None:
         raise PluginError(

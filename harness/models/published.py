@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 from pydantic import Field
 from torch import nn
 
 from unveil.harness.assets import weights as files
 from unveil.harness.assets.checkpoints import Checkpoint, read
+from unveil.harness.models.timm import Amount, Level
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import WeightsError
@@ -21,8 +22,6 @@ from unveil.harness.words.run import Run
 from unveil.harness.words.spec import LocalPath
 
 BACKBONE, HEAD = "feature", "fc_layer"  # as released
-Amount: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Level: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class AsReleased(nn.Module):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeAlias, cast
 
 import torch
 from pydantic import Field
@@ -24,8 +24,10 @@ from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import PluginError, WeightsError
 from unveil.harness.words.model import Model
 from unveil.harness.words.run import Run
-from unveil.harness.words.spec import LocalPath
+from unveil.harness.words.spec import LATER, LocalPath
 
+Level: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
+Amount: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ASSETS = {f"tf_efficientnet_lite{i}": f"efficientnet-lite{i}" for i in range(3)}
 
 
@@ -43,11 +45,15 @@ class Timm(Model):
             ``1`` and ``2``), ``"hub"`` (timm's own, needs a network the first time) or a ``.safetensors``, ``.pt`` or
             ``.pth`` file with timm's names. The head starts anew unless the class count is the checkpoint's.
         size: Side that images are resized to; None takes them as they are.
+        mean: Taken from each channel, in place of timm's; (.5, .5, .5) in PPA's published targets.
+        std: What each channel is divided by then, in place of timm's; (.5, .5, .5) there.
     """
 
     architecture: str
     weights: LocalPath = "none"
     size: Annotated[int, Field(ge=8)] | None = None
+    mean: Annotated[tuple[Level, ...] | None, LATER] = None
+    std: Annotated[tuple[Amount, ...] | None, LATER] = None
 
     def content(self) -> dict[str, str]:
         """What the pretrained weights are: the checksum of a file or asset, or the address at the hub.
@@ -97,7 +103,7 @@ class Timm(Model):
             assets.path(_asset(self.architecture))  # fetched, if it is not here
         if (path := self._file()) is not None:
             self._load(model, read(path), head_name, _first(cfg.first_conv))
-        mean, std = _per_channel(cfg.mean, channels), _per_channel(cfg.std, channels)
+        mean, std = _per_channel(self.mean or cfg.mean, channels), _per_channel(self.std or cfg.std, channels)
         probe = torch.randn(1, channels, *sides, generator=run.generator("chain check"))
         stages, head = _as_chain(self.architecture, model, head_name, head, probe)
         chain = Classifier(stages, head, classes=classes, mean=mean, std=std, size=self.size)

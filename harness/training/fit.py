@@ -91,8 +91,7 @@ def fit(
     asked.mixed_precision = run.mixed_precision  # what is told of the step
     state = _resume(classifier, learner, run)
     source = Source(classifier, defenses, train, recipe, run)
-    plain = dataclasses.replace(recipe, flip=False, shift=0, brightness=0.0)
-    judge = Source(classifier, (), validation, plain, run, source.left)
+    judge = Source(classifier, (), validation, recipe.plain(), run, source.left)
     total = recipe.epochs * len(learner.batches(0))
     with steady(rounded=run.mixed_precision), run.progress("train", total) as bar:
         bar.advance(state.epoch * len(learner.batches(0)))

@@ -4,47 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from unveil.harness.words import batches
+from unveil.harness.words.augmentation import Changes
+from unveil.harness.words.crops import NUMBERS, RandomCrop
 from unveil.harness.words.errors import PlanError
 from unveil.harness.words.run import Run
+from unveil.harness.words.spec import LATER
 
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0)]
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What augmentation does to each picture of a batch.
-
-    Attributes:
-        flip: Whether it is mirrored ``(N,)``.
-        shift: Pixels it is moved down and right ``(N, 2)``; the edge is repeated.
-        gain: What its brightness is multiplied with ``(N,)``.
-    """
-
-    flip: Tensor
-    shift: Tensor
-    gain: Tensor
-
-    def __getitem__(self, index: Tensor) -> Changes:
-        return Changes(self.flip[index], self.shift[index], self.gain[index])
-
-    def apply(self, x: Tensor) -> Tensor:
-        """Changes pixels ``(N, C, H, W)`` in [0, 1]; the result is in [0, 1], too."""
-        n, c, h, w = x.shape
-        flip, shift, gain = self.flip.to(x.device), self.shift.to(x.device), self.gain.to(x.device)
-        rows = (torch.arange(h, device=x.device) - shift[:, :1]).clamp(0, h - 1)
-        columns = (torch.arange(w, device=x.device) - shift[:, 1:]).clamp(0, w - 1)
-        columns = torch.where(flip[:, None], w - 1 - columns, columns)
-        source = (rows[:, :, None] * w + columns[:, None, :]).view(n, 1, h * w).expand(n, c, h * w)
-        moved = x.reshape(n, c, h * w).gather(2, source).view(n, c, h, w)
-        return (moved * gain.view(n, 1, 1, 1)).clamp(0, 1)
+Share = Annotated[float, Field(ge=0, le=1)]
+Above = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -71,6 +48,15 @@ class Recipe:
             loss), ``"last"`` the last.
         grad_clip: Largest norm of the gradient; None does not limit it.
         balance: Whether all classes are drawn equally often however many pictures they have.
+        people: People in a batch, each with ``each`` pictures, so that ``batch`` is their product; 16 with 4 in BiDO's
+            published training. None draws pictures whoever is on them.
+        each: Pictures of each person in a batch; only with ``people``.
+        crop: Least and greatest share of its area that a crop at a random place shows of a picture, resized to the
+            whole; (.85, 1) in PPA's published training. None does not crop.
+        crop_ratio: Least and greatest width over height of the crop.
+        contrast: Contrast is multiplied with 1 - this to 1 + this.
+        saturation: Saturation is multiplied with 1 - this to 1 + this.
+        hue: Hues are turned by at most this share of the circle, either way.
     """
 
     epochs: Count = 16
@@ -90,6 +76,13 @@ class Recipe:
     select: Literal["best", "last"] = "best"
     grad_clip: Annotated[float, Field(gt=0)] | None = None
     balance: bool = False
+    people: Annotated[Count | None, LATER] = None
+    each: Annotated[Count | None, LATER] = None
+    crop: Annotated[tuple[Share, Share] | None, LATER] = None
+    crop_ratio: Annotated[tuple[Above, Above], LATER] = (1.0, 1.0)
+    contrast: Annotated[Share, LATER] = 0.0
+    saturation: Annotated[Share, LATER] = 0.0
+    hue: Annotated[Annotated[float, Field(ge=0, le=0.5)], LATER] = 0.0
 
     def __post_init__(self) -> None:
         if self.milestones and self.schedule != "step":
@@ -98,11 +91,48 @@ class Recipe:
                 "milestones only with schedule = 'step'",
                 "set schedule = 'step' or drop the milestones",
             )
+        self._require_batches()
+        self._require_crops()
+
+    def _require_batches(self) -> None:
+        people, each = self.people, self.each
+        if (people is None) != (each is None):
+            raise PlanError(
+                f"people = {people} with each = {each}", "both, or neither", "say how many pictures of each person"
+            )
+        if people is not None and each is not None and people * each != self.batch:
+            raise PlanError(
+                f"batch = {self.batch} with people = {people} and each = {each}",
+                f"a batch of {people * each}",
+                f"set batch = {people * each}",
+            )
+        if people is not None and self.balance:
+            raise PlanError(
+                "people with balance = true", "one of them", "people come equally often anyhow: drop balance"
+            )
+
+    def _require_crops(self) -> None:
+        for name, pair in (("crop", self.crop), ("crop_ratio", self.crop_ratio)):
+            if pair is not None and not 0 < pair[0] <= pair[1]:
+                raise PlanError(f"{name} = {list(pair)}", "the least, above 0, then the greatest", f"correct {name}")
+        if self.crop is None and self.crop_ratio != (1.0, 1.0):
+            raise PlanError(
+                f"crop_ratio = {list(self.crop_ratio)}, and no crop", "both", "set crop, such as [0.85, 1.0]"
+            )
 
     @property
     def changes(self) -> bool:
         """Whether there is any augmentation."""
-        return self.flip or self.shift > 0 or self.brightness > 0
+        return self.flip or self.shift > 0 or self.brightness > 0 or self.crop is not None or self._jitters
+
+    @property
+    def _jitters(self) -> bool:
+        return max(self.contrast, self.saturation, self.hue) > 0
+
+    def plain(self) -> Recipe:
+        """The same without augmentation."""
+        still = replace(self, flip=False, shift=0, brightness=0.0, crop=None, crop_ratio=(1.0, 1.0))
+        return replace(still, contrast=0.0, saturation=0.0, hue=0.0)
 
     def rate(self, epoch: float, batches: int) -> float:
         """Learning rate.
@@ -129,8 +159,9 @@ class Recipe:
     def batches(self, labels: Tensor, epoch: int, run: Run) -> list[Tensor]:
         """Indices of the pictures in each batch of an epoch, in the order in which they are shown."""
         generator = run.generator("order", epoch)
-        order = _balanced(labels, generator) if self.balance else torch.randperm(len(labels), generator=generator)
-        return list(order.tensor_split(math.ceil(len(order) / self.batch)))
+        if self.people is not None and self.each is not None:
+            return batches.by_people(labels, self.people, self.each, generator)
+        return (batches.balanced if self.balance else batches.shuffled)(labels, self.batch, generator)
 
     def pick_views(self, n: int, epoch: int, run: Run) -> Tensor:
         """Which version of each of n pictures an epoch shows ``(n,)``."""
@@ -141,23 +172,14 @@ class Recipe:
         flip = torch.rand(n, generator=generator) < 0.5 * self.flip
         shift = torch.randint(-self.shift, self.shift + 1, (n, 2), generator=generator)
         gain = 1 + self.brightness * (2 * torch.rand(n, generator=generator) - 1)
-        return Changes(flip, shift, gain)
+        crop = None if self.crop is None else RandomCrop(self.crop, self.crop_ratio)
+        numbers = None if crop is None else torch.rand(n, NUMBERS, generator=generator)
+        return Changes(flip, shift, gain, numbers, self._draw_jitter(n, generator) if self._jitters else None, crop)
+
+    def _draw_jitter(self, n: int, generator: torch.Generator) -> Tensor:
+        most = torch.tensor([self.contrast, self.saturation, self.hue])
+        return torch.tensor([1.0, 1.0, 0.0]) + most * (2 * torch.rand(n, 3, generator=generator) - 1)
 
     def draw_views(self, n: int, run: Run) -> Changes:
         """All versions of n pictures; version v of picture i is at ``v * n + i``."""
-        drawn = [self.draw(n, run.generator("view", v)) for v in range(self.views)]
-        return Changes(*(torch.cat([getattr(d, name) for d in drawn]) for name in ("flip", "shift", "gain")))
-
-
-def _balanced(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """As many indices as there are labels; every class in turn, each class's pictures without repetition in turn."""
-    members = [torch.nonzero(labels == label).flatten() for label in torch.unique(labels)]
-    turns = math.ceil(len(labels) / len(members))
-    columns = []
-    for member in members:
-        laps = math.ceil(turns / len(member))
-        laid = torch.cat([member[torch.randperm(len(member), generator=generator)] for _ in range(laps)])
-        columns.append(laid[:turns])
-    rows = torch.stack(columns, dim=1)  # (turn, class)
-    mixed = torch.stack([row[torch.randperm(len(row), generator=generator)] for row in rows])
-    return mixed.flatten()[: len(labels)]
+        return Changes.joined([self.draw(n, run.generator("view", v)) for v in range(self.views)])

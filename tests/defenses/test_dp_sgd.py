@@ -324,6 +324,7 @@ def test_what_opacus_cannot_see_is_refused_by_name() -> None:
         ((TLDMI("stage1", statistics=False), NOISY), {}, r"stages\.stem\.1(.|\n)*statistics = true"),
         ((NOISY, DPSGD(3.0)), {}, "DPSGD and DPSGD"),
         ((NOISY,), {"balance": True}, "balance"),
+        ((NOISY,), {"people": 2, "each": 2, "batch": 4}, "people = 2 in the recipe"),
         ((NOISY,), {"grad_clip": 1.0}, "max_grad_norm"),
         ((DPSGD(delta=0.1),), {}, "12 training pictures"),
         ((DPSGD(0.1, delta=1e-9),), {}, "no noise for epsilon"),

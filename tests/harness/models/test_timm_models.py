@@ -190,3 +190,10 @@ def test_pickled_code_is_never_run(tmp_path: Path) -> None:
 def test_size_is_resized_to() -> None:
     classifier = dataclasses.replace(Timm("resnet10t"), size=32).build(3, (3, 64, 48), RUN)
     assert classifier.run(torch.rand(1, 3, 64, 48)).logits.shape == (1, 3)
+
+
+def test_pictures_are_normalised_as_asked() -> None:
+    own = Timm("resnet10t", mean=(0.5, 0.5, 0.5), std=(0.5, 0.25, 0.5)).build(3, (3, 32, 32), RUN)
+    x = torch.full((1, 3, 32, 32), 0.75)
+    assert own.normalise(x)[0, :, 0, 0].tolist() == [0.5, 1.0, 0.5]
+    assert not torch.equal(Timm("resnet10t").build(3, (3, 32, 32), RUN).normalise(x), own.normalise(x))

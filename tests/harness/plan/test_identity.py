@@ -78,6 +78,8 @@ def test_a_row_says_where_its_recipe_departs(tmp_path):
     assert cells[0].notes == ()
     assert cells[2].notes == ("own recipe: lr 0.5 instead of 0.003",)
     assert cells[0].nodes["target"].randomness == cells[2].nodes["target"].randomness
+    own = PLAN.replace('freeze = "stem"', 'freeze = "stem"\nrecipe = { people = 16, each = 4 }')
+    assert matrix(tmp_path, own).cells[2].notes == ("own recipe: people 16 instead of None, each 4 instead of None",)
 
 
 def test_a_cell_knows_what_its_attack_sees(tmp_path):

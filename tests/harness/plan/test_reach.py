@@ -16,6 +16,7 @@ PICTURES = {
 TRAINED = PICTURES | {
     *("steps.classifiers", "training.fit", "training.global_rng", "training.prefix"),
     *("words.arithmetic", "words.classifier", "words.defense", "words.finite", "words.learner", "words.recipe"),
+    *("words.augmentation", "words.batches", "words.crops"),
 }
 TARGET_SEEN = {"words.desk", "words.meter", "words.view"}
 NEEDS = TARGET_SEEN | {"steps.given", "words.comparer", "words.generator", "words.given", "words.names", "words.needs"}

@@ -19,8 +19,9 @@ from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.training.fit import History, accuracy, fit, predict
 from unveil.harness.training.prefix import Source
 from unveil.harness.types import Classifier, Defense, Images, Step, Terms
+from unveil.harness.words.augmentation import Changes
 from unveil.harness.words.errors import DataError, PlanError, TrainingError
-from unveil.harness.words.recipe import Changes, Recipe
+from unveil.harness.words.recipe import Recipe
 from unveil.harness.words.run import Bar, Run, Silent
 
 CLASSES, SIDE = 4, 16
