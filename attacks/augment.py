@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from unveil.harness.words import crops
@@ -25,6 +26,9 @@ class Augmentation:
         contrast: As brightness, about the crop's mean grey.
         coloured: Probability that brightness and contrast change at all.
         degrees: The angle is from -degrees to degrees; the corners that this lays bare are black.
+        turned: Probability that a view is turned at all.
+        signed: Whether pixels are in [-1, 1], as a released generator's: what is coloured is clipped to [0, 1] then,
+            and what is not keeps its range.
     """
 
     crop: RandomCrop
@@ -32,19 +36,23 @@ class Augmentation:
     contrast: float
     coloured: float
     degrees: float
+    turned: float = 1.0
+    signed: bool = False
 
     def __call__(self, x: Tensor, u: Tensor) -> Tensor:
         """Pixels ``(N, C, H, W)`` in [0, 1] to such pixels of the same shape, with gradients to ``x``."""
         coloured, brightness, contrast, turn = u[:, crops.NUMBERS :].unbind(1)
         x = self.crop(x, u[:, : crops.NUMBERS])
         on = (coloured < self.coloured).to(u)
-        x = colour(x, 1 + on * self.brightness * (2 * brightness - 1), 1 + on * self.contrast * (2 * contrast - 1))
-        return rotate(x, self.degrees * (2 * turn - 1))
+        tinted = colour(x, 1 + on * self.brightness * (2 * brightness - 1), 1 + on * self.contrast * (2 * contrast - 1))
+        x = torch.where(on.to(x.device).bool()[:, None, None, None], tinted, x) if self.signed else tinted
+        angle = self.degrees * (2 * turn / self.turned - 1) if self.turned else torch.zeros_like(turn)
+        return rotate(x, torch.where(turn < self.turned, angle, 0))  # the number that decides it is uniform below, too
 
 
-def published(coloured: float) -> Augmentation:
+def published(coloured: float, turned: float = 1.0, *, signed: bool = False) -> Augmentation:
     """PLG-MI's, which colours half of the views in training, and all of them in the inversion."""
-    return Augmentation(RandomCrop((0.8, 1.0), flip=0.5), 0.2, 0.2, coloured, 5.0)
+    return Augmentation(RandomCrop((0.8, 1.0), flip=0.5), 0.2, 0.2, coloured, 5.0, turned, signed)
 
 
 def colour(x: Tensor, brightness: Tensor, contrast: Tensor) -> Tensor:

@@ -17,9 +17,9 @@ from unveil.attacks.numbers import uniform
 from unveil.attacks.search import ByLatents, Descent, Identity, Key, State, labels_of, search, show_as
 from unveil.harness.types import ConditionalGenerator, Generator, Images, Run, Spec, View
 from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.spec import LATER
 
 COPIES = 2  # views of a picture that the target sees in each step
-AUGMENTATION = augment.published(coloured=1.0)
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class PLGMI(ByLatents):
         lr: Learning rate of Adam.
         identity: Identity loss; max-margin in the paper.
         batch: Images in memory at once; changes no result beyond rounding.
+        turned: Probability that a view is turned; .5 in the released code, where it is its library's default.
     """
 
     prior: Spec = field(default=Spec("conditional_gan"))
@@ -44,6 +45,7 @@ class PLGMI(ByLatents):
     lr: Annotated[float, Field(gt=0)] = 0.1
     identity: IdentityLoss = "max_margin"
     batch: Annotated[int, Field(ge=1)] = 150
+    turned: Annotated[Annotated[float, Field(ge=0, le=1)], LATER] = 1.0
 
     paper: ClassVar[str] = "Yuan et al., Pseudo Label-Guided Model Inversion Attack via Conditional GAN, AAAI 2023"
 
@@ -86,11 +88,12 @@ class PLGMI(ByLatents):
 
         Args:
             identity: The identity loss, which knows whom to ask.
-            x: Pixels ``(N, C, H, W)`` in [0, 1].
+            x: Pixels ``(N, C, H, W)``; each view is coloured, and so clipped to [0, 1].
             y: Labels ``(N,)``.
             u: Uniform numbers ``(N, 2 * augment.NUMBERS)``, which decide the views.
         """
-        seen = AUGMENTATION(x.repeat_interleave(COPIES, 0), u.reshape(len(x) * COPIES, -1))
+        look = augment.published(1.0, self.turned)
+        seen = look(x.repeat_interleave(COPIES, 0), u.reshape(len(x) * COPIES, -1))
         losses = identity(seen, y.repeat_interleave(COPIES))
         return losses.view(-1, COPIES).sum(1)
 

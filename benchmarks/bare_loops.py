@@ -25,7 +25,7 @@ from unveil.attacks.losses import max_margin
 from unveil.attacks.mirror import Mirror
 from unveil.attacks.mirror_white_box import MirrorWhiteBox
 from unveil.attacks.pixel_adversarial import PixelAdversarial
-from unveil.attacks.plgmi import AUGMENTATION, COPIES, PLGMI
+from unveil.attacks.plgmi import COPIES, PLGMI
 from unveil.attacks.ppa import PPA
 from unveil.attacks.priors.conditional_gan import ConditionalGAN
 from unveil.attacks.priors.inversion_gan import InversionGAN
@@ -165,7 +165,7 @@ def by_views(world: World, attack: Any) -> Loops:
         x = prior.synthesize_as(z, y).repeat_interleave(COPIES, 0)
         return max_margin(world.target.logits(change(x)).float(), y.repeat_interleave(COPIES)).sum()
 
-    return _with_and_without(world, loss, lambda x: AUGMENTATION(x, u), prior.latent)
+    return _with_and_without(world, loss, lambda x: augment.published(1.0)(x, u), prior.latent)
 
 
 def by_styles(world: World, attack: Any) -> Loops:

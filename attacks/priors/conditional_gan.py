@@ -31,9 +31,9 @@ from unveil.harness.types import (
     draw_normal,
 )
 from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.spec import LATER
 
 CHUNK = 256  # public pictures that the target is asked about at once
-VIEW = augment.published(coloured=0.5)
 Judge: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Pixels ``(N, C, H, W)`` and classes ``(N,)`` to scores ``(N,)``; higher looks more like a real one of its class."""
 
@@ -82,6 +82,9 @@ class ConditionalGAN:
         learn_from: Another prior, such as ``"mobile_style"``, among whose pictures those of each class are selected, in
             place of the public ones; none selects among these.
         samples: How many pictures it draws.
+        signed: Whether generated pixels are in [-1, 1], as released, and are shown so to a discriminator and a target
+            that know [0, 1]. An attack's pictures are clipped to [0, 1] in the end.
+        turned: Probability that a view of a generated picture is turned; .5 as released.
     """
 
     top: Annotated[int, Field(ge=1)] = 30
@@ -93,6 +96,8 @@ class ConditionalGAN:
     margin: Annotated[float, Field(ge=0)] = 0.2
     learn_from: LocalSpec | None = None
     samples: Annotated[int, Field(ge=1)] = 4000
+    signed: Annotated[bool, LATER] = False
+    turned: Annotated[Annotated[float, Field(ge=0, le=1)], LATER] = 1.0
 
     paper: ClassVar[str] = "Yuan et al., Pseudo Label-Guided Model Inversion Attack via Conditional GAN, AAAI 2023"
     access: ClassVar[Access | None] = Access.WHITE_BOX
@@ -115,7 +120,8 @@ class ConditionalGAN:
 
     def _drawn(self, classes: int, shape: tuple[int, int, int], run: Run) -> ProjectionGAN:
         with seeded(run, "weights"):
-            return ProjectionGAN(GPLG(shape, classes, self.width), DPLG(shape, classes, self.width))
+            g = GPLG(shape, classes, self.width, signed=self.signed)
+            return ProjectionGAN(g, DPLG(shape, classes, self.width))
 
     def fit(
         self, generator: Generator, public: Images, view: View | None, run: Run, given: Given | None = None
@@ -133,13 +139,15 @@ class ConditionalGAN:
         g, d = generator.network.train().requires_grad_(True), generator.critic.train().requires_grad_(True)
         adam_g, adam_d = (Adam(part.parameters(), lr=self.lr, betas=(0.0, 0.9)) for part in (g, d))
         shown = made_from.lessons(public, self.learn_from, self.samples, given, run)
+        look = augment.published(0.5, self.turned, signed=self.signed)
         pairs = Pairs(shown, select(view, shown, self.top, run), self.batch, run)
 
         def improve_generator(i: int) -> Mapping[str, float]:
             u = torch.rand(pairs.size, augment.NUMBERS, generator=run.generator("augment", i)).to(run.device)
             z, y = draw(run, "generator", i, pairs.size, view.classes)
             d.requires_grad_(False)
-            hinge, margin = generator_losses(d, view, g(z, y), y, u)
+            fake = g(z, y)
+            hinge, margin = generator_losses(d, view, fake, look(fake, u), y)
             gan.descend(adam_g, hinge + self.margin * margin)
             d.requires_grad_(True)
             return {"generator": hinge.item(), "margin": margin.item()}
@@ -240,6 +248,6 @@ def discriminator_loss(d: Judge, real: Tensor, y_real: Tensor, fake: Tensor, y_f
     return F.relu(1 - score[: len(real)]).mean() + F.relu(1 + score[len(real) :]).mean()
 
 
-def generator_losses(d: Judge, view: View, fake: Tensor, y: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """``-mean D(G(z, y), y)``, and the mean max-margin of the target on augmented pictures, uniform numbers u."""
-    return -d(fake, y).mean(), max_margin(view.logits(VIEW(fake, u)), y).mean()
+def generator_losses(d: Judge, view: View, fake: Tensor, seen: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """``-mean D(G(z, y), y)``, and the mean max-margin of the target on the augmented pictures that are seen."""
+    return -d(fake, y).mean(), max_margin(view.logits(seen), y).mean()

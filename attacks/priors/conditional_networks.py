@@ -73,10 +73,12 @@ class GPLG(nn.Module):
         shape: Shape ``(C, H, W)`` of the images.
         classes: Number of classes.
         width: Channels before the last layer; 64 as published (17,973,379 parameters at 3x64x64, 1000 classes).
+        signed: Whether pixels are in [-1, 1], as published, whatever everybody else's are.
     """
 
-    def __init__(self, shape: tuple[int, int, int], classes: int, width: int = 64) -> None:
+    def __init__(self, shape: tuple[int, int, int], classes: int, width: int = 64, *, signed: bool = False) -> None:
         super().__init__()
+        self.signed = signed
         ups = halvings(shape[-1])
         wide, side = width << ups, shape[-1] >> ups
         self.start = nn.Sequential(nn.Linear(LATENT, wide * side**2), nn.Unflatten(1, (wide, side, side)))
@@ -93,8 +95,8 @@ class GPLG(nn.Module):
         h = h.contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             h = block(h, y)
-        out: Tensor = (self.end(h) + 1) / 2
-        return out
+        out: Tensor = self.end(h)
+        return out if self.signed else (out + 1) / 2
 
 
 class Down(nn.Module):

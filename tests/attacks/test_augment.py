@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
-from unveil.attacks import augment, crops
+from unveil.attacks import augment
 from unveil.harness.assets import torchvision_ops
+from unveil.harness.words import crops
 
 torchvision_ops.ensure()
 from torchvision.transforms import InterpolationMode  # noqa: E402
@@ -33,15 +35,22 @@ def one_by_one(view: augment.Augmentation, x: Tensor, u: Tensor) -> Tensor:
         x = tv.adjust_contrast(x, 1 - view.contrast + 2 * view.contrast * contrast)
     if crop[-1] < view.crop.flip:
         x = tv.hflip(x)
-    return tv.rotate(x, view.degrees * (2 * turn - 1), interpolation=InterpolationMode.BILINEAR)
+    if turn >= view.turned:
+        return x
+    return tv.rotate(x, view.degrees * (2 * turn / view.turned - 1), interpolation=InterpolationMode.BILINEAR)
 
 
-def test_views_are_those_of_torchvision_one_operation_after_the_other() -> None:
-    view, x, u = augment.published(0.5), smooth(24, 3, 20, 20), numbers(24)
+@pytest.mark.parametrize("view", [augment.published(0.5), augment.published(0.5, 0.5, signed=True)])
+def test_views_are_those_of_torchvision_one_operation_after_the_other(view: augment.Augmentation) -> None:
+    x, u = smooth(24, 3, 20, 20), numbers(24)
+    x = 2 * x - 1 if view.signed else x
     expected = torch.stack([one_by_one(view, *pair) for pair in zip(x, u, strict=True)])
     torch.testing.assert_close(view(x, u), expected, atol=5e-4, rtol=0)  # grey weights differ in the fourth digit
     assert 6 < (u[:, crops.NUMBERS] < 0.5).sum() < 18
     assert (expected[:, :, 0, 0] == 0).any()
+    assert (expected < 0).any() == view.signed  # what is not coloured is not clipped
+    still = (u[:, -1] >= view.turned).sum()
+    assert (still > 6) == (view.turned < 1)
 
 
 def test_each_picture_is_seen_by_its_own_numbers_alone() -> None:

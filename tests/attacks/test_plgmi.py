@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from unveil.attacks import augment, crops
+from unveil.attacks import augment
 from unveil.attacks.numbers import uniform
-from unveil.attacks.plgmi import AUGMENTATION, PLGMI
+from unveil.attacks.plgmi import PLGMI
 from unveil.attacks.random_latents import RandomLatents
 from unveil.attacks.search import seen_by
 from unveil.harness.assets import torchvision_ops
 from unveil.harness.types import Access, Budget, ConditionalGenerator, Images, Ingredients, View, draw_normal
+from unveil.harness.words import crops
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import UnveilError
 from unveil.harness.words.run import Run
@@ -70,7 +71,9 @@ def test_finds_the_known_optimum(painted: Classifier, run: Run) -> None:
 def seen(x: Tensor, u: Tensor) -> Tensor:
     """One view of one picture by torchvision's functions."""
     crop, (_, light, contrast, turn) = u[: crops.NUMBERS], u[crops.NUMBERS :].tolist()
-    x = tv.resized_crop(x, *AUGMENTATION.crop.boxes(crop[None], 8, 8)[0].long().tolist(), [8, 8], antialias=False)
+    x = tv.resized_crop(
+        x, *augment.published(1.0).crop.boxes(crop[None], 8, 8)[0].long().tolist(), [8, 8], antialias=False
+    )
     x = tv.hflip(x) if crop[-1] < 0.5 else x
     x = tv.adjust_contrast(tv.adjust_brightness(x, 0.8 + 0.4 * light), 0.8 + 0.4 * contrast)
     return tv.rotate(x, 10 * turn - 5, interpolation=InterpolationMode.BILINEAR)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_losses_are_the_worked_ones(asked: Asked) -> None:
     assert loss.item() == pytest.approx(0.75 / 2 + (0.5 + 0) / 2)  # relu(1-.25), relu(1-3); relu(1-.5), relu(1-2)
     view, x, y = asked(), scores(0.25, 0.5), torch.tensor([0, 2])
     u = torch.full((2, augment.NUMBERS), 0.5)  # in the middle, neither coloured nor turned
-    hinge, margin = generator_losses(given, view, x, y, u)
+    hinge, margin = generator_losses(given, view, x, augment.published(0.5)(x, u), y)
     assert hinge.item() == pytest.approx(-(0.25 + 2.5) / 2)
     o = view.logits(x)
     rest = torch.stack([o[0, 1:].max() - o[0, 0], o[1, :2].max() - o[1, 2]])
@@ -149,16 +150,20 @@ def test_batches_are_pairs_of_a_class_and_one_of_its_pictures(public: Images, ru
     assert not torch.equal(pairs.batch(0)[0], pairs.batch(len(selected) * 2)[0])
 
 
-def test_the_first_updates_are_the_written_ones(public: Images, run: Run, asked: Asked) -> None:
+@pytest.mark.parametrize("released", [False, True])
+def test_the_first_updates_are_the_written_ones(public: Images, run: Run, asked: Asked, released: bool) -> None:
     """Adam's first step with betas (0, .9) is -lr g / |g|; the generator goes first, and the target helps it alone."""
     prior = ConditionalGAN(top=4, width=4, steps=1, batch=6, critic_steps=1, lr=1e-3)
+    if released:
+        prior = dataclasses.replace(prior, signed=True, turned=0.5)
     with seeded(run, "weights"):
-        g, d = GPLG(SHAPE, 3, 4), DPLG(SHAPE, 3, 4)
+        g, d = GPLG(SHAPE, 3, 4, signed=released), DPLG(SHAPE, 3, 4)
     view = asked()
     u = torch.rand(6, augment.NUMBERS, generator=run.generator("augment", 0))
     z, y = draw(run, "generator", 0, 6, 3)
     fake = g(z, y)
-    o = view.logits(augment.published(0.5)(fake, u))
+    assert (fake.min() < -0.01) == released
+    o = view.logits(augment.published(0.5, prior.turned, signed=released)(fake, u))
     others = o.masked_fill(F.one_hot(y, 3).bool(), -torch.inf).amax(1)
     loss = -d(fake, y).mean() + 0.2 * (others - o.gather(1, y[:, None])[:, 0]).mean()
     slopes = [*zip(g.parameters(), torch.autograd.grad(loss, list(g.parameters())), strict=True)]
