@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -13,12 +13,13 @@ from torch import Tensor
 
 from unveil.attacks import afford
 from unveil.attacks.afford import Staged
-from unveil.attacks.pspace import Box, presampled
+from unveil.attacks.pspace import Box, presampled, truncating
 from unveil.attacks.search import Descent, Key, State, draw, labels_of, search
 from unveil.attacks.selection import best
 from unveil.attacks.wspace import WSpace, scored
 from unveil.harness.types import Access, Budget, Generator, Images, Run, Spec, View
 from unveil.harness.words.errors import PluginError
+from unveil.harness.words.spec import LATER
 
 FLOOR = 1e-30  # scores count as no less, so that their logarithm is finite
 
@@ -33,7 +34,8 @@ class Mirror(Staged):
     GAN) is searched in its latents, without truncation, and P-space is the latent space then.
 
     Departure: a child's genes come from either parent in proportion to their scores. The released code takes
-    log-scores, which are negative, so that the worse parent passes on more.
+    log-scores, which are negative, so that the worse parent passes on more: ``crossover = "log_scores"``. It keeps one
+    elite individual (``elite = 0``) and returns one picture (``samples = 1``).
 
     Attributes:
         prior: The generator whose styles are searched.
@@ -48,7 +50,10 @@ class Mirror(Staged):
         confidence: A population whose best score is this high stops.
         psi: Truncation of presamples: 1 is none, 0 their mean.
         radius: Half the side of the box that styles stay in, in standard deviations of P-space.
-        batch: Images in memory at once; changes no result beyond rounding.
+        batch: Images in memory at once; changes no result beyond rounding. Of large pictures fewer are made at a time.
+        psi_in_synthesis: Whether presamples and their box are of untruncated styles, and a picture is made of
+            truncated ones, on the first 8 layers, as released. Without styles there is no truncation.
+        crossover: What parents pass their genes on in proportion to: ``"scores"``, or ``"log_scores"`` as released.
     """
 
     prior: Spec = field(default=Spec("style_gan"))
@@ -64,6 +69,8 @@ class Mirror(Staged):
     psi: Annotated[float, Field(ge=0, le=1)] = 0.7
     radius: Annotated[float, Field(gt=0)] = 1.0
     batch: Annotated[int, Field(ge=1)] = 200
+    psi_in_synthesis: Annotated[bool, LATER] = False
+    crossover: Annotated[Literal["scores", "log_scores"], LATER] = "scores"
 
     paper: ClassVar[str] = "An et al., MIRROR: Model Inversion for Deep Learning Network with High Fidelity, NDSS 2022"
     access: ClassVar[Access] = Access.SCORES
@@ -93,9 +100,10 @@ class Mirror(Staged):
 
     def attack(self, view: View, prior: Generator, labels: Tensor, run: Run) -> Images:
         """Scores and breeds, whatever that costs."""
-        space = WSpace(prior, view.shape)
-        p, box = presampled(space, prior, run, self.presamples, self.psi, self.radius)
-        score = scored(view, run, "mirror presamples", space, space.from_p(p), labels, self.batch, mirror=False)
+        space, psi = truncating(prior, view.shape, self.psi, late=self.psi_in_synthesis)
+        batch = space.at_once(self.batch)
+        p, box = presampled(space, prior, run, self.presamples, psi, self.radius)
+        score = scored(view, run, "mirror presamples", space, space.from_p(p), labels, batch, mirror=False)
         founders = {y: (column, self.founders(column)) for y, column in zip(labels.tolist(), score.T, strict=True)}
 
         def start(keys: Sequence[Key]) -> State:
@@ -109,12 +117,12 @@ class Mirror(Staged):
             return -state["f"][:, 0]
 
         def pictures(state: State) -> Tensor:
-            return torch.cat([space.pictures(space.from_p(p)) for p in state["p"][:, 0].split(self.batch)])
+            return torch.cat([space.pictures(space.from_p(p)) for p in state["p"][:, 0].split(batch)])
 
         keys = [(y, r) for y in labels.tolist() for r in range(self.samples)]
         # All populations at once, so that batches stay full while populations end; pictures are made by the batch.
         bred = search(view, run, "mirror", keys, self.generations, len(keys), Descent(start, step, pictures))
-        return draw(space.pictures, space.from_p(bred["p"][:, 0]), keys, run, self.batch)
+        return draw(space.pictures, space.from_p(bred["p"][:, 0]), keys, run, batch)
 
     def founders(self, score: Tensor) -> Tensor:
         """First populations ``(samples, population)``: rows of the best presamples by score, best first."""
@@ -168,14 +176,21 @@ class Mirror(Staged):
         ladder = f.softmax(0).cumsum(0)
         a, b = (torch.searchsorted(ladder, u[:, k].contiguous(), right=True).clamp(max=n - 1) for k in (0, 1))
         cross, mutates, size = u[:, 2:].split(d, 1)
-        share = (f[a] - f[b]).sigmoid()  # = s_a / (s_a + s_b) with scores s = exp f
+        share = self.share(f[a], f[b])
         child = torch.where(cross < share[:, None], p[a], p[b])
         mutant = child + (2 * size - 1) * self.mutation_size * box.std
         return box.clip(torch.where(mutates < self.mutation, mutant, child))
 
+    def share(self, a: Tensor, b: Tensor) -> Tensor:
+        """Which share of its genes a child has from parents with log-scores a rather than b ``(N,)``."""
+        if self.crossover == "scores":
+            return (a - b).sigmoid()  # = s_a / (s_a + s_b) with scores s = exp f
+        return torch.where(a + b == 0, 0.5, a / (a + b))
+
     def fitness(self, view: View, space: WSpace, p: Tensor, y: Tensor) -> Tensor:
         """Logarithms of the scores of individuals ``(N, w_dim)`` for labels ``(N,)``; one query each."""
-        parts = zip(p.split(self.batch), y.split(self.batch), strict=True)
+        batch = space.at_once(self.batch)
+        parts = zip(p.split(batch), y.split(batch), strict=True)
         scores = [view.scores(space.pictures(space.from_p(q))).gather(1, c[:, None])[:, 0] for q, c in parts]
         return log(torch.cat(scores).float())
 

@@ -16,12 +16,13 @@ from unveil.attacks.adam import adam
 from unveil.attacks.afford import Staged
 from unveil.attacks.losses import cross_entropy
 from unveil.attacks.numbers import uniform
-from unveil.attacks.pspace import Box, presampled
+from unveil.attacks.pspace import Box, presampled, truncating
 from unveil.attacks.search import Descent, Key, State, draw, labels_of, search
 from unveil.attacks.selection import best, best_of_each, robustness
 from unveil.attacks.wspace import WSpace, scored
 from unveil.harness.types import Budget, Generator, Images, Run, Spec, View
 from unveil.harness.words.errors import PluginError
+from unveil.harness.words.spec import LATER
 
 WEIGHT = 10.0  # of the cross-entropy, as published; the only term, so that Adam hardly notices
 
@@ -47,7 +48,9 @@ class MirrorWhiteBox(Staged):
         views: Random views that decide which restarts are returned.
         psi: Truncation of presamples: 1 is none, 0 their mean.
         radius: Half the side of the box that styles stay in, in standard deviations of P-space.
-        batch: Images in memory at once; changes no result beyond rounding.
+        batch: Images in memory at once; changes no result beyond rounding. Of large pictures fewer are made at a time.
+        psi_in_synthesis: Whether presamples and their box are of untruncated styles, and a picture is made of
+            truncated ones, on the first 8 layers, as released. Without styles there is no truncation.
     """
 
     prior: Spec = field(default=Spec("style_gan"))
@@ -60,6 +63,7 @@ class MirrorWhiteBox(Staged):
     psi: Annotated[float, Field(ge=0, le=1)] = 0.7
     radius: Annotated[float, Field(gt=0)] = 1.0
     batch: Annotated[int, Field(ge=1)] = 200
+    psi_in_synthesis: Annotated[bool, LATER] = False
 
     paper: ClassVar[str] = "An et al., MIRROR: Model Inversion for Deep Learning Network with High Fidelity, NDSS 2022"
 
@@ -85,20 +89,21 @@ class MirrorWhiteBox(Staged):
 
     def attack(self, view: View, prior: Generator, labels: Tensor, run: Run) -> Images:
         """Scores, descends and selects the most robust, which come first."""
-        space = WSpace(prior, view.shape)
-        p, box = presampled(space, prior, run, self.presamples, self.psi, self.radius)
-        score = scored(view, run, "mirror presamples", space, space.from_p(p), labels, self.batch, mirror=False)
+        space, psi = truncating(prior, view.shape, self.psi, late=self.psi_in_synthesis)
+        batch = space.at_once(self.batch)
+        p, box = presampled(space, prior, run, self.presamples, psi, self.radius)
+        score = scored(view, run, "mirror presamples", space, space.from_p(p), labels, batch, mirror=False)
         chosen = best(score.T, self.restarts).tolist()
         keys = [(y, i) for y, row in zip(labels.tolist(), chosen, strict=True) for i in row]
 
         descent = self.descent(view, run, space, box, space.from_p(p))
-        found = search(view, run, "mirror", keys, self.steps, self.batch, descent)["best"]
+        found = search(view, run, "mirror", keys, self.steps, batch, descent)["best"]
         kept = torch.arange(len(keys))
         if self.samples < self.restarts:
-            seen = robustness(view, run, "mirror views", space, found, keys, self.views, self.batch)
+            seen = robustness(view, run, "mirror views", space, found, keys, self.views, batch)
             rank = seen["share"] + seen["score"] / (2 * self.views)  # ties of the share are broken by the score
             kept = best_of_each(rank, len(labels), self.samples)
-        return draw(space.pictures, found[kept], [keys[i] for i in kept.tolist()], run, self.batch)
+        return draw(space.pictures, found[kept], [keys[i] for i in kept.tolist()], run, batch)
 
     def descent(self, view: View, run: Run, space: WSpace, box: Box, first: Tensor) -> Descent:
         """Descends single styles from ``first`` ``(presamples, w_dim)``, the rows that keys name second."""
@@ -113,8 +118,8 @@ class MirrorWhiteBox(Staged):
         def step(keys: Sequence[Key], state: State, t: int) -> Tensor:
             w = state["w"].requires_grad_(True)
             flip = (mirrored.at(keys, t) < 0.5).to(run.device)[:, :, None, None]
+            x = space.pictures(w)  # in full precision, as PPA's
             with run.autocast():
-                x = space.pictures(w)
                 o = view.logits(torch.where(flip, x.flip(-1), x))
             loss = WEIGHT * self.identity_loss(o.float(), state["y"])
             (g,) = torch.autograd.grad(loss.sum(), w)

@@ -21,6 +21,7 @@ from unveil.attacks.wspace import WSpace, first_styles, scored
 from unveil.harness.types import Budget, Generator, Images, Run, Spec, View
 from unveil.harness.words.crops import NUMBERS, RandomCrop
 from unveil.harness.words.errors import PluginError
+from unveil.harness.words.spec import LATER
 
 BETAS = (0.1, 0.1)
 
@@ -34,8 +35,10 @@ class PPA(Staged):
     first of the scored picture, so that it starts from a somewhat different one. A prior without styles (any GAN) is
     searched in its latents instead, without truncation.
 
-    Departure: each sample draws its own crops. The released code crops the whole batch alike, so that its results
-    depend on the batch.
+    Departures: each sample draws its own crops, and the target sees pictures in [0, 1]. The released code crops the
+    whole batch alike, so that its results depend on the batch, and shows the target pictures that are not clipped;
+    ``shared_crop = true, unclipped = true, batch = 25`` does as it does. Pictures are kept clipped, with 8 bits, at the
+    data's size, and judged so. Synthesis is in full precision, whatever the rest of a step is computed in.
 
     Attributes:
         prior: The generator whose styles are searched.
@@ -49,12 +52,16 @@ class PPA(Staged):
             30 and 40 in the released default and later work.
         psi: Truncation of the pool's styles: 1 is none, 0 their mean.
         cutoff: How many style vectors, from the coarsest on, are truncated.
-        crop: Side of the square in the centre of the prior's pictures that the target sees, in pixels; 800 of 1024
-            for FFHQ as published. None for all.
+        crop: Side of the square that the target sees in the centre of the pictures that the prior gives. None for all.
+            The published 800 of 1024 is for ``stylegan2_ada`` to cut, which resizes to the data's size itself:
+            ``prior = { use = "stylegan2_ada", crop = 800, ... }``.
         crop_scale: Least and greatest share of the picture that a random crop during descent shows; (.75, 1) for dogs.
         views: Random crops that decide which candidates are kept.
         identity: Identity loss; the Poincaré distance in the paper.
-        batch: Images in memory at once; changes no result beyond rounding.
+        batch: Images in memory at once; changes no result beyond rounding. Of a prior that draws large ones fewer are
+            made at a time, 16 of 1024 pixels, unless the crop is shared.
+        shared_crop: Whether all samples of a batch are cropped alike in each step.
+        unclipped: Whether descent and final views show the target pictures as they are drawn, around [0, 1].
     """
 
     prior: Spec = field(default=Spec("style_gan"))
@@ -71,6 +78,8 @@ class PPA(Staged):
     views: Annotated[int, Field(ge=1)] = 100
     identity: IdentityLoss = "poincare"
     batch: Annotated[int, Field(ge=1)] = 200
+    shared_crop: Annotated[bool, LATER] = False
+    unclipped: Annotated[bool, LATER] = False
 
     paper: ClassVar[str] = "Struppek et al., Plug & Play Attacks, ICML 2022"
 
@@ -96,22 +105,25 @@ class PPA(Staged):
     def attack(self, view: View, prior: Generator, labels: Tensor, run: Run) -> Images:
         """Scores, descends and selects the most robust, which come first."""
         space = WSpace(prior, view.shape, self.crop)
+        shown = WSpace(prior, view.shape, self.crop, unclipped=self.unclipped)
+        batch = self.batch if self.shared_crop else space.at_once(self.batch)
         pool = first_styles(space, prior, run, self.pool, self.psi, self.cutoff, single=False)
-        score = scored(view, run, "ppa pool", space, pool, labels, self.batch, mirror=True)
+        score = scored(view, run, "ppa pool", space, pool, labels, batch, mirror=True)
         chosen = best(score.T, self.candidates)
         keys = [(y, i) for y, row in zip(labels.tolist(), chosen.tolist(), strict=True) for i in row]
 
-        last = search(view, run, "ppa", keys, self.steps, self.batch, self.descent(view, run, space, pool[:, 0]))["w"]
+        last = search(view, run, "ppa", keys, self.steps, batch, self.descent(view, run, shown, pool[:, 0]))["w"]
         kept = torch.arange(len(keys))
         if self.keep < self.candidates:
-            score = robustness(view, run, "ppa views", space, last, keys, self.views, self.batch)["score"]
+            score = robustness(view, run, "ppa views", shown, last, keys, self.views, batch)["score"]
             kept = best_of_each(score, len(labels), self.keep)
-        return draw(space.pictures, last[kept], [keys[i] for i in kept.tolist()], run, self.batch)
+        return draw(space.pictures, last[kept], [keys[i] for i in kept.tolist()], run, batch)
 
     def descent(self, view: View, run: Run, space: WSpace, first: Tensor) -> Descent:
         """Descends single styles from ``first`` ``(pool, w_dim)``, of which a key's second number names the row.
 
-        The paper's loss is a mean over its batch: Adam takes the same steps whatever factor that is.
+        The paper's loss is a mean over its batch. Adam divides by the gradient's size, so that this factor counts only
+        beside its eps of 1e-8: with a batch of 25, as if eps were 2.5e-7 here.
         """
         crop, crops = RandomCrop(self.crop_scale), uniform(run, "crops", NUMBERS)
 
@@ -121,8 +133,10 @@ class PPA(Staged):
 
         def step(keys: Sequence[Key], state: State, t: int) -> Tensor:
             w = state["w"].requires_grad_(True)
+            u = crops.at(keys[:1], t).expand(len(keys), -1) if self.shared_crop else crops.at(keys, t)
+            x = space.pictures(w)  # in full precision, as published: rounded styles would move the search
             with run.autocast():
-                o = view.logits(crop(space.pictures(w), crops.at(keys, t)))
+                o = view.logits(crop(x, u))
             loss = self.identity_loss(o.float(), state["y"])
             (g,) = torch.autograd.grad(loss.sum(), w)
             lr = self.lr * 0.1 ** sum(t >= milestone for milestone in self.milestones)

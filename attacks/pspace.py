@@ -9,6 +9,8 @@ from torch import Tensor
 from unveil.attacks.wspace import WSpace, first_styles
 from unveil.harness.types import Generator, Run
 
+CUTOFF = 8  # layers whose styles the released code truncates when it makes a picture
+
 
 @dataclass(frozen=True)
 class Box:
@@ -27,6 +29,18 @@ class Box:
     def clip(self, p: Tensor) -> Tensor:
         """Moves p ``(..., w_dim)`` inside."""
         return p.clamp(self.low, self.high)
+
+
+def truncating(prior: Generator, shape: tuple[int, int, int], psi: float, *, late: bool) -> tuple[WSpace, float]:
+    """Where styles lie, and the truncation that is left for presamples: none, if pictures are made of truncated ones.
+
+    Args:
+        prior: Whose styles.
+        shape: Of the pictures that the target takes.
+        psi: Truncation.
+        late: Whether it is left to synthesis.
+    """
+    return (WSpace(prior, shape, truncation=(psi, CUTOFF)), 1.0) if late else (WSpace(prior, shape), psi)
 
 
 def presampled(space: WSpace, prior: Generator, run: Run, count: int, psi: float, radius: float) -> tuple[Tensor, Box]:

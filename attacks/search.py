@@ -28,7 +28,7 @@ from unveil.harness.types import (
 )
 from unveil.harness.words.errors import BudgetSpentError, UnveilError
 
-PASSES = ("synthesize", "synthesize_as", "synthesize_w", "realism")  # of priors, as far as they have them
+PASSES = ("synthesize", "synthesize_as", "synthesize_w", "drawn", "realism")  # of priors, as far as they have them
 WAYPOINTS = 6  # steps of a search at which its pictures are kept
 CHUNK = 256  # finished pictures that are made at once, at most
 State = dict[str, Tensor]

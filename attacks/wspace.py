@@ -14,6 +14,7 @@ from unveil.harness.types import Generator, Run, View
 from unveil.harness.words.errors import UnveilError
 
 SLOPE = 0.2  # of the leaky ReLU that a mapping network ends with
+AT_ONCE = 2**24  # pixels that a prior draws at once, with gradients: 16 pictures of 1024 pixels take about 20 GB
 
 
 @runtime_checkable
@@ -35,6 +36,22 @@ class Styled(Protocol):
         ...
 
 
+@runtime_checkable
+class Averaged(Styled, Protocol):
+    """A styled generator that knows its mean style, and its pictures before they are clipped.
+
+    Attributes:
+        w_avg: Mean style ``(w_dim,)``.
+    """
+
+    @property
+    def w_avg(self) -> Tensor: ...  # noqa: D102
+
+    def drawn(self, w: Tensor) -> Tensor:
+        """As ``synthesize_w``, around [0, 1]."""
+        ...
+
+
 class WSpace:
     """Styles of a prior and the pictures of them that a target is shown.
 
@@ -43,12 +60,28 @@ class WSpace:
     Args:
         prior: The generator.
         shape: Shape ``(C, H, W)`` of the pictures that the target takes; others are resized to it.
-        crop: Side of the square in the centre that is cut out first, in the prior's pixels; None for all.
+        crop: Side of the square in the centre that is cut out first, in the pixels that the prior gives; None for all.
+        unclipped: Whether pictures are shown as they are drawn, around [0, 1].
+        truncation: Share of their distance from the mean that styles keep when a picture is made of them, and how many
+            of its style vectors that is done to; None keeps styles.
+
+    Raises:
+        UnveilError: If the prior has styles, but neither their mean nor unclipped pictures, and is asked for them.
     """
 
-    def __init__(self, prior: Generator, shape: tuple[int, int, int], crop: int | None = None) -> None:
+    def __init__(
+        self,
+        prior: Generator,
+        shape: tuple[int, int, int],
+        crop: int | None = None,
+        *,
+        unclipped: bool = False,
+        truncation: tuple[float, int] | None = None,
+    ) -> None:
         self._prior, self._size, self._crop = prior, shape[-2:], crop
         self._styled = prior if isinstance(prior, Styled) else None  # asked once: such a protocol is slow to check
+        self._averaged = _averaged(prior) if unclipped or (truncation and self._styled is not None) else None
+        self._unclipped, self._truncation = unclipped, truncation
 
     def map(self, z: Tensor, psi: float, cutoff: int | None) -> Tensor:
         """Latents ``(N, latent)`` to styles ``(N, num_ws, w_dim)``."""
@@ -58,10 +91,19 @@ class WSpace:
         """Styles ``(N, num_ws, w_dim)``, or one for all layers ``(N, w_dim)``, to pixels as the target takes them."""
         w = w[:, None] if w.dim() == 2 else w
         if self._styled is None:
-            x = self._prior.synthesize(w[:, 0])
-        else:
-            x = self._styled.synthesize_w(w.expand(-1, self._styled.num_ws, -1))
-        return self._frame(x)
+            return self._frame(self._prior.synthesize(w[:, 0]))
+        w = w.expand(-1, self._styled.num_ws, -1)
+        if self._averaged is not None and self._truncation is not None:
+            psi, cutoff = self._truncation
+            w = torch.cat([self._averaged.w_avg.lerp(w[:, :cutoff], psi), w[:, cutoff:]], 1)
+        if self._averaged is not None and self._unclipped:
+            return self._frame(self._averaged.drawn(w))
+        return self._frame(self._styled.synthesize_w(w))
+
+    def at_once(self, most: int) -> int:
+        """How many pictures to make at a time: ``most``, or as many large ones as a GPU holds."""
+        side = getattr(self._prior, "resolution", max(self._size))
+        return max(1, min(most, AT_ONCE // side**2))
 
     def _frame(self, x: Tensor) -> Tensor:
         if self._crop is not None:
@@ -79,12 +121,22 @@ class WSpace:
         return p if self._styled is None else F.leaky_relu(p, SLOPE)
 
 
+def _averaged(prior: Generator) -> Averaged:
+    if not isinstance(prior, Averaged):
+        raise UnveilError(
+            f"{type(prior).__name__} has no mean style, or no pictures that are not clipped",
+            "a prior with both, such as style_gan, stylegan2_ada or mobile_style",
+            "choose such a prior, or leave out what asks for them: unclipped, psi_in_synthesis",
+        )
+    return prior
+
+
 def _centre(x: Tensor, crop: int) -> Tensor:
     if crop > min(x.shape[-2:]):
         raise UnveilError(
             f"crop = {crop} pixels of pictures {tuple(x.shape[-2:])}",
             "no more than the prior's pictures have",
-            "lower it, or leave it out",
+            "lower it, or, where the prior has cut and resized them, leave it out and set the prior's own crop",
         )
     top, left = ((side - crop) // 2 for side in x.shape[-2:])
     return x[..., top : top + crop, left : left + crop]

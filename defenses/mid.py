@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Classifier, Defense, Run, Step, Terms
 from unveil.harness.words.errors import PluginError
+from unveil.harness.words.spec import LATER
 
 # SplitMix64 (Steele, Lea & Flood, OOPSLA 2014); its constants as signed 64-bit numbers
 GOLDEN, FIRST, SECOND = -0x61C8864680B583EB, -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15
@@ -48,6 +49,8 @@ class MID(Defense):
         size: Length k of the code; None is half the length of the features.
         noise: When the target is used, ``"sample"`` adds the noise and ``"mean"`` answers from m. Training always adds
             it.
+        softmax: Whether the network ends in a softmax, whose scores the loss then takes for logits and normalises
+            again, as in the released IR-152.
     """
 
     paper: ClassVar[str] = (
@@ -60,6 +63,7 @@ class MID(Defense):
     beta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.003
     size: Annotated[int, Field(ge=1)] | None = None
     noise: Literal["sample", "mean"] = "sample"
+    softmax: Annotated[bool, LATER] = False
 
     def prepare(self, classifier: Classifier, run: Run) -> Classifier:
         """Puts the bottleneck before a new head.
@@ -74,7 +78,8 @@ class MID(Defense):
         with seeded(run, "mid", "initial weights"):
             bottleneck = Bottleneck(head.in_features, k, run.seed("mid", "noise"), sample=self.noise == "sample")
             linear = nn.Linear(k, head.out_features, bias=head.bias is not None)
-        chain = nn.Sequential(OrderedDict(bottleneck=bottleneck, linear=linear))
+        layers: dict[str, nn.Module] = {"bottleneck": bottleneck, "linear": linear}
+        chain = nn.Sequential(OrderedDict({**layers, "softmax": nn.Softmax(1)} if self.softmax else layers))
         classifier.head = chain.to(head.weight.device, head.weight.dtype).train(classifier.training)
         return classifier
 

@@ -216,6 +216,11 @@ class StyleGenerator(Generator):
         w_avg: Tensor = self.network.mapping.w_avg
         return w_avg
 
+    @property
+    def resolution(self) -> int:
+        """Side of a picture as the network draws it, before it is framed."""
+        return self.network.layout.resolution
+
     def map(self, z: Tensor, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         """Latents ``(N, latent)`` to styles ``(N, num_ws, w_dim)``, all rows of a sample equal but for truncation.
 
@@ -231,9 +236,12 @@ class StyleGenerator(Generator):
 
         Values are clipped, gradients are not: a pixel beyond white still has the slope it would have had unclipped.
         """
-        x = self.network.synthesis(w)
-        out: Tensor = Clip.apply(self.frame(x * 0.5 + 0.5))  # type: ignore[no-untyped-call]
+        out: Tensor = Clip.apply(self.drawn(w))  # type: ignore[no-untyped-call]
         return out
+
+    def drawn(self, w: Tensor) -> Tensor:
+        """Styles ``(N, num_ws, w_dim)`` to pixels ``(N, C, H, W)`` around [0, 1], not clipped."""
+        return self.frame(self.network.synthesis(w) * 0.5 + 0.5)
 
     def synthesize(self, z: Tensor) -> Tensor:
         """Latents ``(N, latent)`` to pixels ``(N, C, H, W)`` in [0, 1], not truncated."""

@@ -62,6 +62,17 @@ def test_structure_is_the_published_one() -> None:
     assert torch.equal(net.features(IMAGES.pixels), _net().eval().features(IMAGES.pixels))
 
 
+def test_a_softmax_inside_is_normalised_once_more_by_the_loss() -> None:
+    plain, released = (_net(MID(noise="mean", softmax=kind)) for kind in (False, True))
+    assert plain.state_dict().keys() == released.state_dict().keys()
+    o, p = (net.eval().logits(IMAGES.pixels) for net in (plain, released))
+    torch.testing.assert_close(p, o.softmax(1))
+    loss = MID(softmax=True).loss(
+        {}, Step(IMAGES.pixels, IMAGES.labels, released.run(IMAGES.pixels), released, 0, 1, RUN)
+    )
+    assert float(loss["kl"].detach()) > 0  # it still finds its bottleneck
+
+
 def test_noise_is_standard_normal_and_independent_for_any_two_rows() -> None:
     rows = torch.randn(3000, 6, generator=GENERATOR)
     drawn = normal(rows, KEY, 10)
