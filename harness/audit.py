@@ -142,7 +142,7 @@ def run(  # noqa: PLR0913 (an option each)
             may be a class, if its module is a file that can be imported.
         store: A folder or URL where everything computed is kept.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
-        precision: ``auto``, ``full``, ``mixed`` or ``probe``.
+        precision: ``full``, ``mixed``, ``probe`` or ``auto``: what the plan says, else mixed on a GPU.
         compiled: Whether networks that attacks descend are compiled.
         isolated: Whether a target of which an attack sees only scores or labels is kept in another process.
         pool: Where to compute: ``inline``, here and step by step, ``processes``, ``ray`` or ``slurm``; what
@@ -162,7 +162,8 @@ def run(  # noqa: PLR0913 (an option each)
         log.warning("%s", note)
     where = pooling(pool, jobs, threads) if pool is None or isinstance(pool, str) else pool
     named = where if isinstance(where, Pooling) else Pooling(threads=threads or 0)
-    around = surroundings(audit.store, device, Precision(precision), compiled, isolated=isolated, pool=named)
+    rounding = audit.file.plan.rounding(Precision(precision))
+    around = surroundings(audit.store, device, rounding, compiled, isolated=isolated, pool=named)
     results = audit.results(around, listener or _log_step, where)
     audit.keep(results)
     return results

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,6 +16,7 @@ from unveil.harness.plan import text as plan_text
 from unveil.harness.plan.parts import PARTS, AttackPart, DefensePart, EvaluatorPart, Part, TargetPart
 from unveil.harness.plan.plugins import suggest, use_of
 from unveil.harness.words.errors import PlanError
+from unveil.harness.words.names import Precision
 
 
 def _labels(part: Any) -> list[str]:
@@ -32,6 +33,7 @@ class Plan(BaseModel):
         seeds: The whole matrix is repeated for each.
         identities: How many private people are attacked; 0 means all.
         pictures: How many people the reconstruction grids show.
+        precision: How matrix work is rounded where the command leaves it to us; None: mixed on a GPU. In no identity.
         recipe: The common training recipe; what is left out takes the default.
         data: Data sets.
         targets: Models.
@@ -47,6 +49,7 @@ class Plan(BaseModel):
     seeds: Annotated[list[int], Field(min_length=1)] = [0]
     identities: Annotated[int, Field(ge=0)] = 0
     pictures: Annotated[int, Field(ge=0)] = 6
+    precision: Literal["full", "mixed"] | None = None
     recipe: dict[str, Any] = Field(default_factory=dict)
     data: Annotated[list[Part], Field(min_length=1)]
     targets: Annotated[list[TargetPart], Field(min_length=1)]
@@ -54,6 +57,10 @@ class Plan(BaseModel):
     defenses: Annotated[list[DefensePart], Field(min_length=1)]
     attacks: Annotated[list[AttackPart], Field(min_length=1)]
     metrics: Annotated[list[Part], Field(min_length=1)]
+
+    def rounding(self, asked: Precision) -> Precision:
+        """What a command's precision means for this plan."""
+        return Precision(self.precision) if asked is Precision.AUTO and self.precision is not None else asked
 
     @model_validator(mode="after")
     def _names_differ(self) -> Plan:

@@ -56,7 +56,8 @@ def fisher(  # noqa: PLR0913, PLR0917 (an option each)
 
     where = pool_of(pool, jobs, threads, step_timeout, step_memory, address, slurm)
     audit = prepare(only_fisher(read(plan)), store)
-    results = compute_results(audit, surroundings(audit.store, device, precision, compiled, pool=where), where)
+    rounding = audit.file.plan.rounding(precision)
+    results = compute_results(audit, surroundings(audit.store, device, rounding, compiled, pool=where), where)
     found = [(setup, profile) for setup in setups(results) for profile in profiles(setup.rows)]
     if as_json:
         print_json([{"data": setup.data, "model": setup.model, **plain(profile)} for setup, profile in found])

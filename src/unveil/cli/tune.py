@@ -81,7 +81,7 @@ def tune(  # noqa: PLR0913, PLR0917 (an option each)
     found = targets(file, part)
     needed = [node for target in found.values() for node in _strengths(target).values()]
     nodes = list(dict.fromkeys(node for want in needed for node in want.lineage()))
-    around = surroundings(kept, device, precision, compiled=False, pool=where)
+    around = surroundings(kept, device, file.plan.rounding(precision), compiled=False, pool=where)
     outcomes = compute_all(nodes, kept, around, where, accounts=True)
     failed = [outcomes[node.key].error for node in nodes if outcomes[node.key].status == "failed"]
     if failed:

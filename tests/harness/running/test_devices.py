@@ -28,6 +28,18 @@ def test_auto_is_full_on_the_cpu(wanted: str, mixed: bool, tmp_path: Any) -> Non
     assert (around.mixed_precision, around.compiled, around.isolated) == (mixed, False, True)
 
 
+def test_auto_is_what_the_plan_says_and_no_name_depends_on_it(project: Any) -> None:
+    path = project.folder / "tiny.toml"
+    before = {node.key for node in expand(read(str(path))).nodes()}
+    path.write_text(f'precision = "mixed"\n{path.read_text()}')
+    file = read(str(path))
+    assert {node.key for node in expand(file).nodes()} == before
+    asked = (Precision.AUTO, Precision.FULL, Precision.PROBE)
+    assert [file.plan.rounding(one) for one in asked] == [Precision.MIXED, Precision.FULL, Precision.PROBE]
+    path.write_text(path.read_text().replace('precision = "mixed"', ""))
+    assert read(str(path)).plan.rounding(Precision.AUTO) is Precision.AUTO
+
+
 def test_mixed_precision_is_bfloat16_on_the_cpu_too() -> None:
     x = torch.ones(2, 3)
     for mixed, dtype in ((True, torch.bfloat16), (False, torch.float32)):
