@@ -12,7 +12,8 @@ import torch
 from scipy import stats
 from torch import nn
 
-from unveil.defenses.mid import MID, Bottleneck, divergence, normal
+from unveil.defenses.mid import MID, Bottleneck, divergence
+from unveil.defenses.settled_noise import normal
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.training.fit import fit
