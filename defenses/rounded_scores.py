@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
+from unveil.defenses.telling import Telling, tell
 from unveil.harness.types import Classifier, Defense, Run
 from unveil.harness.words.errors import PluginError
-
-LEAST = 1e-12  # what a score of 0 has as its logarithm's argument, so that logits stay finite
 
 
 @dataclass(frozen=True)
@@ -66,22 +65,15 @@ class RoundedScores(Defense):
         """
         if self == self.at_zero():
             return classifier
-        if any(isinstance(module, Rounded) for module in classifier.outputs.modules()):
-            raise PluginError(
-                "rounded_scores on scores that are rounded already", "one rounding", "name it once in the stack"
-            )
-        rounded = Rounded(self.temperature, self.decimals, self.top)
-        plain = isinstance(classifier.outputs, nn.Identity)
-        classifier.outputs = rounded if plain else nn.Sequential(classifier.outputs, rounded)
-        return classifier
+        return tell(classifier, Rounded(self.temperature, self.decimals, self.top), "rounded_scores")
 
     def at_zero(self) -> RoundedScores:
         """Temperature 1, every class, every digit."""
         return dataclasses.replace(self, temperature=1.0, decimals=None, top=None)
 
 
-class Rounded(nn.Module):
-    """Logits ``(N, C)`` to the logarithms of the scores that are told, ``(N, C)`` float32, not below log(1e-12).
+class Rounded(Telling):
+    """Rounds.
 
     Args:
         temperature: Divides the logits.
@@ -90,16 +82,8 @@ class Rounded(nn.Module):
     """
 
     def __init__(self, temperature: float, decimals: int | None, top: int | None) -> None:
-        super().__init__()
-        self.temperature, self.decimals, self.top = temperature, decimals, top
-
-    def forward(self, logits: Tensor) -> Tensor:
-        """Rounds; the gradient is that of the logarithm of the softmax at the temperature."""
-        exact = (logits.float() / self.temperature).log_softmax(1)
-        with torch.no_grad():
-            told = self.tell(exact.exp()).clamp_min(LEAST).log()
-        out: Tensor = _StraightThrough.apply(exact, told)  # type: ignore[no-untyped-call]
-        return out
+        super().__init__(temperature)
+        self.decimals, self.top = decimals, top
 
     def tell(self, scores: Tensor) -> Tensor:
         """Scores ``(N, C)`` to those that are told; both sum to one."""
@@ -110,21 +94,3 @@ class Rounded(nn.Module):
             unit = torch.zeros_like(scores).scatter(1, scores.argmax(1, keepdim=True), 10.0**-self.decimals)
             scores = scores.round(decimals=self.decimals).maximum(unit)
         return scores / scores.sum(1, keepdim=True)
-
-
-class _StraightThrough(torch.autograd.Function):
-    """The second argument, with the gradient of the first."""
-
-    generate_vmap_rule = True  # per-sample gradients go through here, too
-
-    @staticmethod
-    def forward(exact: Tensor, told: Tensor) -> Tensor:  # noqa: ARG004
-        return told.view_as(told)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004
-        return grads[0], None

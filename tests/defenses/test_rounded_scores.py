@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from unveil.defenses.rounded_scores import LEAST, Rounded, RoundedScores
+from unveil.defenses.rounded_scores import Rounded, RoundedScores
+from unveil.defenses.telling import LEAST
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.types import Access, Classifier, View
@@ -92,7 +93,7 @@ def test_zero_changes_nothing_and_other_wrappers_stay() -> None:
 
 
 def test_nonsense_is_refused_by_name() -> None:
-    with pytest.raises(PluginError, match="once in the stack"):
+    with pytest.raises(PluginError, match="twice in one stack"):
         RoundedScores().finish(RoundedScores().finish(_net(), RUN), RUN)
     with pytest.raises(PluginError, match=r"top = 7: the classifier has 6 classes"):
         RoundedScores(top=7).prepare(_net(), RUN)
