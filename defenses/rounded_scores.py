@@ -24,9 +24,8 @@ class RoundedScores(Defense):
     the accuracy of the target counts as not known.
 
     It can only hinder attacks that read scores. It keeps nothing from those that ask for labels, except where the top
-    classes tie, nor from those that have the weights, who can take it off. So that it does not look like protection by
-    hiding the gradient, which rounding makes zero, a white-box attack gets the gradient of the scores before top
-    classes were chosen and scores rounded (straight-through). ``features`` are as they were.
+    classes tie, nor from those that have the weights, who take it off: a white-box attack meets the target without it,
+    and its row says so. ``features`` are as they were.
 
     Attributes:
         temperature: The logits are divided by it, in [0.01, 100]: below 1 scores get sharper, above 1 flatter.

@@ -132,7 +132,8 @@ def _attack(node: Node, bench: Bench, run: Run) -> tuple[Images, dict[str, int]]
     # No name for the private pictures: where the target is isolated they are not in the attack's process either.
     had, labels = ingredients(node, bench, run), _attacked(node, bench)
     attack: Attack = node.uses["attack"][0].make()
-    _choose_precision(node, attack, had, bench, run)
+    if attack.access is Access.WHITE_BOX:
+        _meet_the_target(node, attack, had, bench, run)
     limits = Budget(node.options.get("max_queries"), node.options.get("max_gradients"), len(labels))
     shape = had.public.shape
     with target_seen(node, attack.access, shape, left(limits, by_wrapped(node, bench.store)), bench, run) as view:
@@ -148,11 +149,16 @@ def _attack(node: Node, bench: Bench, run: Run) -> tuple[Images, dict[str, int]]
     }
 
 
-def _choose_precision(node: Node, attack: Attack, had: Ingredients, bench: Bench, run: Run) -> None:
-    """By what an attack descends, tried without its view: it asks nothing of the target that would count."""
-    if attack.access is not Access.WHITE_BOX:
-        return
+BYPASSED = (
+    "the output defense is bypassed: who holds the weights takes it off, so this is what the target leaks without it"
+)
+
+
+def _meet_the_target(node: Node, attack: Attack, had: Ingredients, bench: Bench, run: Run) -> None:
+    """Chooses the precision by what the attack descends, without its view: nothing is asked that would count."""
     target = classifiers.read(node.parents["target"], bench, run)
+    if target.guarded:
+        run.note(BYPASSED)
     batch = getattr(attack, "batch", len(_attacked(node, bench)))  # one that wraps another has none of its own
     choose_for_attack(run, [target, *had.surrogates], had.prior, had.public.shape, batch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -118,6 +119,19 @@ class Classifier(nn.Module):
         """Logits ``(N, C)`` of pixels in [0, 1]."""
         out: Tensor = self.outputs(self.head(self.features(x)))
         return out
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a post-hoc defense stands between the head and whoever asks."""
+        return not isinstance(self.outputs, nn.Identity)
+
+    def bare(self) -> Classifier:
+        """The same weights without what post-hoc defenses put around the outputs, as whoever holds them can have it."""
+        if not self.guarded:
+            return self
+        taken = copy.copy(self)
+        taken._modules = {**self._modules, "outputs": nn.Identity()}
+        return taken
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, so that a classifier can be used wherever a module is expected."""

@@ -68,6 +68,8 @@ def as_it_is(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
 class LocalDesk:
     """Answers with a classifier in this process.
 
+    Who has the weights takes off whatever stands behind the head: a white-box desk answers without post-hoc defenses.
+
     Args:
         classifier: The target. Put in evaluation mode and frozen here.
         access: What may be asked.
@@ -85,8 +87,9 @@ class LocalDesk:
         compiler: Compiler = as_it_is,
     ) -> None:
         self.access, self.shape, self.budget, self.classes = access, shape, budget, classifier.classes
-        self._classifier = classifier.eval().requires_grad_(False)
-        self._logits, self._features = compiler(classifier.logits), compiler(classifier.features)
+        held = classifier.eval().requires_grad_(False)
+        self._classifier = held = held.bare() if access is Access.WHITE_BOX else held
+        self._logits, self._features = compiler(held.logits), compiler(held.features)
         self._meter = Meter(budget)
 
     def ask(self, part: str, x: Tensor) -> tuple[Tensor, ...]:

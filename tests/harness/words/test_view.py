@@ -247,3 +247,17 @@ def test_a_ration_is_a_share_of_the_whole(classifier):
     with pytest.raises(BudgetSpentError):
         view.labels(x[:1])
     assert view.spent.queries == 15
+
+
+def test_whoever_has_the_weights_takes_an_output_defense_off(classifier):
+    x, bare = torch.rand(4, 3, 8, 8), copy.deepcopy(classifier).eval()
+    classifier.outputs = nn.Softshrink(0.3)
+    inside, outside = (View(classifier, access, (3, 8, 8)) for access in (Access.WHITE_BOX, Access.SCORES))
+    wanted = bare.logits(x)
+    for found in (inside.logits(x), inside.features_and_logits(x)[1]):
+        assert torch.equal(found, wanted)
+    assert torch.equal(inside.scores(x), wanted.softmax(1))
+    assert torch.allclose(outside.scores(x), nn.Softshrink(0.3)(wanted).softmax(1))
+    assert not torch.equal(outside.scores(x), inside.scores(x))
+    assert classifier.guarded and not classifier.bare().guarded  # the target itself is left as it is
+    assert classifier.bare().head is classifier.head
