@@ -84,6 +84,11 @@ use = "ls"
 use = "rolss"
 use = "dp_sgd", epsilon = 100.0
 use = "rounded_scores"
+use = "midre"
+use = "loft"
+use = "ssd"
+use = "noisy_scores"
+use = "truncated_scores"
 use = ["tl_dmi", "bido"], tl_dmi = { freeze = "stage2" }
 use = "tl_dmi", name = "auto"
 """

@@ -58,7 +58,7 @@ class HooksTrial(Trial):
         return {"pixels of the batch": self.batch.pixels, "labels of the batch": self.batch.labels}
 
     def act(self, run: Run) -> Tensors:
-        """Prepares a target, augments a batch, computes the loss and finishes; gives everything that comes of it."""
+        """Prepares a target, augments a batch, computes the loss, calibrates, finishes; gives all that comes of it."""
         classifier = prepared((self.plugin,), run).train()
         self.augmented = self.plugin.augment(self.batch, run)
         if not isinstance(self.augmented, Images):
@@ -68,6 +68,7 @@ class HooksTrial(Trial):
         x, y = self.augmented.pixels, self.augmented.labels
         step = Step(x, y, classifier.run(x), classifier, 0, 2, run)
         self.terms = self.plugin.loss({"ce": F.cross_entropy(step.forward.logits, y)}, step)
+        self.plugin.calibrate(classifier.eval(), self.batch, run)
         logits = answers(finish(classifier, (self.plugin,), run), self.batch)
         return {"augmented": x, "labels": y, **_tensors(self.terms), **classifier.state_dict(), "finished": logits}
 

@@ -28,8 +28,8 @@ OFFERS = {
     "datasets": ("load",),
     "models": ("build",),
     "defenses": (
-        "prepare", "learner", "begin", "selectable", "augment", "loss", "watch", "finish", "at_zero", "open", "ladder",
-        "per_sample",
+        "prepare", "learner", "begin", "selectable", "augment", "loss", "watch", "calibrate", "finish", "at_zero",
+        "open", "ladder", "per_sample",
     ),
     "priors": ("build", "fit"),
     "attacks": ("access", "needs", "reconstruct"),

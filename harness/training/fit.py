@@ -65,9 +65,9 @@ def fit(
 ) -> History:
     """Trains in place; checkpoints after every epoch, and continues bit for bit where it was interrupted.
 
-    The hooks ``learner``, ``begin``, ``augment``, ``loss``, ``watch`` and ``selectable`` of the defenses are called
-    here; ``prepare`` and ``finish`` are the caller's. Each step has a ``Run`` of its own. What the defenses froze is
-    computed without gradients, and only once per picture and version where nothing changes it.
+    All hooks of the defenses are called here, but ``prepare`` and ``finish``, which are the caller's. Each step has a
+    ``Run`` of its own. What the defenses froze is computed without gradients, and only once per picture and version
+    where nothing changes it.
 
     Args:
         classifier: Ends in evaluation mode with the selected epoch's weights.
@@ -110,6 +110,8 @@ def fit(
         _require_chosen(state, recipe)
         classifier.load_state_dict(state.best)
     classifier.eval()
+    for defense in defenses:
+        defense.calibrate(classifier, validation, run)
     return History(state.curves, state.chosen, learner.facts())
 
 

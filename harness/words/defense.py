@@ -122,6 +122,16 @@ class Defense(Plugin):
         """
         return {}
 
+    def calibrate(self, classifier: Classifier, validation: Images, run: Run) -> None:
+        """Called once after training, for what a trained classifier must be asked first; its weights stay as they are.
+
+        Args:
+            classifier: Trained, in evaluation mode and on the run's device. What is learnt goes into buffers that
+                ``prepare`` registered, so that it is stored and loaded with the weights.
+            validation: Pictures that it did not learn from; there may be none.
+            run: The training's.
+        """
+
     def finish(self, classifier: Classifier, run: Run) -> Classifier:  # noqa: ARG002
         """Wraps the trained classifier, for instance its outputs."""
         return classifier

@@ -32,6 +32,11 @@ SETTINGS = {
     ("defenses", "dp_sgd"): [{}, {"epsilon": "accounted", "noise_multiplier": 0.5, "delta": 0.01, "accountant": "prv"}],
     ("defenses", "mid"): [{}, {"beta": 1.0, "size": 3, "noise": "mean"}],
     ("defenses", "ls"): [{}, {"alpha": 0.2, "schedule": "constant"}],
+    ("defenses", "midre"): [{}, {"largest": 0.8, "fill": (0.0, 0.5, 1.0)}],
+    ("defenses", "loft"): [{}, {"rank": 1, "activation": "relu"}, {"adapt_epochs": 1, "adapt_lr": 0.01}],
+    ("defenses", "ssd"): [{}, {"epsilon": 5.0, "temperature": 1.0}],
+    ("defenses", "noisy_scores"): [{}, {"sigma": 3.0, "noise": "laplace"}],
+    ("defenses", "truncated_scores"): [{}, {"top": 1}],
     ("defenses", "rounded_scores"): [{}, {"temperature": 2.0, "decimals": 1, "top": 2}],
     ("priors", "wgan_gp"): [
         {},

@@ -259,5 +259,6 @@ def test_whoever_has_the_weights_takes_an_output_defense_off(classifier):
     assert torch.equal(inside.scores(x), wanted.softmax(1))
     assert torch.allclose(outside.scores(x), nn.Softshrink(0.3)(wanted).softmax(1))
     assert not torch.equal(outside.scores(x), inside.scores(x))
-    assert classifier.guarded and not classifier.bare().guarded  # the target itself is left as it is
+    assert classifier.guarded  # the target itself is left as it is
+    assert not classifier.bare().guarded
     assert classifier.bare().head is classifier.head
