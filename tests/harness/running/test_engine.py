@@ -200,3 +200,15 @@ def test_a_judge_is_called_by_its_network(tmp_path):
     timm = Use("models", Spec("timm", {"architecture": "test_efficientnet"}), str(tmp_path))
     assert _architecture(timm) == "timm test_efficientnet"
     assert _architecture(Use("models", Spec("plain_cnn"), str(tmp_path))) == "plain_cnn"
+
+
+def test_a_white_box_attack_takes_an_output_defense_off_and_its_row_says_so(project):
+    project.edit("tiny.toml", "[[attacks]]", '[[defenses]]\nuse = "noisy_scores"\nsigma = 50.0\n[[attacks]]')
+    assert project.run().returncode == 0
+    rows = {row["defense"]: row for row in json.loads(project.rows())}
+    figures = {name: {(f["metric"], f["quantity"]): f["value"] for f in row["figures"]} for name, row in rows.items()}
+    assert "bypassed" in " ".join(rows["noisy_scores"]["notes"])
+    assert "bypassed" not in " ".join(rows["none"]["notes"])
+    plain, noisy = figures["none"], figures["noisy_scores"]
+    assert {k for k in plain if plain[k] != noisy[k]} <= {k for k in plain if k[0] == "utility"}
+    assert plain != noisy  # usefulness is what a user gets
