@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import nn
 
 from unveil.defenses.confidence_adaptation import Adapting, adaptation
+from unveil.defenses.plain_learner import require_plain
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Classifier, Defense, Learner, Run, Step, Terms
 from unveil.harness.words.errors import PluginError
@@ -100,12 +101,7 @@ class LoFt(Defense):
                 "fewer than the recipe has",
                 "lower adapt_epochs, or train longer",
             )
-        if type(learner) is not Learner:
-            raise PluginError(
-                f"loft with adapt_epochs in a stack with {type(learner).__name__}, which learns in a way of its own",
-                "one of them",
-                "set adapt_epochs = 0, or drop the other",
-            )
+        require_plain(learner, "loft with adapt_epochs")
         return Adapting(learner, self.adapt_epochs, self.adapt_lr)
 
     def selectable(self, epoch: int, epochs: int) -> bool:

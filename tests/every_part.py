@@ -86,6 +86,7 @@ use = "dp_sgd", epsilon = 100.0
 use = "rounded_scores"
 use = "midre"
 use = "loft"
+use = "trap_mid"
 use = "ssd"
 use = "noisy_scores"
 use = "truncated_scores"
