@@ -146,7 +146,7 @@ class Trapping(Learner):
         self._second.zero_grad(set_to_none=True)
         logits = self.discriminator.logits(torch.cat([plain, trapped])).float().squeeze(1)
         real = torch.cat([torch.ones(len(plain)), torch.zeros(len(trapped))]).to(logits)
-        F.binary_cross_entropy_with_logits(logits, real).backward()  # type: ignore[no-untyped-call]
+        F.binary_cross_entropy_with_logits(logits, real).backward()
         self._second.step()
 
     def _move(self, step: Step, k: Tensor) -> None:
