@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,7 @@ from unveil.attacks.priors.wgan_gp import WGANGP
 from unveil.attacks.public_lookalikes import PublicLookalikes
 from unveil.attacks.random_latents import RandomLatents
 from unveil.attacks.search import PASSES, prior_of
+from unveil.attacks.smile import SMILE
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.plan import plugins
 from unveil.harness.types import (
@@ -34,6 +36,7 @@ from unveil.harness.types import (
     Attack,
     ConditionalGenerator,
     Generator,
+    Given,
     Images,
     Ingredients,
     Spec,
@@ -57,6 +60,7 @@ ATTACKS: dict[str, tuple[Any, str]] = {
     "ppa": (PPA(pool=20, candidates=4, keep=2, steps=20, views=3, crop_scale=(0.5, 1.0)), "styles"),
     "mirror": (Mirror(presamples=40, samples=2, population=10, generations=4, confidence=1.0), "styles"),
     "mirror_white_box": (MirrorWhiteBox(presamples=40, restarts=4, samples=2, steps=12, views=3), "styles"),
+    "smile": (SMILE(samples=40, pretrained=False, epochs=2, student_batch=16, steps=8, queries=10), "styles"),
     "brep_mi": (BREPMI(queries=2000), "latents"),
     "public_lookalikes": (PublicLookalikes(samples=2), "latents"),
     "pixel_adversarial": (PixelAdversarial(samples=2, steps=5), "latents"),
@@ -78,7 +82,8 @@ def toys(
 ) -> Toys:
     x = torch.rand(41, *ingredients.public.shape, generator=torch.Generator().manual_seed(1))
     helped = Ingredients(ingredients.prior, Images(x, torch.full((41,), -1)), (student(1), student(2)))
-    return {"latents": (target, helped), "styles": (style_target, styled), "classes": (painted, canvas)}
+    guided = dataclasses.replace(styled, given=Given(models={"trunk": copy.deepcopy(style_target)}))
+    return {"latents": (target, helped), "styles": (style_target, guided), "classes": (painted, canvas)}
 
 
 def found(attack: Attack, toy: tuple[Classifier, Ingredients], labels: Tensor = LABELS, **how: bool) -> Images:

@@ -19,11 +19,13 @@ from unveil.attacks.plgmi import PLGMI
 from unveil.attacks.ppa import PPA
 from unveil.attacks.public_lookalikes import PublicLookalikes
 from unveil.attacks.random_latents import RandomLatents
+from unveil.attacks.smile import SMILE
 from unveil.harness.types import (
     Attack,
     Budget,
     ConditionalGenerator,
     Generator,
+    Given,
     Images,
     Ingredients,
     Run,
@@ -124,7 +126,8 @@ class World:
     def ingredients(self) -> Ingredients:
         prior = None if self.prior is None else self.prior(self.shape)
         students = [linear(drawn(seed, self.length), self.shape) for seed in range(1, self.students + 1)]
-        return Ingredients(prior, self.public(), tuple(students))
+        trunk = Given(models={"trunk": linear(drawn(9, self.length), self.shape)})
+        return Ingredients(prior, self.public(), tuple(students), trunk)
 
 
 def changed_in(attack: Any, settings: dict[str, Any]) -> Any:
@@ -182,6 +185,9 @@ CASES: dict[str, Case] = {
     ),
     "mirror": Case(
         Mirror(presamples=30, samples=2, population=8, generations=4, queries=1000, confidence=1.0, batch=7), STYLE
+    ),
+    "smile": Case(
+        SMILE(samples=20, pretrained=False, epochs=2, student_batch=8, steps=4, queries=6, pictures=2, batch=7), STYLE
     ),
     "brep_mi": Case(BREPMI(queries=700, patience=10_000)),
     "random_latents": Case(RandomLatents(samples=2)),
