@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import fields, is_dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
@@ -23,9 +23,7 @@ class Staged(OverPrior, ABC):
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives so many pictures of each label as its settings say; see `harness.types.Attack.reconstruct`."""
         prior, attack = prior_of(ingredients, run), self.within(view.budget, len(labels))
-        cut = changed(self, attack)
-        if cut:
-            run.note("kept to its budget with " + ", ".join(cut))
+        tell(self, attack, run)
         return attack.attack(view, prior, labels, run)
 
     @abstractmethod
@@ -37,7 +35,13 @@ class Staged(OverPrior, ABC):
         """Goes through its stages, whatever that costs."""
 
 
-def changed(before: Staged, after: Staged) -> list[str]:
+def tell(before: Any, after: Any, run: Run) -> None:
+    """Notes what of an attack was cut to keep its budget."""
+    if cut := changed(before, after):
+        run.note("kept to its budget with " + ", ".join(cut))
+
+
+def changed(before: Any, after: Any) -> list[str]:
     """Settings that differ, as ``name = value`` of the second."""
     assert is_dataclass(after)
     pairs = [(f.name, getattr(before, f.name), getattr(after, f.name)) for f in fields(after)]

@@ -63,9 +63,9 @@ class GMI(ByLatents):
             z = prior.sample(run.generators("z", keys)).to(run.device)
             return {"z": z, "v": torch.zeros_like(z), "y": labels_of(keys, run)}
 
-        def step(keys: Sequence[Key], state: State, t: int) -> Tensor:  # noqa: ARG001
+        def step(keys: Sequence[Key], state: State, t: int) -> Tensor:
             z = state["z"].requires_grad_(True)
-            loss, identity = objective(z, state["y"])
+            loss, identity = objective.at(keys, t)(z, state["y"])
             (g,) = torch.autograd.grad(loss.sum() / self.batch_equivalent, z)
             state["z"], state["v"] = self.move(z.detach(), state["v"], g)
             return identity

@@ -64,7 +64,7 @@ class KEDMI(ByLatents):
 
         def step(keys: Sequence[Key], state: State, t: int) -> Tensor:
             p = state["p"].requires_grad_(True)
-            loss, identity = objective(self.draw(p, noise.at(keys, t)), state["y"])
+            loss, identity = objective.at(keys, t)(self.draw(p, noise.at(keys, t)), state["y"])
             (g,) = torch.autograd.grad(loss.sum(), p)
             state["p"], state["m"], state["s"] = adam(p.detach(), g, state["m"], state["s"], t, self.lr)
             return identity

@@ -22,6 +22,7 @@ from unveil.harness.types import (
     Budget,
     Classifier,
     Distillation,
+    Generator,
     Images,
     Ingredients,
     Need,
@@ -146,17 +147,21 @@ class LOMMA:
         base = attack.attack()
         if attack != self:
             run.note(f"kept to its budget with reference = {attack.reference}, steps = {base.steps}")
-        identity = attack.identity(view, ingredients, run)
-        return base.descend(view, prior_of(ingredients, run), identity, labels, run)
+        return base.descend(view, prior_of(ingredients, run), attack.seen(view, ingredients, run), labels, run)
 
-    def within(self, budget: Budget, identities: int, public: int) -> LOMMA:
+    def descend(self, view: View, prior: Generator, identity: Identity, labels: Tensor, run: Run) -> Images:
+        """As the base descends that identity loss."""
+        return self.attack().descend(view, prior, identity, labels, run)
+
+    def within(self, budget: Budget, identities: int, public: int | None = None) -> LOMMA:
         """The same with reference and steps cut by one factor, where the budget does not reach.
 
         Without the new loss nothing is asked before the descent, which stops by itself.
         """
         if self.criterion != "logit":
             return self
-        base, reference = self.attack(), min(self.reference, public)
+        base = self.attack()
+        reference = self.reference if public is None else min(self.reference, public)
         share = afford.share(budget, reference + identities * base.steps * base.passes)
         if share == 1:
             return self
@@ -190,7 +195,7 @@ class LOMMA:
         """What it descends on the target, but for the regulariser; see `harness.types.Guided`."""
         return IDENTITY_LOSSES[self.criterion](o, y)
 
-    def identity(self, view: View, ingredients: Ingredients, run: Run) -> Identity:
+    def seen(self, view: View, ingredients: Ingredients, run: Run) -> Identity:
         """``L_id = mean_m L(o_m, y) + λ_reg mean_j (f_T(x) - p_reg)_j²``, the second term only with the new loss."""
         if self.variant == "baseline":
             return seen_by(view, self.criterion)

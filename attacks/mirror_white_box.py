@@ -14,16 +14,17 @@ from torch import Tensor
 from unveil.attacks import afford
 from unveil.attacks.adam import adam
 from unveil.attacks.afford import Staged
-from unveil.attacks.losses import cross_entropy
+from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.attacks.numbers import uniform
 from unveil.attacks.pspace import Box, presampled, truncating
-from unveil.attacks.search import Descent, Key, State, draw, labels_of, search
+from unveil.attacks.search import Descent, Identity, Key, State, at, draw, labels_of, search, seen_by
 from unveil.attacks.selection import best, best_of_each, robustness
 from unveil.attacks.wspace import WSpace, scored
-from unveil.harness.types import Budget, Generator, Images, Run, Spec, View
+from unveil.harness.types import Budget, Generator, Images, Ingredients, Run, Spec, View
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.spec import LATER
 
+IDENTITY: IdentityLoss = "cross_entropy"
 WEIGHT = 10.0  # of the cross-entropy, as published; the only term, so that Adam hardly notices
 
 
@@ -87,8 +88,21 @@ class MirrorWhiteBox(Staged):
             views=max(1, int(self.views * share)),
         )
 
+    @property
+    def passes(self) -> int:
+        """Pictures of one person in each step."""
+        return self.restarts
+
     def attack(self, view: View, prior: Generator, labels: Tensor, run: Run) -> Images:
         """Scores, descends and selects the most robust, which come first."""
+        return self.descend(view, prior, seen_by(view, IDENTITY), labels, run)
+
+    def seen(self, view: View, ingredients: Ingredients, run: Run) -> Identity:  # noqa: ARG002
+        """What it descends by itself."""
+        return seen_by(view, IDENTITY)
+
+    def descend(self, view: View, prior: Generator, identity: Identity, labels: Tensor, run: Run) -> Images:
+        """Scores, descends that identity loss and selects."""
         space, psi = truncating(prior, view.shape, self.psi, late=self.psi_in_synthesis)
         batch = space.at_once(self.batch)
         p, box = presampled(space, prior, run, self.presamples, psi, self.radius)
@@ -96,7 +110,7 @@ class MirrorWhiteBox(Staged):
         chosen = best(score.T, self.restarts).tolist()
         keys = [(y, i) for y, row in zip(labels.tolist(), chosen, strict=True) for i in row]
 
-        descent = self.descent(view, run, space, box, space.from_p(p))
+        descent = self.descent(identity, run, space, box, space.from_p(p))
         found = search(view, run, "mirror", keys, self.steps, batch, descent)["best"]
         kept = torch.arange(len(keys))
         if self.samples < self.restarts:
@@ -105,7 +119,7 @@ class MirrorWhiteBox(Staged):
             kept = best_of_each(rank, len(labels), self.samples)
         return draw(space.pictures, found[kept], [keys[i] for i in kept.tolist()], run, batch)
 
-    def descent(self, view: View, run: Run, space: WSpace, box: Box, first: Tensor) -> Descent:
+    def descent(self, identity: Identity, run: Run, space: WSpace, box: Box, first: Tensor) -> Descent:
         """Descends single styles from ``first`` ``(presamples, w_dim)``, the rows that keys name second."""
         mirrored = uniform(run, "mirrored", 1)
 
@@ -120,8 +134,7 @@ class MirrorWhiteBox(Staged):
             flip = (mirrored.at(keys, t) < 0.5).to(run.device)[:, :, None, None]
             x = space.pictures(w)  # in full precision, as PPA's
             with run.autocast():
-                o = view.logits(torch.where(flip, x.flip(-1), x))
-            loss = WEIGHT * self.identity_loss(o.float(), state["y"])
+                loss = WEIGHT * at(identity, keys, t)(torch.where(flip, x.flip(-1), x), state["y"])
             (g,) = torch.autograd.grad(loss.sum(), w)
             w, loss = w.detach(), loss.detach()
             lower = loss < state["lowest"]
@@ -135,7 +148,7 @@ class MirrorWhiteBox(Staged):
 
     def identity_loss(self, o: Tensor, y: Tensor) -> Tensor:
         """What it descends; see `harness.types.Guided`."""
-        return cross_entropy(o, y)
+        return IDENTITY_LOSSES[IDENTITY](o, y)
 
 
 def ramp(t: float) -> float:

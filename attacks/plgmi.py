@@ -14,7 +14,7 @@ from unveil.attacks import augment
 from unveil.attacks.adam import adam
 from unveil.attacks.losses import IdentityLoss
 from unveil.attacks.numbers import uniform
-from unveil.attacks.search import ByLatents, Descent, Identity, Key, State, labels_of, search, show_as
+from unveil.attacks.search import ByLatents, Descent, Identity, Key, State, at, labels_of, search, show_as
 from unveil.harness.types import ConditionalGenerator, Generator, Images, Run, Spec, View
 from unveil.harness.words.errors import UnveilError
 from unveil.harness.words.spec import LATER
@@ -72,7 +72,7 @@ class PLGMI(ByLatents):
             u = numbers.at(keys, t).to(run.device)
             z = state["z"].requires_grad_(True)
             with run.autocast():
-                loss = self.loss(identity, prior.synthesize_as(z, state["y"]), state["y"], u)
+                loss = self.loss(at(identity, keys, t), prior.synthesize_as(z, state["y"]), state["y"], u)
             (g,) = torch.autograd.grad(loss.sum(), z)
             state["z"], state["m"], state["s"] = adam(z.detach(), g, state["m"], state["s"], t, self.lr)
             return loss.detach()

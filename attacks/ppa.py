@@ -15,10 +15,10 @@ from unveil.attacks.adam import adam
 from unveil.attacks.afford import Staged
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.attacks.numbers import uniform
-from unveil.attacks.search import Descent, Key, State, draw, labels_of, search
+from unveil.attacks.search import Descent, Identity, Key, State, at, draw, labels_of, search, seen_by
 from unveil.attacks.selection import best, best_of_each, robustness
 from unveil.attacks.wspace import WSpace, first_styles, scored
-from unveil.harness.types import Budget, Generator, Images, Run, Spec, View
+from unveil.harness.types import Budget, Generator, Images, Ingredients, Run, Spec, View
 from unveil.harness.words.crops import NUMBERS, RandomCrop
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.spec import LATER
@@ -102,8 +102,21 @@ class PPA(Staged):
             views=max(1, int(self.views * share)),
         )
 
+    @property
+    def passes(self) -> int:
+        """Pictures of one person in each step."""
+        return self.candidates
+
     def attack(self, view: View, prior: Generator, labels: Tensor, run: Run) -> Images:
         """Scores, descends and selects the most robust, which come first."""
+        return self.descend(view, prior, seen_by(view, self.identity), labels, run)
+
+    def seen(self, view: View, ingredients: Ingredients, run: Run) -> Identity:  # noqa: ARG002
+        """What it descends by itself."""
+        return seen_by(view, self.identity)
+
+    def descend(self, view: View, prior: Generator, identity: Identity, labels: Tensor, run: Run) -> Images:
+        """Scores, descends that identity loss and selects."""
         space = WSpace(prior, view.shape, self.crop)
         shown = WSpace(prior, view.shape, self.crop, unclipped=self.unclipped)
         batch = self.batch if self.shared_crop else space.at_once(self.batch)
@@ -112,14 +125,14 @@ class PPA(Staged):
         chosen = best(score.T, self.candidates)
         keys = [(y, i) for y, row in zip(labels.tolist(), chosen.tolist(), strict=True) for i in row]
 
-        last = search(view, run, "ppa", keys, self.steps, batch, self.descent(view, run, shown, pool[:, 0]))["w"]
+        last = search(view, run, "ppa", keys, self.steps, batch, self.descent(identity, run, shown, pool[:, 0]))["w"]
         kept = torch.arange(len(keys))
         if self.keep < self.candidates:
             score = robustness(view, run, "ppa views", shown, last, keys, self.views, batch)["score"]
             kept = best_of_each(score, len(labels), self.keep)
         return draw(space.pictures, last[kept], [keys[i] for i in kept.tolist()], run, batch)
 
-    def descent(self, view: View, run: Run, space: WSpace, first: Tensor) -> Descent:
+    def descent(self, identity: Identity, run: Run, space: WSpace, first: Tensor) -> Descent:
         """Descends single styles from ``first`` ``(pool, w_dim)``, of which a key's second number names the row.
 
         The paper's loss is a mean over its batch. Adam divides by the gradient's size, so that this factor counts only
@@ -136,8 +149,7 @@ class PPA(Staged):
             u = crops.at(keys[:1], t).expand(len(keys), -1) if self.shared_crop else crops.at(keys, t)
             x = space.pictures(w)  # in full precision, as published: rounded styles would move the search
             with run.autocast():
-                o = view.logits(crop(x, u))
-            loss = self.identity_loss(o.float(), state["y"])
+                loss = at(identity, keys, t)(crop(x, u), state["y"])
             (g,) = torch.autograd.grad(loss.sum(), w)
             lr = self.lr * 0.1 ** sum(t >= milestone for milestone in self.milestones)
             state["w"], state["m"], state["s"] = adam(w.detach(), g, state["m"], state["s"], t, lr, BETAS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -59,6 +59,12 @@ def compiled(prior: Generator, run: Run) -> Generator:
     return fast
 
 
+def at(identity: Identity, keys: Sequence[Key], t: int) -> Identity:
+    """The identity loss of samples at a step: one that draws random numbers has a method ``at`` that says which."""
+    drawing = getattr(identity, "at", None)
+    return identity if drawing is None else drawing(keys, t)
+
+
 def seen_by(view: View, loss: IdentityLoss) -> Identity:
     """The identity loss of what the target alone makes of a picture."""
     return lambda x, y: IDENTITY_LOSSES[loss](view.logits(x).float(), y)
@@ -77,6 +83,8 @@ class OverPrior:
 @runtime_checkable
 class Descends(Protocol):
     """An attack that can be made to descend another identity loss than its own, such as LOMMA's.
+
+    Where its samples step, it asks for the loss of that step with `at`.
 
     Attributes:
         steps: Steps of descent.
@@ -106,7 +114,12 @@ class ByLatents(OverPrior, ABC):
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives so many pictures of each label as its settings say; see `harness.types.Attack.reconstruct`."""
-        return self.descend(view, prior_of(ingredients, run), seen_by(view, self.identity), labels, run)
+        seen = self.seen(view, ingredients, run)
+        return self.descend(view, prior_of(ingredients, run), seen, labels, run)
+
+    def seen(self, view: View, ingredients: Ingredients, run: Run) -> Identity:  # noqa: ARG002
+        """What it descends by itself."""
+        return seen_by(view, self.identity)
 
     def identity_loss(self, o: Tensor, y: Tensor) -> Tensor:
         """What it descends; see `harness.types.Guided`."""
@@ -137,6 +150,10 @@ class Objective:
     identity: Identity
     weight: float
     run: Run
+
+    def at(self, keys: Sequence[Key], t: int) -> Objective:
+        """The objective of samples at a step."""
+        return replace(self, identity=at(self.identity, keys, t))
 
     def __call__(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Latents ``(N, latent)`` and labels ``(N,)`` to the loss and its identity part, each ``(N,)``."""

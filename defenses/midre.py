@@ -9,9 +9,9 @@ from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from unveil.harness.types import Classifier, Defense, Images, Run
+from unveil.harness.words.erasing import squares
 from unveil.harness.words.errors import PluginError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -25,7 +25,8 @@ class MIDRE(Defense):
     The square's share of the picture is uniform between two bounds, its place uniform among those where it fits. It is
     the last thing that happens to a training picture. Validation, test and attack see whole pictures.
 
-    An attack that erases at random in its own views, too, meets the target as it was trained: see ``erase`` of PPA.
+    An attack that erases at random in its own views, too, meets the target as it was trained: ``align_mi`` with
+    ``variant = "erase"``.
 
     Departure: in the released code the square is (.485, .456, .406) *after* pixels were brought to [-1, 1], which is
     the bright grey (.7425, .728, .703) of the default here and not ImageNet's mean that the numbers are known for.
@@ -75,31 +76,3 @@ class MIDRE(Defense):
     def at_zero(self) -> MIDRE:
         """Erases nothing."""
         return dataclasses.replace(self, largest=0.0)
-
-
-def squares(u: Tensor, size: tuple[int, int], smallest: float, largest: float) -> Tensor:
-    """Where each picture is covered.
-
-    Args:
-        u: Uniform numbers ``(N, 3)`` in [0, 1): share, row and column.
-        size: Height and width in pixels. A square that is longer than one of them becomes as long.
-        smallest: Smallest share of the pixels.
-        largest: Largest.
-
-    Returns:
-        ``(N, H, W)`` booleans.
-
-    Example:
-        >>> squares(torch.tensor([[0.0, 0.0, 0.99]]), (4, 4), 0.25, 0.25)[0].int()
-        tensor([[0, 0, 1, 1],
-                [0, 0, 1, 1],
-                [0, 0, 0, 0],
-                [0, 0, 0, 0]], dtype=torch.int32)
-    """
-    height, width = size
-    share = smallest + (largest - smallest) * u[:, 0]
-    side = (share * height * width).sqrt().round().clamp(max=min(size))[:, None]
-    top, left = ((u[:, i : i + 1] * (length - side + 1)).floor() for i, length in ((1, height), (2, width)))
-    rows, columns = torch.arange(height), torch.arange(width)
-    inside = (rows >= top) & (rows < top + side), (columns >= left) & (columns < left + side)
-    return inside[0][:, :, None] & inside[1][:, None, :]

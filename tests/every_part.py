@@ -67,6 +67,7 @@ use = "plgmi", restarts = 2, steps = 3, prior = CONDITIONAL
 use = "ppa", pool = 8, candidates = 3, keep = 2, steps = 3, views = 2, prior = STYLE
 use = "mirror_white_box", presamples = 8, restarts = 3, samples = 2, steps = 3, views = 2, prior = STYLE
 use = "mirror", presamples = 20, samples = 2, population = 8, generations = 3, prior = STYLE
+use = "align_mi", base = { use = "gmi", restarts = 1, steps = 3, prior = WGAN }, neighbours = 2
 use = "smile", samples = 9, trunk = STUDENT, pretrained = false, student_batch = 4, queries = 6, prior = STYLE
 use = "brep_mi", queries = 200, first_queries = 64, prior = WGAN
 use = "random_latents", samples = 2, prior = WGAN

@@ -10,7 +10,7 @@ from torch import Tensor
 from unveil.attacks.mirror import Mirror
 from unveil.attacks.mirror_white_box import MirrorWhiteBox, ramp
 from unveil.attacks.pspace import Box, presampled
-from unveil.attacks.search import prior_of
+from unveil.attacks.search import prior_of, seen_by
 from unveil.attacks.wspace import WSpace
 from unveil.harness.types import Access, Budget, Images, Ingredients, View
 from unveil.harness.words.classifier import Classifier
@@ -153,10 +153,10 @@ def test_scores_are_all_it_sees(style_target: Classifier, styled: Ingredients, r
     view = seen(BRED, style_target)
     assert view.access is Access.SCORES
     BRED.reconstruct(view, styled, LABELS, run)
+    space = WSpace(prior_of(styled, run), SHAPE)
+    descent = MirrorWhiteBox.descent(DESCENDED, seen_by(view, "cross_entropy"), run, space, *two_boxes())
     with pytest.raises(AccessError):
-        MirrorWhiteBox.descent(DESCENDED, view, run, WSpace(prior_of(styled, run), SHAPE), *two_boxes()).step(
-            [(0, 0)], {"w": torch.zeros(1, 16)}, 0
-        )
+        descent.step([(0, 0)], {"w": torch.zeros(1, 16), "y": LABELS[:1]}, 0)
 
 
 def two_boxes() -> tuple[Box, Tensor]:

@@ -52,6 +52,10 @@ SETTINGS = {
     ],
     ("priors", "conditional_gan"): [{}, {"learn_from": "wgan_gp"}],
     ("priors", "style_gan"): [{}, {"augment": 0.6, "flip": True, "noise": False}],
+    ("attacks", "align_mi"): [
+        {"base": "gmi", "neighbours": 2},
+        {"base": {"use": "lomma", "variant": "logit"}, "variant": "erase", "neighbours": 2},
+    ],
     ("attacks", "smile"): [{"trunk": {"use": "small_resnet", "width": 4}, "pretrained": False, "student_batch": 2}],
     ("attacks", "kedmi"): [{}, {"clamp": True}],
     ("attacks", "lomma"): [{}, {"base": "kedmi"}, {"variant": "aug"}],

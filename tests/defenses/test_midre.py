@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unveil.defenses.midre import MIDRE, squares
+from unveil.defenses.midre import MIDRE
 from unveil.harness.types import Images
+from unveil.harness.words.erasing import squares
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.run import Run
 
