@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from unveil.harness.types import Classifier, Defense, Step, Terms
+from unveil.harness.types import Classifier, Defense, Spec, Step, Terms
 from unveil.harness.words.errors import PluginError, TrainingError
 
 
@@ -74,6 +74,12 @@ class LS(Defense):
     def watch(self, step: Step) -> Mapping[str, float]:
         """The alpha of the epoch."""
         return {"alpha": self.alpha_in(step.epoch, step.epochs)} if self.alpha else {}
+
+    def counter(self, attack: Spec, settings: frozenset[str]) -> Spec | None:
+        """Another identity loss: negative smoothing spoils the gradient of the cross-entropy, which it trains with."""
+        if self.alpha >= 0 or "identity" not in settings:
+            return None
+        return Spec(attack.use, {**attack.settings, "identity": "max_margin"})
 
     def at_zero(self) -> LS:
         """The same with alpha = 0."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from unveil.defenses.settled_noise import FIRST, normal
 from unveil.harness.training.global_rng import seeded
-from unveil.harness.types import Classifier, Defense, Run, Step, Terms
+from unveil.harness.types import Classifier, Defense, Run, Spec, Step, Terms
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.spec import LATER
 
@@ -100,6 +100,12 @@ class MID(Defense):
     def ladder(self, classifier: Classifier) -> Sequence[MID]:  # noqa: ARG002
         """Beta from 0.001 to 0.1."""
         return [dataclasses.replace(self, beta=beta) for beta in (0.001, 0.003, 0.01, 0.03, 0.1)]
+
+    def counter(self, attack: Spec, settings: frozenset[str]) -> Spec | None:  # noqa: ARG002
+        """The mean over noise: pictures next to each other meet noise that is independent."""
+        if not self.beta or self.noise == "mean":
+            return None
+        return Spec("align_mi", {"base": attack.table(), "variant": "paa", "alpha": 0.01, "neighbours": 8})
 
     def at_zero(self) -> MID:
         """The same with beta = 0, which is no bottleneck."""

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import torch
 from pydantic import Field
 
-from unveil.harness.types import Classifier, Defense, Images, Run
+from unveil.harness.types import Classifier, Defense, Images, Run, Spec
 from unveil.harness.words.erasing import squares
 from unveil.harness.words.errors import PluginError
 
@@ -72,6 +72,14 @@ class MIDRE(Defense):
         return [
             dataclasses.replace(self, largest=most, smallest=min(self.smallest, most)) for most in (0.2, 0.4, 0.6, 0.8)
         ]
+
+    def counter(self, attack: Spec, settings: frozenset[str]) -> Spec | None:  # noqa: ARG002
+        """The mean over erased views: the target is shown what it was trained on."""
+        if not self.largest:
+            return None
+        erased, grey = [self.smallest, self.largest], round(sum(self.fill) / len(self.fill), 4)
+        how = {"variant": "erase", "erased": erased, "fill": grey, "neighbours": 8}
+        return Spec("align_mi", {"base": attack.table(), **how})
 
     def at_zero(self) -> MIDRE:
         """Erases nothing."""

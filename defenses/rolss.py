@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import nn
 
 from unveil.defenses.shortcuts import KINDS, SWITCHED, blocks, changed, kind, rescale
-from unveil.harness.types import Defense, Step, Terms
+from unveil.harness.types import Defense, Spec, Step, Terms
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.run import Run
@@ -103,6 +103,12 @@ class RoLSS(Defense):
     def ladder(self, classifier: Classifier) -> Sequence[RoLSS]:  # noqa: ARG002
         """Shortcuts scaled by a half, by the published 0.2, and removed."""
         return [dataclasses.replace(self, scale=scale) for scale in (0.5, 0.2, 0.0)]
+
+    def counter(self, attack: Spec, settings: frozenset[str]) -> Spec | None:  # noqa: ARG002
+        """Transfer: a student that has its shortcuts is descended beside the target."""
+        if self.scale == 1:
+            return None
+        return Spec("lomma", {"base": attack.table(), "variant": "aug", "students": [{"use": "small_resnet"}]})
 
     def at_zero(self) -> RoLSS:
         """The same with all shortcuts as they are."""

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from unveil.harness.types import Defense
+from unveil.harness.types import Defense, Spec
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.run import Run
@@ -93,6 +93,12 @@ class TLDMI(Defense):
         stages = classifier.stages.items()
         names = [name for name, stage in stages if any(True for _ in stage.parameters())]
         return [dataclasses.replace(self, freeze=name, share=None, layer=None, stem=True) for name in names[:-1]]
+
+    def counter(self, attack: Spec, settings: frozenset[str]) -> Spec | None:  # noqa: ARG002
+        """Transfer: a student with weights that are all its own learns the answers, and is descended, too."""
+        if self == self.at_zero():
+            return None
+        return Spec("lomma", {"base": attack.table(), "variant": "aug", "students": [{"use": "small_resnet"}]})
 
     def at_zero(self) -> TLDMI:
         """The same with nothing frozen."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from unveil.defenses.plain_learner import require_plain
 from unveil.harness.training.global_rng import seeded
-from unveil.harness.types import Classifier, Defense, Learner, Run, Step, Terms
+from unveil.harness.types import Classifier, Defense, Learner, Run, Spec, Step, Terms
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.recipe import Recipe
 
@@ -74,6 +74,12 @@ class TrapMID(Defense):
     def ladder(self, classifier: Classifier) -> Sequence[TrapMID]:  # noqa: ARG002
         """Weight from .05 to .4."""
         return [dataclasses.replace(self, weight=weight) for weight in (0.05, 0.1, 0.2, 0.4)]
+
+    def counter(self, attack: Spec, settings: frozenset[str]) -> Spec | None:  # noqa: ARG002
+        """The mean over crops and turns: a face survives them, and a faint trigger must survive all at once."""
+        if not self.weight:
+            return None
+        return Spec("align_mi", {"base": attack.table(), "variant": "taa", "neighbours": 8})
 
     def at_zero(self) -> TrapMID:
         """The same with weight 0."""

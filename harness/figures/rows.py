@@ -92,6 +92,7 @@ class Row(_Cell):
             attacks.
         access: How much of the target the attack sees. Only attacks that see equally much are compared or averaged.
             None for the ceiling, which sees no target.
+        adapts: The attack of the plan that this one is, but for what it knows of the defense; empty for others.
         status: ``done``, ``failed`` (something raised) or ``blocked`` (something it needs failed).
         error: What was raised, where.
         figures: All numbers: the attack's and the target's (utility).
@@ -106,6 +107,7 @@ class Row(_Cell):
     strength: Strength | None = None
     role: Role | Literal[""] = ""
     access: Access | None = None
+    adapts: str = ""
     status: Status
     error: str | None = None
     figures: tuple[Figure, ...] = ()

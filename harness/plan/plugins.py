@@ -29,7 +29,7 @@ OFFERS = {
     "models": ("build",),
     "defenses": (
         "prepare", "learner", "begin", "selectable", "augment", "loss", "watch", "calibrate", "finish", "at_zero",
-        "open", "ladder", "per_sample",
+        "open", "ladder", "counter", "per_sample",
     ),
     "priors": ("build", "fit"),
     "attacks": ("access", "needs", "reconstruct"),

@@ -66,6 +66,7 @@ def row(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> Row:
         strength=cell.strength,
         role=cell.role,
         access=cell.access,
+        adapts=cell.adapts,
         status=_status(bad),
         error=bad[0].error if bad else None,
         figures=(*figures, *_panel(cell, outcomes, store)),

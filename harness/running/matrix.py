@@ -13,6 +13,7 @@ from unveil.harness.plan.node import Node
 from unveil.harness.plan.parts import AttackPart, DefensePart, Part, TargetPart
 from unveil.harness.plan.settings import dump
 from unveil.harness.running import independence
+from unveil.harness.running.adaptive import adapted
 from unveil.harness.steps import attack as attacks
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps import evaluator, measure, picture, target
@@ -33,6 +34,7 @@ class Cell:
         strength: Its step of the sweep; None without one.
         role: What the attack is a control for; empty for a real one.
         access: How much of the target the attack sees; None for the ceiling, which sees none.
+        adapts: The attack of the plan that this one is, but for what it knows of the defense; empty for others.
     """
 
     data: str
@@ -47,6 +49,7 @@ class Cell:
     strength: Strength | None = None
     role: Role | Literal[""] = ""
     access: Access | None = None
+    adapts: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ class _Builder:
         family, strength = self.families[defense.label]
         attacked = self.target(part, model, defense, seed)
         place = Place(attacked.parents["data"], attacked, seed, None, attack.limits)
-        asked = attacks.ask(self.asker, attack.spec, place, attack.label)
+        known = adapted(self.asker, attack, defense)
+        asked = attacks.ask(self.asker, known.spec, place, attack.label)
         nodes = {"data": place.data, "target": attacked, **_flat(asked), "attack": asked}
         measures = [node for one in self.plan.metrics for node in measure.ask(self.asker, one, attacked, asked, judges)]
         if self.plan.pictures:
@@ -127,8 +131,8 @@ class _Builder:
         plugin = asked.uses["attack"][0].plugin
         role = plugins.role(plugin)
         access = None if role == Role.CEILING else plugin.access
-        notes = (*self.notes(defense), *_first_weights(nodes))
-        return Cell(*labels, seed, nodes, tuple(measures), notes, family, strength, role, access)
+        notes = (*self.notes(defense), *known.notes, *_first_weights(nodes))
+        return Cell(*labels, seed, nodes, tuple(measures), notes, family, strength, role, access, known.fixed)
 
 
 def targets(file: PlanFile, part: DefensePart) -> dict[tuple[str, str], Node]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from unveil.harness.words.classifier import Classifier, Forward
 from unveil.harness.words.images import Images
 from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec
 
 if TYPE_CHECKING:
     from unveil.harness.words.learner import Learner
@@ -138,6 +139,22 @@ class Defense(Plugin):
 
     def at_zero(self) -> Self | None:
         """The same defense at strength zero, which must equal no defense; None if it has no strength."""
+        return None
+
+    def counter(self, attack: Spec, settings: frozenset[str]) -> Spec | None:  # noqa: ARG002
+        """The attack that a critic of this defense would write, made of another one.
+
+        A defense is only as good as the attack that knows of it: plans ask for it with ``use = "adaptive"``.
+
+        Args:
+            attack: What it is made of: the attack that everybody meets, or what an earlier defense of the stack made
+                of it.
+            settings: Names of the settings that this attack has.
+
+        Returns:
+            The same attack with other settings, or one around it; None if nothing is known against the defense. One
+            that cannot be made of this base counts as none.
+        """
         return None
 
     @property

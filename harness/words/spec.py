@@ -23,6 +23,10 @@ class Spec:
     use: str
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    def table(self) -> dict[str, Any]:
+        """As a plan has it, such as for a setting of another plugin that holds this one."""
+        return {"use": self.use, **self.settings}
+
     def __hash__(self) -> int:
         return hash((self.use, repr(sorted(self.settings.items()))))
 
