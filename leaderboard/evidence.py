@@ -20,7 +20,7 @@ from unveil.leaderboard.matrices import Matrix
 PEOPLE = 3  # lines of a grid that stand beside the headline
 GRIDS = 2  # the undefended target and the best defense
 _WIDEST = 640  # pixels of an excerpt
-_MOST_PIXELS = 50_000_000  # of a grid that is read at all: its size is whatever the results say
+MOST_PIXELS = 50_000_000  # of a grid that is read at all: its size is whatever the results say
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _telling_defenses(board: Board, pictured: Sequence[str]) -> list[str]:
 def excerpt(picture: Picture) -> Excerpt | None:
     """The first people of a grid, no wider than a column of text; None for what is no PNG that can be read."""
     size, people = png_size(picture.png), len(picture.people)
-    if size is None or not 0 < size[0] * size[1] <= _MOST_PIXELS:
+    if size is None or not 0 < size[0] * size[1] <= MOST_PIXELS:
         return None
     width, height = size
     kept = min(PEOPLE, people)

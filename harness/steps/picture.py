@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unveil.harness.data import grid as side_by_side
+from unveil.harness.figures.grids import GAP, MADE, REAL
 from unveil.harness.plan.node import Node
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.attack import reconstructions
@@ -13,8 +14,6 @@ from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.images import Images
 from unveil.harness.words.run import Run
-
-REAL, MADE, GAP = 3, 5, 6  # pictures a side, and pixels between the sides
 
 
 def strip(images: Images, label: int, count: int) -> list[Tensor]:
