@@ -41,7 +41,11 @@ def advice(audit: Audited) -> tuple[Advice, ...]:
 def _mend(audit: Audited) -> Iterator[Advice]:
     """What is wrong with the audit itself."""
     facts, sure = audit.facts, audit.certainty
-    if audit.kinds and not sure.fit and audit.model.rows:
+    broken = [r.judge.name for r in sure.recognisers if r.judge.status != "done"]
+    if broken:
+        why = f"{listing(broken)} could not judge: see how sure this is."
+        yield Advice("broken recognisers", "Have the recognisers that failed made again.", why)
+    if audit.model.rows and not sure.fit and len(broken) < len(sure.recognisers):
         text = (
             "Give the recognisers twenty pictures or more of each person to learn from, or use a trained face embedder"
         )
@@ -95,13 +99,12 @@ def _because(kind: Attacker, sees: str) -> str:
 
 
 def _asked(kind: Attacker) -> str:
-    """How often the strongest attack asked, where that was counted."""
+    """How often the strongest attack asked, where it did."""
     found = kind.strongest.found if kind.strongest else None
-    asked = found.budget.get("attack queries", 0) if found else 0
-    if not found or not asked or not found.people:
+    if found is None or not found.queries:
         return ""
-    times = number(asked / found.people, "queries")
-    return f" The strongest attack, {found.attack}, asked about {times} times for each person."
+    times = number(found.queries, "queries")
+    return f" The strongest attack, {found.attack}, had it answer for about {times} pictures of each person."
 
 
 def _defend(audit: Audited) -> Iterator[Advice]:
@@ -162,7 +165,8 @@ def _learn_more(audit: Audited) -> Iterator[Advice]:
             "Audit more of the people the model knows.",
             f"Only {plural(audit.certainty.people, 'person was', 'people were')} attacked.",
         )
-    if failed := [u.name for u in audit.untried if u.failed]:
+    failed = [u.name for u in audit.untried if u.failed]
+    if failed and audit.certainty.fit:
         yield Advice("failed", "Have what failed run again.", f"Without a number: {listing(failed)}.")
     if left := [name for name, _ in audit.facts.not_tried]:
         text = "Give the audit more time or more access" if audit.facts.budget is not None else "Try what was left out"

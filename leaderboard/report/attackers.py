@@ -171,8 +171,7 @@ def luck(found: Board, defense: str) -> Recovery | None:
 
 def _why(found: Board, attack: str) -> str:
     """Why an attack has no number, in a line."""
-    cells = [m.cells[key] for m in found.matrices.values() for key in m.cells if key[1] == attack]
-    reasons = [r.split("\n")[0] for cell in cells if cell.estimate is None for r in cell.reasons]
-    rows = [r for r in found.setup.rows if r.attack == attack]
-    reasons += [(r.error or "no error was recorded").split("\n")[0] for r in rows if r.status != "done"]
-    return reasons[0] if reasons else "no recogniser that is fit has judged it"
+    broken = [r.error or "no error was recorded" for r in found.setup.rows if r.attack == attack and r.status != "done"]
+    judged = [m for column, m in found.matrices.items() if column.leads and column.judge in found.fit]
+    reasons = [reason for m in judged for key, cell in m.cells.items() if key[1] == attack for reason in cell.reasons]
+    return next(iter([*broken, *reasons]), "no recogniser that is fit has judged it").split("\n")[0]

@@ -79,7 +79,10 @@ def certainty(model: Given, trial: Trial | None) -> Certainty:
     seeds = tuple(sorted({row.seed for row in model.rows}))
     if board is None:
         return Certainty((), seeds)
-    said = {j.name: [*judge_warnings(j), *(f.text for f in board.faults if f.judge == j.name)] for j in board.judges}
+    said = {
+        j.name: [*(w.split("\n")[0] for w in judge_warnings(j)), *(f.text for f in board.faults if f.judge == j.name)]
+        for j in board.judges
+    }
     mine = [j for j in board.judges if j.data == model.data]
     judges = tuple(_recogniser(j, j.name in board.fit, tuple(said[j.name])) for j in mine)
     if trial is None:

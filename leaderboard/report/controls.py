@@ -12,6 +12,7 @@ from unveil.leaderboard.report.recovery import Recovery, recovery
 from unveil.leaderboard.wording import full, number
 
 TITLES = {Role.FLOOR: "Luck", Role.CEILING: "Real photographs", Role.GULLIBILITY: "Other pictures"}
+NAMED = {"public_lookalikes": "Look-alikes", "pixel_adversarial": "Noise that pleases the model"}
 SHOWN = {
     "random_latents": "pictures that the same kind of generator makes without asking the model",
     "held_out_private": "photographs of these very people that no training has seen",
@@ -42,7 +43,7 @@ class Control:
     @property
     def title(self) -> str:
         """For a reader."""
-        return TITLES[self.role]
+        return NAMED.get(self.name, TITLES[self.role])
 
     @property
     def shows(self) -> str:
@@ -67,14 +68,14 @@ def controls(model: Given) -> tuple[Control, ...]:
 
 def _control(name: str, role: Role, found: Recovery | None, best: float) -> Control:
     if found is None:
-        return Control(name, role, None, True, "It has no number, so what it would have told is not known.")
+        return Control(name, role, None, False, "It has no number, so what it would have told is not known.")
     fault = _fault(role, found, best)
     said = _SAID[role][fault]
     return Control(name, role, found, fault, f"{_first(found)} {said}")
 
 
 def _first(found: Recovery) -> str:
-    return f"{full(found.share, 'share')} of them are taken for the right person; most of them for {counted(found)}."
+    return f"{full(found.share, 'share')} of them are accepted, most of one person’s for {counted(found)}."
 
 
 def _fault(role: Role, found: Recovery, best: float) -> bool:

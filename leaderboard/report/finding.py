@@ -81,7 +81,7 @@ def _unjudged(model: Given) -> str:
     found = model.board
     if found is None or found.fit:
         return ""
-    said = [(j.name, why) for j in found.judges if j.data == model.data for why in judge_warnings(j)]
+    said = [(j.name, why.split("\n")[0]) for j in found.judges if j.data == model.data for why in judge_warnings(j)]
     said += [(fault.judge, fault.text) for fault in found.faults if fault.voids]
     if not said:
         return "no face recogniser was measured that could judge it"

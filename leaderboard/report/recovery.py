@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 
 from unveil.harness.figures.intervals import interval
 from unveil.harness.words.names import Role
 from unveil.leaderboard.board import Board
 from unveil.leaderboard.columns import Column
 from unveil.leaderboard.estimates import Estimate, estimate, scored
+from unveil.leaderboard.spending import spent
 from unveil.leaderboard.strengths import averaged
 
 
@@ -47,7 +49,7 @@ class Recovery:
         judges: Names of the recognisers, all fit.
         accepted: Share of a person's pictures that a recogniser accepts, by person and recogniser.
         share: Of all pictures, averaged over the recognisers.
-        budget: Queries and gradients of the attack, by who spent them, as in its rows.
+        queries: Pictures that the model answered for each person, those that priors and surrogates asked for too.
     """
 
     attack: str
@@ -55,7 +57,7 @@ class Recovery:
     judges: tuple[str, ...]
     accepted: Mapping[str, Mapping[str, float]]
     share: Estimate
-    budget: Mapping[str, int]
+    queries: float
 
     @property
     def people(self) -> int:
@@ -109,7 +111,9 @@ def recovery(board: Board, defense: str, attack: str) -> Recovery | None:
     shared = [p for p in next(iter(by_judge.values())) if all(p in own for own in by_judge.values())]
     accepted = {p: {judge: own[p] for judge, own in by_judge.items()} for p in shared}
     role = board.setup.roles.get(attack, "")
-    return Recovery(attack, role, tuple(by_judge), accepted, cell.estimate, _budget(board, defense, attack))
+    return Recovery(
+        attack, role, tuple(by_judge), accepted, cell.estimate, _queries(board, defense, attack, len(accepted))
+    )
 
 
 def _accepted(board: Board, defense: str, attack: str, column: Column) -> Mapping[str, float]:
@@ -119,6 +123,6 @@ def _accepted(board: Board, defense: str, attack: str, column: Column) -> Mappin
     return averaged([estimate(figure, seed) for seed, figure in found], column).per_identity
 
 
-def _budget(board: Board, defense: str, attack: str) -> Mapping[str, int]:
+def _queries(board: Board, defense: str, attack: str, people: int) -> float:
     rows = [m.row for m in board.setup.measured[defense, attack] if m.row.status == "done"]
-    return {name: sum(r.budget.get(name, 0) for r in rows) for name in dict.fromkeys(n for r in rows for n in r.budget)}
+    return fmean(sum(spent(row, "queries").values()) for row in rows) / max(people, 1)
