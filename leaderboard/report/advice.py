@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from unveil.harness.words.names import Access, Role
 from unveil.leaderboard.report.attackers import Attacker
 from unveil.leaderboard.report.audited import Audited
-from unveil.leaderboard.report.finding import ALARMING
+from unveil.leaderboard.report.finding import ALARMING, worst
 from unveil.leaderboard.report.gains import Gain
+from unveil.leaderboard.report.phrases import SEES
 from unveil.leaderboard.wording import listing, number, plural, points, span
 
 SURE = 0.8  # share of the given pictures that a model should name rightly before its class order is believed
@@ -68,13 +69,15 @@ def _protect(audit: Audited) -> Iterator[Advice]:
     """Who must not get what."""
     if audit.finding.state == "nothing":
         return
-    weights, scores, labels = (audit.kind(access) for access in (Access.WHITE_BOX, Access.SCORES, Access.LABELS))
-    if weights.state in ALARMING:
+    leader = worst(audit.kinds)
+    if leader:
         text = "Keep the model’s file as you keep the photographs: do not ship it, nor leave it where it can be copied"
-        yield Advice("weights leak", f"{text}.", _because(weights, "has the weights"))
+        too = "" if leader.access == Access.WHITE_BOX else " Whoever has the weights can do that, too."
+        yield Advice("weights leak", f"{text}.", _because(leader) + too)
+    scores, labels = audit.kind(Access.SCORES), audit.kind(Access.LABELS)
     if labels.state in ALARMING:
         text = "Limit who may ask the model, and how often; to hide its scores is not enough"
-        yield Advice("answers leak", f"{text}.{_asked(labels)}", _because(labels, "sees only whom it names"))
+        yield Advice("answers leak", f"{text}.{_asked(labels)}", _because(labels))
     elif scores.state in ALARMING:
         tried = labels.state == "luck"
         whether = (
@@ -83,19 +86,20 @@ def _protect(audit: Audited) -> Iterator[Advice]:
             else "whether that is enough was not tried"
         )
         text = f"Let the model answer with a name only ({whether}), and limit how often it may be asked"
-        yield Advice("scores leak", f"{text}.{_asked(scores)}", _because(scores, "sees the scores"))
+        yield Advice("scores leak", f"{text}.{_asked(scores)}", _because(scores))
     if audit.finding.state == "luck":
         text = "Do not publish the model on the strength of this report alone; let somebody try longer first"
         yield Advice("luck only", f"{text}.", "No attack tried did better than luck, and others may.")
 
 
-def _because(kind: Attacker, sees: str) -> str:
+def _because(kind: Attacker) -> str:
     found = kind.strongest.found if kind.strongest else None
     if found is None:
         return ""
     most = "surely more than luck" if kind.state == "recovers" else "not surely more than luck"
     most = "more pictures than luck, though" if kind.state == "faint" else most
-    return f"Whoever {sees} recovers {len(found.recovered)} of {plural(found.people, 'person', 'people')} ({most})."
+    people = f"{len(found.recovered)} of {plural(found.people, 'person', 'people')}"
+    return f"Whoever {SEES[kind.access]} recovers {people} ({most})."
 
 
 def _asked(kind: Attacker) -> str:

@@ -62,6 +62,8 @@ def audited(results: Results, facts: AuditFacts, *, private_pictures: bool) -> A
         facts: What was found out before any attack.
         private_pictures: Whether people may be named and seen although their data set does not allow it.
     """
+    called = people(results, given(results).data, private_pictures=private_pictures)
+    results, facts = called.hidden(results, facts)
     model = given(results)
     kinds = attackers(model, Access(facts.access))
     found = finding(model, kinds, facts)
@@ -71,6 +73,6 @@ def audited(results: Results, facts: AuditFacts, *, private_pictures: bool) -> A
         kinds = tuple(replace(kind, state="void") if kind.trials else kind for kind in kinds)
         gained, ranked = (), ranking(None)
     return Audited(
-        facts, people(results, model.data, private_pictures=private_pictures), model, kinds, found, ranked,
+        facts, called, model, kinds, found, ranked,
         certainty(model, found.trial), controls(model), gained, left,
     )  # fmt: skip

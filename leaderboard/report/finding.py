@@ -90,9 +90,9 @@ def _unjudged(model: Given) -> str:
 
 def _useless(model: Given, facts: AuditFacts) -> str:
     """A model that does not know its people has nothing to give away, and one that is misread seems so."""
-    if facts.classes < 2 or facts.people_checked < 1:
+    if facts.classes < 2 or facts.pictures_checked < 1:
         return ""
-    low, high = wilson(facts.accuracy, facts.people_checked)
+    low, high = wilson(facts.accuracy, facts.pictures_checked)
     guessing = 1 / facts.classes
     if low > guessing and not any(b.worths[model.defense].useless for b in model.boards):
         return ""

@@ -49,10 +49,10 @@ def render(results: Results, facts: AuditFacts, *, private_pictures: bool = Fals
     """
     audit = audited(results, facts, private_pictures=private_pictures)
     shown = _portraits(results, audit, private_pictures)
-    style = _style(audit.people.hide(facts.model))
-    return _environment(audit).get_template("page.html").render(
+    style = _style(audit.facts.model)
+    return _environment().get_template("page.html").render(
         audit=audit,
-        facts=facts,
+        facts=audit.facts,
         advice=advice(audit),
         portraits=shown,
         private=any(one.private for one in shown.values()) or (private_pictures and not _publishable(results, audit)),
@@ -76,7 +76,7 @@ def _publishable(results: Results, audit: Audited) -> bool:
     return account is None or account.publishable
 
 
-def _environment(audit: Audited) -> Environment:
+def _environment() -> Environment:
     env = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -97,7 +97,7 @@ def _environment(audit: Audited) -> Environment:
         "briefly": briefly,
         "wording": wording,
     }
-    env.filters |= {"hide": audit.people.hide, "sentence": phrases.sentence}
+    env.filters["sentence"] = phrases.sentence
     return env
 
 

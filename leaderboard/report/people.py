@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+from unveil.harness.figures.audit_facts import AuditFacts
 from unveil.harness.figures.rows import Results
 
 
@@ -41,6 +43,16 @@ class People:
         """The class of a person; None if that is not known."""
         return str(self.names.index(name)) if name in self.names else None
 
+    def hidden(self, results: Results, facts: AuditFacts) -> tuple[Results, AuditFacts]:
+        """The same without names in what others wrote: errors, reasons, notes and facts."""
+        if self.shown or self._pattern is None:
+            return results, facts
+        plain = results.model_dump(exclude={"pictures", "accounts"})
+        parts = {name: _changed(plain[name], self.hide, ("error", "reason", "notes")) for name in ("rows", "judges")}
+        safe = Results.model_validate({**plain, **parts, "pictures": results.pictures, "accounts": results.accounts})
+        told = facts.as_dict()
+        return safe, AuditFacts.from_dict({**_changed(told, self.hide, tuple(told)), **_never(told)})
+
     def hide(self, text: str) -> str:
         """A text that may hold names, as an error or a path may, without them.
 
@@ -65,6 +77,20 @@ class People:
             return None
         longest_first = "|".join(map(re.escape, sorted(telling, key=lambda n: (-len(n), n))))
         return re.compile(rf"(?<![^\W_])(?:{longest_first})(?![^\W_])", re.IGNORECASE)
+
+
+def _never(told: dict[str, Any]) -> dict[str, Any]:
+    """Words that are no text."""
+    return {name: told[name] for name in ("access", "order", "checksum")}
+
+
+def _changed(value: Any, change: Callable[[str], str], where: tuple[str, ...], inside: bool = False) -> Any:
+    """A structure with every text changed that stands in one of these fields, however deep."""
+    if isinstance(value, dict):
+        return {key: _changed(part, change, where, inside or key in where) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_changed(part, change, where, inside) for part in value]
+    return change(value) if inside and isinstance(value, str) else value
 
 
 def people(results: Results, data: str, *, private_pictures: bool) -> People:

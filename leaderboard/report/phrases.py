@@ -13,6 +13,11 @@ WHO: Mapping[Access, str] = {
     Access.SCORES: "An attacker who may ask this model and sees its scores",
     Access.LABELS: "An attacker who may ask this model and sees only whom it names",
 }
+SEES: Mapping[Access, str] = {
+    Access.WHITE_BOX: "has the weights",
+    Access.SCORES: "sees the scores",
+    Access.LABELS: "sees only whom it names",
+}
 KINDS: Mapping[Access, str] = {
     Access.WHITE_BOX: "Has the weights",
     Access.SCORES: "Sees the scores",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from unveil.harness.figures.audit_facts import AuditFacts
@@ -41,35 +40,24 @@ def summary(results: Results, facts: AuditFacts, *, private_pictures: bool = Fal
         private_pictures: Name people although their data set does not allow it.
     """
     audit = audited(results, facts, private_pictures=private_pictures)
-    hide = audit.people.hide
     made = Summary(
-        title=facts.model,
-        audit=_hidden(facts.as_dict(), hide),
+        title=audit.facts.model,
+        audit=audit.facts.as_dict(),
         finding=_finding(audit),
         attackers=tuple(_attacker(audit, kind) for kind in audit.kinds),
         people=_people(audit),
-        certainty=_certainty(audit.certainty, hide),
+        certainty=_certainty(audit.certainty),
         controls=_controls(audit),
         defenses=tuple(map(_gain, audit.gains)),
-        not_tried=tuple(UntriedPart(name=u.name, why=hide(u.why), failed=u.failed) for u in audit.untried),
-        advice=tuple(AdvicePart(rule=a.rule, text=a.text, because=hide(a.because)) for a in advice(audit)),
+        not_tried=tuple(UntriedPart(name=u.name, why=u.why, failed=u.failed) for u in audit.untried),
+        advice=tuple(AdvicePart(rule=a.rule, text=a.text, because=a.because) for a in advice(audit)),
     )
     return made.model_dump(mode="json")
 
 
-def _hidden(value: Any, hide: Callable[[str], str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _hidden(part, hide) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_hidden(part, hide) for part in value]
-    return hide(value) if isinstance(value, str) else value
-
-
 def _finding(audit: Audited) -> FindingPart:
-    found, hide = audit.finding, audit.people.hide
-    said = FindingPart(
-        state=found.state, sentence=hide(found.lead), beside=tuple(map(hide, found.beside)), attacker=found.access
-    )
+    found = audit.finding
+    said = FindingPart(state=found.state, sentence=found.lead, beside=found.beside, attacker=found.access)
     if found.trial is None:
         return said
     one, (low, high) = found.trial.found, found.trial.found.ends
@@ -87,7 +75,7 @@ def _finding(audit: Audited) -> FindingPart:
 
 def _attacker(audit: Audited, kind: Attacker) -> AttackerPart:
     attacks = tuple(_attack(trial, audit.stands_for(trial.found.attack)) for trial in kind.trials)
-    return AttackerPart(access=kind.access, state=kind.state, sentence=audit.people.hide(told(kind)), attacks=attacks)
+    return AttackerPart(access=kind.access, state=kind.state, sentence=told(kind), attacks=attacks)
 
 
 def _attack(trial: Trial, stands_for: str) -> AttackPart:
@@ -117,13 +105,13 @@ def _people(audit: Audited) -> tuple[PersonPart, ...]:
     )
 
 
-def _certainty(sure: Certainty, hide: Callable[[str], str]) -> CertaintyPart:
+def _certainty(sure: Certainty) -> CertaintyPart:
     recognisers = tuple(
         RecogniserPart(
             name=r.judge.name,
             model=r.judge.model,
             fit=r.fit,
-            faults=tuple(map(hide, r.faults)),
+            faults=r.faults,
             accepts_held_out_private=_figure(r.knows_people),
             takes_strangers=_figure(r.takes_strangers),
         )
