@@ -136,8 +136,12 @@ def _defend(audit: Audited) -> Iterator[Advice]:
 def _gained(gain: Gain) -> str:
     gap = gain.gap
     leak = f"{points(gap, 'share')} points {span(gap, 'share')} of the pictures accepted" if gap else "less is accepted"
-    cost = f", at a price of {gain.worth.price} of utility" if gain.worth.loss else ""
-    return f"{gain.defense}: {leak}{cost}."
+    loss = gain.worth.loss
+    if loss is None:
+        return f"{gain.defense}: {leak}."
+    sure = loss.low is not None and loss.low > 0
+    cost = f"at a price of {gain.worth.price}" if sure else f"at no sure price ({gain.worth.price}"
+    return f"{gain.defense}: {leak}, {cost} of utility{'' if sure else ')'}."
 
 
 def _persons(audit: Audited) -> Iterator[Advice]:

@@ -14,12 +14,12 @@ from unveil.leaderboard.wording import full, number
 TITLES = {Role.FLOOR: "Luck", Role.CEILING: "Real photographs", Role.GULLIBILITY: "Other pictures"}
 NAMED = {"public_lookalikes": "Look-alikes", "pixel_adversarial": "Noise that pleases the model"}
 SHOWN = {
-    "random_latents": "pictures that the same kind of generator makes without asking the model",
-    "held_out_private": "photographs of these very people that no training has seen",
-    "pixel_adversarial": "noise that the model, and no human, takes for the person",
-    "public_lookalikes": "photographs of other people, those whom the model takes for the person",
+    "random_latents": "Pictures that the same kind of generator makes without asking the model",
+    "held_out_private": "Photographs of these very people that no training has seen",
+    "pixel_adversarial": "Noise that the model, and no human, takes for the person",
+    "public_lookalikes": "Photographs of other people, those whom the model takes for the person",
 }
-"""What the built-in controls show; others are called by their name."""
+"""What the built-in controls show; of others the facts may say what they stand for."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Control:
 
     @property
     def shows(self) -> str:
-        """What its pictures are."""
-        return SHOWN.get(self.name, f"the pictures of {self.name}")
+        """What its pictures are, of a built-in control; else empty."""
+        return SHOWN.get(self.name, "")
 
 
 def controls(model: Given) -> tuple[Control, ...]:

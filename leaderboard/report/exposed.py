@@ -7,7 +7,8 @@ Wilson's, the mean over the recognisers being no more than one trial a picture, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -77,18 +78,25 @@ def ranking(attacker: Attacker | None) -> Ranking:
     shares = {label: _share(label, trials) for label in strongest.accepted if label in everywhere}
     joint = 1 - (1 - CONFIDENCE) / max(len(shares), 1)
     found = {label: Estimate(share, *wilson(share, pictures, joint)) for label, share in shares.items()}
+    lows, highs = (sorted(e.ends[i] for e in found.values()) for i in (0, 1))
     people = [
-        Exposed(label, label in strongest.recovered, strongest.judged(label), share, *_ranks(share, found.values()))
+        Exposed(label, label in strongest.recovered, strongest.judged(label), share, *_ranks(share, lows, highs))
         for label, share in found.items()
     ]
     attacks = tuple(t.found.attack for t in trials)
     return Ranking(tuple(sorted(people, key=_order)), attacks, pictures, len(strongest.judges))
 
 
-def _ranks(mine: Estimate, all_: Collection[Estimate]) -> tuple[int, int]:
-    """Best and worst: behind all whose interval lies wholly above, before all whose lies wholly below."""
+def _ranks(mine: Estimate, lows: Sequence[float], highs: Sequence[float]) -> tuple[int, int]:
+    """Best and worst: behind all whose interval lies wholly above, before all whose lies wholly below.
+
+    Args:
+        mine: With its interval.
+        lows: Lower ends of all people's, sorted.
+        highs: Upper ends, sorted.
+    """
     low, high = mine.ends
-    return 1 + sum(e.ends[0] > high for e in all_), len(all_) - sum(e.ends[1] < low for e in all_)
+    return 1 + len(lows) - bisect_right(lows, high), len(highs) - bisect_left(highs, low)
 
 
 def _order(person: Exposed) -> tuple[float, int, int, str]:

@@ -14,7 +14,7 @@ from unveil.leaderboard.judges import judge_warnings
 from unveil.leaderboard.report.attackers import Attacker, Given, State, Trial
 from unveil.leaderboard.report.phrases import WHO, between, counted, recognisers
 from unveil.leaderboard.report.recovery import Recovery
-from unveil.leaderboard.wording import full, listing, number, plural
+from unveil.leaderboard.wording import listing, number, plural
 
 ALARMING: tuple[State, ...] = ("recovers", "few", "unknown", "faint")  # the worst first
 
@@ -124,7 +124,8 @@ def _faint(trial: Trial) -> list[str]:
     found, low = trial.found, trial.luck
     convinced = recognisers(found.needed, len(found.judges), plain=True)
     luck = f", where luck gives {number(low.share.value, 'share')}" if low else ""
-    text = f"can make pictures of which face recognisers accept {full(found.share, 'share')}{luck}"
+    ends = f" ({between(*found.share.ends)}, by the 95 % interval)" if found.share.low is not None else ""
+    text = f"can make pictures of which face recognisers accept {number(found.share.value, 'share')}{ends}{luck}"
     return [f"{text}; but most pictures of one person convince {convinced} for {counted(found)}."]
 
 
@@ -165,9 +166,9 @@ def _luck(kinds: Sequence[Attacker]) -> Finding:
     return Finding("luck", _no_better(tried, best), (beside,), None, best)
 
 
-def _no_better(attacks: int, best: Trial) -> str:
+def _no_better(attacks: int, best: Trial, which: str = "tried") -> str:
     found, open_, one = best.found, best.beyond > 0, attacks == 1
-    who = "The one attack tried" if one else f"None of the {attacks} attacks tried"
+    who = f"The one attack {which}" if one else f"None of the {attacks} attacks {which}"
     if open_:
         told = "cannot be told apart from luck" if one else "can be told apart from luck"
     else:
@@ -184,7 +185,7 @@ def told(kind: Attacker) -> str:
     if kind.strongest is None:
         return _nothing(kind)
     if kind.state == "luck":
-        return _no_better(len(kind.trials), kind.strongest)
+        return _no_better(len(kind.trials), kind.strongest, "of this kind")
     return " ".join(
         [f"{WHO[kind.access]} {_told(kind.state, kind.strongest)[0]}", *_told(kind.state, kind.strongest)[1:]]
     )

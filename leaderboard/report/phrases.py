@@ -75,7 +75,7 @@ def of_people(count: int, people: int) -> str:
         ('3 of 40 people', 'the one person who was attacked')
     """
     if people == 1:
-        return "the one person who was attacked" if count else "not even the one person who was attacked"
+        return "the one person who was attacked" if count else "nobody"
     return f"{count} of {people:,} people" if count else f"none of {people:,} people"
 
 
