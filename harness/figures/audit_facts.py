@@ -39,6 +39,8 @@ class AuditFacts:
         not_tried: What was left out: name, and why.
         notes: What a reader must know besides, in sentences.
         defenses: Names of the defended retrainings; empty if none were asked for.
+        reference: Which of them has no defense, so that the others are compared with it; empty: compared with the model
+            itself, from which they differ by more than the defense if its recipe is not known.
     """
 
     model: str
@@ -58,6 +60,7 @@ class AuditFacts:
     not_tried: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     defenses: tuple[str, ...] = ()
+    reference: str = ""
 
     def __post_init__(self) -> None:
         """Refuses what no report can word.
@@ -71,6 +74,10 @@ class AuditFacts:
             raise ValueError(f"order is {self.order!r}, expected one of {', '.join(ORDERS)}")
         if not 0 <= self.accuracy <= 1:
             raise ValueError(f"accuracy is {self.accuracy}, expected a share between 0 and 1")
+        if self.reference and self.reference not in self.defenses:
+            raise ValueError(
+                f"reference is {self.reference!r}, expected one of the defenses {', '.join(self.defenses)}"
+            )
         if not 0 <= self.spent < math.inf:
             raise ValueError(f"spent is {self.spent}, expected seconds")
 

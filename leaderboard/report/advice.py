@@ -120,7 +120,7 @@ def _defend(audit: Audited) -> Iterator[Advice]:
             text = "Have the model retrained with defenses, and see what each would gain and cost (--with-defenses)"
             yield Advice("no defense tried", f"{text}.", "The model gives something away, and no defense was tried.")
         return
-    mine = [g for g in audit.gains if found.access in (None, g.access)]
+    mine = [g for g in audit.gains if found.access in (None, g.access) and g.side != "reference"]
     if helps := [g for g in mine if g.helps]:
         best = min(helps, key=lambda g: g.gap.value if g.gap else 0.0)
         yield Advice("a defense helps", f"Retrain with {best.defense}.", _gained(best))

@@ -67,7 +67,7 @@ def audited(results: Results, facts: AuditFacts, *, private_pictures: bool) -> A
     model = given(results)
     kinds = attackers(model, Access(facts.access))
     found = finding(model, kinds, facts)
-    gained = gains(results, model, facts.defenses)
+    gained = gains(results, model, facts)
     left, ranked = untried(facts, kinds, gained), ranking(worst(kinds))
     if found.state == "nothing":
         kinds = tuple(replace(kind, state="void") if kind.trials else kind for kind in kinds)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from unveil.harness.figures.audit_facts import AuditFacts
 from unveil.harness.figures.rows import Results
 from unveil.harness.words.names import Access
 from unveil.leaderboard.board import Board, board
@@ -16,7 +16,7 @@ from unveil.leaderboard.report.attackers import Given
 from unveil.leaderboard.report.recovery import Recovery, recovery
 from unveil.leaderboard.worth import Worth
 
-Side = Literal["less", "more", "tie", "useless", "unscored"]
+Side = Literal["less", "more", "tie", "useless", "unscored", "reference"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Gain:
         defense: Name of the defense.
         access: The kind.
         side: Whether it surely leaks ``less`` or ``more``, cannot be told apart (``tie``), is ``useless`` (no better
-            than guessing) or was not scored.
+            than guessing), was not scored, or is the ``reference``: no defense, trained in the same way.
         leak: Share of the attacks' pictures accepted, averaged over the attacks and the fit recognisers.
         undefended: The same without a defense.
         gap: Their difference, paired over people.
@@ -52,21 +52,40 @@ class Gain:
         return self.side == "less" and not self.worth.dear
 
 
-def gains(results: Results, model: Given, defenses: Sequence[str]) -> tuple[Gain, ...]:
-    """Of each defense that was asked for, by kind of attacker.
+def gains(results: Results, model: Given, facts: AuditFacts) -> tuple[Gain, ...]:
+    """Of each defense that was asked for, by kind of attacker, the reference first.
 
     Args:
         results: All rows.
         model: The given model, whose data set it is about.
-        defenses: Their names.
+        facts: Which defenses, and what they are compared with.
     """
     made: list[Gain] = []
-    for setup in setups(results) if defenses else ():
-        mine = [d for d in defenses if d in setup.defenses]
+    again = any(row.defense == facts.reference for row in results.rows)
+    for setup in setups(_compared(results, model, facts.reference) if again else results) if facts.defenses else ():
+        mine = [d for d in facts.defenses if d in setup.defenses]
         if setup.data == model.data and setup.access and mine:
             found = board(setup, results.judges)
+            made += [_reference(found, setup.access, facts.reference)] if again else []
             made += [_gain(found, setup.access, d) for d in mine]
     return tuple(made)
+
+
+def _compared(results: Results, model: Given, reference: str) -> Results:
+    """The rows, with the retraining without a defense in the place of the given model."""
+    given = model.data, model.model, model.defense
+    others = [row for row in results.rows if (row.data, row.model, row.defense) != given]
+    rows = tuple(r.model_copy(update={"defense": BASELINE}) if r.defense == reference else r for r in others)
+    return results.model_copy(update={"rows": rows})
+
+
+def _reference(found: Board, access: Access, name: str) -> Gain:
+    matrix, attacks = found.headline, found.setup.attacks
+    leak = matrix.means.get(BASELINE) if matrix and matrix.column.leads and found.fit else None
+    tried = [r for a in attacks if (r := recovery(found, BASELINE, a))]
+    best = max(tried, key=lambda r: (len(r.recovered), r.share.value), default=None)
+    side: Side = "reference" if leak else "unscored"
+    return Gain(name, access, side, leak, after=best, worth=found.worths.get(BASELINE, Worth()))
 
 
 def _gain(found: Board, access: Access, defense: str) -> Gain:

@@ -32,6 +32,7 @@ STATES = {
 SIDES = {
     "less": "surely gives away less", "more": "surely gives away more", "tie": "cannot be told apart from no defense",
     "useless": "is useless: no better than guessing", "unscored": "has no number",
+    "reference": "is what the others are compared with",
 }  # fmt: skip
 
 

@@ -117,7 +117,7 @@ class GainPart(_Plain):
 
     defense: str
     attacker: str
-    side: Literal["less", "more", "tie", "useless", "unscored"]
+    side: Literal["less", "more", "tie", "useless", "unscored", "reference"]
     accepted: Interval | None
     accepted_undefended: Interval | None
     difference: Interval | None

@@ -14,7 +14,7 @@ FACTS = AuditFacts(
     model="staff door", file="door.pt", checksum="ab" * 32, access="scores", classes=40, people_checked=40,
     pictures_checked=200, accuracy=0.975, order="by accuracy", normalisation="mean 0.5, deviation 0.5", size=112,
     budget=1800.0, spent=1722.5, tried=(("ppa", "follows gradients"),), not_tried=(("brep_mi", "no time"),),
-    notes=("one class has no pictures",), defenses=("tl_dmi",),
+    notes=("one class has no pictures",), defenses=("tl_dmi", "none, again"), reference="none, again",
 )  # fmt: skip
 
 
@@ -30,6 +30,7 @@ def test_facts_survive_json() -> None:
         ({"order": "guessed"}, "by accuracy"),
         ({"accuracy": 97.5}, "between 0 and 1"),
         ({"classes": "many"}, "classes"),
+        ({"reference": "mid"}, "one of the defenses"),
         ({"spent": float("nan")}, "expected seconds"),
         ({"surprise": 1}, "surprise"),
     ],

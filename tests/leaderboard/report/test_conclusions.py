@@ -82,6 +82,20 @@ def test_what_a_defense_gains_and_costs(understood: Make) -> None:
     assert "−50 points" in helped.because
 
 
+def test_defenses_are_compared_with_the_same_training_without_one(understood: Make) -> None:
+    weaker = [5] * 3 + [0] * 17
+    audit = understood(
+        {"gmi": (WHITE, [5] * 20)},
+        defended={"again": {"gmi": weaker}, "idle": {"gmi": weaker}},
+        utility={"none": 5, "again": 5, "idle": 5},
+        facts={"reference": "again"},
+    )
+    assert len(audit.finding.trial.found.recovered) == 20  # of the given model
+    assert [(g.defense, g.side) for g in audit.gains] == [("again", "reference"), ("idle", "tie")]
+    assert [len(g.after.recovered) for g in audit.gains] == [3, 3]
+    assert "no defense helps" in rules(audit)
+
+
 @pytest.mark.parametrize(
     ("defended", "utility", "rule"),
     [
