@@ -55,10 +55,8 @@ def between(low: float, high: float) -> str:
     """An interval of a share in words.
 
     Example:
-        >>> print(between(0.28, 0.59)), print(between(0.0, 0.09))
-        between 28 % and 59 %
-        at most 9 %
-        (None, None)
+        >>> between(0.28, 0.59).replace(chr(160), " "), between(0.0, 0.09).replace(chr(160), " ")
+        ('between 28 % and 59 %', 'at most 9 %')
     """
     if low <= 0:
         return f"at most {number(high, 'share')}"
