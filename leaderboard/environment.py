@@ -1,0 +1,70 @@
+"""What every template knows: names are escaped, a missing one is an error, and links are found by what they are about."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from unveil.leaderboard import fisher, spending, strips, wording
+from unveil.leaderboard.agreement import title as opinion_title
+from unveil.leaderboard.curves import curves
+from unveil.leaderboard.figures import BASELINE, CONTROLS
+from unveil.leaderboard.judges import CEILING_MIN, FLOOR_MAX, is_ceiling, is_floor, judge_warnings
+from unveil.leaderboard.roc import roc
+from unveil.leaderboard.tradeoff import COSTS, comparison, span_of
+from unveil.leaderboard.verification import is_system
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def environment() -> Environment:
+    env = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.globals |= {
+        "BASELINE": BASELINE,
+        "CEILING_MIN": CEILING_MIN,
+        "CONTROLS": CONTROLS,
+        "FLOOR_MAX": FLOOR_MAX,
+        "COSTS": COSTS,
+        "anchor": anchor,
+        "curves": curves,
+        "span_of": span_of,
+        "comparison_text": comparison,
+        "fisher": fisher,
+        "is_ceiling": is_ceiling,
+        "is_floor": is_floor,
+        "is_system": is_system,
+        "judge_warnings": judge_warnings,
+        "opinion_title": opinion_title,
+        "roc": roc,
+        "spending": spending,
+        "strips": strips,
+        "wording": wording,
+    }
+    env.filters["breakable"] = breakable
+    return env
+
+
+def breakable(text: object) -> Markup:
+    """Lets a long name break at its joints.
+
+    >>> breakable("a_b<c>")
+    Markup('a_<wbr>b&lt;c&gt;')
+    """
+    safe = str(escape(str(text)))
+    for joint in ("_", "+", "/"):
+        safe = safe.replace(joint, f"{joint}<wbr>")
+    return Markup(safe)  # noqa: S704 - escaped above
+
+
+def anchor(*parts: object) -> str:
+    """A short id for a link inside the page, whatever the names contain."""
+    return "c" + hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:10]
