@@ -1,9 +1,10 @@
-"""What every template knows: names are escaped, a missing one is an error, and links are found by what they are about."""
+"""What every template knows: text is escaped, a missing name is an error, links are found by what they are about."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import ClassVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -20,9 +21,14 @@ from unveil.leaderboard.verification import is_system
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def environment() -> Environment:
+def environment(*folders: Path) -> Environment:
+    """Templates of these folders and of the page, with the names that they use.
+
+    Args:
+        folders: Further folders, looked at first.
+    """
     env = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([*folders, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -68,3 +74,21 @@ def breakable(text: object) -> Markup:
 def anchor(*parts: object) -> str:
     """A short id for a link inside the page, whatever the names contain."""
     return "c" + hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:10]
+
+
+class OnePage:
+    """Where links lead on a page that holds everything, and what its pictures are."""
+
+    alone: ClassVar[bool] = False  # whether each section has a page of its own
+
+    def section(self, name: str) -> str:
+        """The address of a section."""
+        return f"#{name}"
+
+    def cell(self, *names: str) -> str:
+        """The address of a cell, by data set, model, defense and attack."""
+        return f"#{anchor(*names)}"
+
+    def image(self, png: str) -> str:
+        """The address of a base64 PNG."""
+        return f"data:image/png;base64,{png}"

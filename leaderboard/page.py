@@ -15,7 +15,7 @@ from markupsafe import Markup
 from unveil.harness.figures.rows import Results
 from unveil.leaderboard import fisher
 from unveil.leaderboard.contents import contents
-from unveil.leaderboard.environment import TEMPLATES, environment
+from unveil.leaderboard.environment import TEMPLATES, OnePage, environment
 
 
 def source() -> str:
@@ -45,6 +45,7 @@ def render(results: Results, *, private_pictures: bool = False) -> str:
         .get_template("page.html")
         .render(
             found,
+            links=OnePage(),
             policy=_policy(style, script),
             style=Markup(style),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
