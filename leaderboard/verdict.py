@@ -43,7 +43,7 @@ def verdict(board: Board) -> Verdict:
     # With none, but for those that are useless: what they leak would look like praise.
     compared = [c for c in comparisons(found) if not worth[c.defense].useless]
     points = [*copies(setup), *unfit_judges(board), *_basis(found, setup), *_otherwise(board, found)]
-    points += [*_useless(found, worth), *_comparisons(found, compared, worth), *_detectable(found, compared)]
+    points += [*_useless(found, worth), *comparison_points(found, compared, worth), *_detectable(found, compared)]
     points += [*_few(found), *_best(found, worth), *_useful(board)]
     points += [*_above_floor(found), *left_out(found, setup), *broken_rows(setup)]
     return Verdict(_lead(board, found, compared), tuple(points))
@@ -52,12 +52,12 @@ def verdict(board: Board) -> Verdict:
 def _lead(board: Board, found: Matrix, compared: Sequence[Comparison]) -> str:
     if not found.means:
         return "No attack was scored on every defense, so the defenses cannot be compared."
-    concluded = _doubt(board, found) or _conclusion(found, compared, board.worths)
+    concluded = doubt(board, found) or _conclusion(found, compared, board.worths)
     return f"{against(board, found)}, {leakage(found, board)}{usefulness(found, board)}. {concluded}"
 
 
-def _doubt(board: Board, found: Matrix) -> str:
-    """Why the numbers say nothing about any defense, if so."""
+def doubt(board: Board, found: Matrix) -> str:
+    """Why the numbers say nothing about any defense, in a sentence; empty if they do."""
     if thieves := list(copying(board.setup)):
         verb = "returns" if len(thieves) == 1 else "return"
         return f"But {listing(thieves)} {verb} private pictures themselves, so nothing can be concluded."
@@ -143,7 +143,8 @@ def _useless(found: Matrix, worth: Mapping[str, Worth]) -> list[Point]:
     return [Point("warning", useless_sentence(d, worth[d])) for d in found.means if worth[d].useless]
 
 
-def _comparisons(found: Matrix, compared: Sequence[Comparison], worth: Mapping[str, Worth]) -> list[Point]:
+def comparison_points(found: Matrix, compared: Sequence[Comparison], worth: Mapping[str, Worth]) -> list[Point]:
+    """How each of these defenses compares with none, in words."""
     said = {"less": "leaks less than", "more": "leaks more than", "tie": "cannot be told apart from"}
     points = []
     for c in compared:

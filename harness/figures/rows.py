@@ -188,6 +188,7 @@ class Results(_Plain):
         pictures: Grids.
         plugins: All plugins that had a part in it, by kind and name.
         provenance: Per artefact key: seconds, versions, device, time. Differs between machines, unlike the rows.
+        protocol: What the figures mean, see `harness.figures.protocol`; 0: they are older than that number.
     """
 
     title: str
@@ -199,6 +200,7 @@ class Results(_Plain):
     pictures: tuple[Picture, ...] = ()
     plugins: tuple[PluginUsed, ...] = ()
     provenance: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    protocol: int = 0
 
     def frame(self) -> pd.DataFrame:
         """One line for each figure of each cell; see `harness.figures.notebook.frame`."""

@@ -36,7 +36,8 @@ Privacy audits of image classifiers by **unveil**: [open the runs]({page}), or c
 How much do attacks reveal of the people a model was trained on?
 
 * **One parent run for each matrix.** Its files: `leaderboard.html` (the page), `plan.toml` (the plan),
-  `figures.json` (every number, a table), `rows.json`, `provenance.json`.
+  `figures.json` (every number, a table), `results.json` (all of it, for `unveil board`), `rows.json`,
+  `provenance.json`.
 * **Below it, one run for each cell**, a defended target under one attack (`tags.unveil.kind = 'cell'`). `defense`,
   `attack`, `access` and `seed` are parameters and tags, so that a metric has one name in all of them.
   `attack_accuracy/top-1` is how often the first judge takes reconstructions for the right person: higher leaks more.

@@ -20,6 +20,7 @@ from PIL import Image
 from unveil.harness.figures.rows import Results, Row
 from unveil.harness.plan.canonical import digest
 from unveil.harness.running import mlflow_cells, mlflow_database, mlflow_experiment, mlflow_models, mlflow_view
+from unveil.harness.running.bundles import bare
 from unveil.harness.running.mlflow_words import named, public, said
 from unveil.harness.running.profile import metrics
 from unveil.harness.words.errors import TrackingError
@@ -44,6 +45,7 @@ QUIET = {
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+LOGGED = "the results are safe in the store, and `unveil log` logs them"
 ATTEMPTS = 2  # at connecting to a database; MLflow's own ten take minutes
 
 
@@ -87,8 +89,8 @@ def log(
     Raises:
         TrackingError: Whatever a server or a database may do.
     """
-    with _in_words(uri), mlflow_database.alone(mlflow_database.database(uri)):
-        client = _connect(uri)
+    with in_words(uri, "logged to", LOGGED), mlflow_database.alone(mlflow_database.database(uri)):
+        client = connect(uri)
         experiment = mlflow_experiment.found(client, uri)
         parent, fresh = _log(Tracker(client, experiment, results), results, page, store, charts)
         mlflow_experiment.tag(client, experiment, mlflow_view.shared(results, parent))
@@ -96,7 +98,14 @@ def log(
 
 
 @contextmanager
-def _in_words(uri: str) -> Iterator[None]:
+def in_words(uri: str, verb: str, after: str) -> Iterator[None]:
+    """Turns whatever a server or a database may do into words.
+
+    Args:
+        uri: MLflow tracking URI.
+        verb: What was not done, such as ``logged to``.
+        after: What to know besides.
+    """
     try:
         yield
     except Exception as error:
@@ -107,14 +116,12 @@ def _in_words(uri: str) -> Iterator[None]:
             todo = "see that it is there, free and writable, or name another with --mlflow"
             if isinstance(error, ImportError):
                 todo = f"install what it needs ({error.name}) beside unveil, or name another with --mlflow"
-        raise TrackingError(
-            public(f"not logged to MLflow at {uri}: {what}"),
-            expected,
-            public(f"{todo}; the results are safe in the store, and `unveil log` logs them"),
-        ) from error
+        told = public(f"not {verb} MLflow at {uri}: {what}")
+        raise TrackingError(told, expected, public(f"{todo}; {after}")) from error
 
 
-def _connect(uri: str) -> MlflowClient:
+def connect(uri: str) -> MlflowClient:
+    """A client of a tracking URI; whatever goes wrong is for `in_words`."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if uri == "off":
@@ -148,6 +155,7 @@ def _log(
         client.log_batch(parent, params=tracker.plugins(results)[:100])
         client.log_text(parent, results.plan, "plan.toml")
         client.log_text(parent, page, "leaderboard.html")
+        client.log_text(parent, bare(results).model_dump_json(indent=1), "results.json")
         client.log_text(parent, json.dumps(rows, indent=1), "rows.json")
         client.log_dict(parent, results.provenance, "provenance.json")
         client.log_table(parent, mlflow_cells.table(results.rows), "figures.json")

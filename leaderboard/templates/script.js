@@ -150,10 +150,12 @@ $$("[data-pick]").forEach((select) => {
   pickMatrix(select);
 });
 const filters = document.getElementById("filters");
-filters.addEventListener("input", filterRows);
-filters.addEventListener("submit", (event) => event.preventDefault());
-filters.addEventListener("reset", () => setTimeout(filterRows));
-filterRows();
+if (filters) { // a page of its own may have no rows
+  filters.addEventListener("input", filterRows);
+  filters.addEventListener("submit", (event) => event.preventDefault());
+  filters.addEventListener("reset", () => setTimeout(filterRows));
+  filterRows();
+}
 $$("[data-download]").forEach((button) => button.addEventListener("click", () => download(button.dataset.download)));
 $$("[data-open]").forEach((button) => button.addEventListener("click", () => {
   $$(button.dataset.of).forEach((details) => { details.open = button.dataset.open === "true"; });
