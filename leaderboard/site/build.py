@@ -39,7 +39,7 @@ def build(exhibits: Iterable[Exhibit], *, title: str = TITLE, people: Show = "wi
     record = records.SiteRecord(
         title=title, rank_sets=tuple(map(records.rank_set, sets)), matrices=tuple(map(records.matrix, shown))
     )
-    _index(press, sets, record, private)
+    index(press, sets, record, private=private)
     for one in shown:
         mine = [r for r in sets if one in (part.shown for part in r.parts)]
         matrix_pages.pages(press, one, mine, private=private)
@@ -53,7 +53,15 @@ def build(exhibits: Iterable[Exhibit], *, title: str = TITLE, people: Show = "wi
     return press.files
 
 
-def _index(press: Press, sets: Sequence[RankSet], record: records.SiteRecord, private: bool) -> None:
+def index(press: Press, sets: Sequence[RankSet], record: records.SiteRecord, *, private: bool) -> None:
+    """Prints the page with all rankings.
+
+    Args:
+        press: Prints it.
+        sets: The rankings.
+        record: The same as data.
+        private: Whether pictures that may not be published are shown.
+    """
     made = [
         {"record": told, "shown": [part.shown for part in r.parts], "strip": _strip(r, private), "span": _span(r)}
         for r, told in zip(sets, record.rank_sets, strict=True)

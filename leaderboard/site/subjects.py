@@ -77,7 +77,7 @@ def defense(found: RankSet, family: str, private: bool) -> dict[str, Any]:
     strengths = found.families[family]
     head = found.board.headline
     columns = strengths if BASELINE in strengths or BASELINE not in found.setup.defenses else (BASELINE, *strengths)
-    pictures = gallery(found, private, defenses=strengths)
+    pictures = gallery(found, private, defenses=columns)
     return {
         "r": found, "m": head, "first": found.board.first, "columns": columns,
         "shown": list(dict.fromkeys(one for d in strengths for one in found.sources[d])),

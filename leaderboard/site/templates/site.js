@@ -129,6 +129,8 @@ async function copyLink(button) {
   setTimeout(() => { button.textContent = said; }, 2000);
 }
 
+const current = document.querySelector("nav.site [aria-current]");
+if (current) current.closest("ul").scrollLeft = current.offsetLeft - 40; // a phone shows a part of the list only
 tables.forEach(makePressable);
 if (form) {
   form.addEventListener("input", filtered);

@@ -1,8 +1,7 @@
-"""``run``, ``plan``, ``board`` and ``log``."""
+"""``run``, ``plan`` and ``log``."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -149,33 +148,6 @@ def plan_(plan: PlanArgument, store: StoreOption = "runs", as_json: JsonOption =
     output().print(f"to run: {len(left)} steps, about {cost}{more}")
 
 
-def board(
-    plan: PlanArgument,
-    store: StoreOption = "runs",
-    out: Annotated[str, typer.Option("--out", help="Write the page here instead of into the store.")] = "",
-    private_pictures: PrivateOption = False,
-) -> None:
-    """Render the leaderboard of a plan again from its stored results."""
-    from unveil.leaderboard.page import render  # noqa: PLC0415 (see run)
-
-    kept, folder, results = stored_results(plan, store)
-    if out:
-        _write(Path(out), render(results, private_pictures=private_pictures))
-    else:
-        render_page(results, kept, folder, private=private_pictures)
-    output().print(out or place(kept, folder), soft_wrap=True)
-
-
-def _write(out: Path, page: str) -> None:
-    from unveil.harness.words import disk  # noqa: PLC0415 (not needed for --help)
-
-    with disk.in_words(f"the page {str(out)!r}"):
-        if out.exists() and not out.is_file():  # a pipe, or a folder, which is refused
-            out.write_text(page, encoding="utf-8")
-        else:
-            disk.write(out.resolve(), page.encode())
-
-
 def log(plan: PlanArgument, store: StoreOption = "runs", mlflow: UriOption = "") -> None:
     """Log the stored results of a plan to MLflow, again or elsewhere."""
     from unveil.harness.running import tracking  # noqa: PLC0415 (see run)
@@ -202,4 +174,4 @@ def stored_results(plan: str, store: str) -> tuple[Store, str, Results]:
     return found.store, found.folder, found.results
 
 
-COMMANDS = (run, plan_, board, log)
+COMMANDS = (run, plan_, log)

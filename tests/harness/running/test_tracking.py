@@ -103,7 +103,8 @@ def test_everything_is_logged_once(store, results, tmp_path):
     assert [(point.step, point.value) for point in curve] == [(0, 2.0), (1, 1.0)]
     assert runs["target net"].data.metrics["profile/cpu_s"] == 2.5
     files = {name: {f.path for f in client.list_artifacts(run.info.run_id)} for name, run in runs.items()}
-    assert files["Tiny"] == {"plan.toml", "leaderboard.html", "rows.json", "provenance.json", "figures.json"}
+    every = {"plan.toml", "leaderboard.html", "results.json", "rows.json", "provenance.json", "figures.json"}
+    assert files["Tiny"] == every
     assert {"reconstructions.png", "fisher.svg"} <= files["none x gmi, seed 0"]
     assert "fisher.svg" not in files["real x gmi, seed 0"]
     assert "reconstructions.png" not in files["real x gmi, seed 0"]  # a real person's picture is not sent anywhere
@@ -248,7 +249,7 @@ def test_a_store_that_moved_keeps_its_files_to_itself(how, results, database, tm
     tracking.log(results.model_copy(update={"rows": results.rows[:1]}), "<html>", new, uri)
     found, files = places(uri)
     assert [place.startswith((new.local / "mlflow-files").as_uri()) for place in found] == [True, True]
-    assert files == [5, 5]
+    assert files == [6, 6]
     assert old.local.exists() == (how == "copied")
     left = sorted(path for path in old.local.rglob("*") if path.is_file() and path.name != "mlflow.db")
     assert left == (before if how == "copied" else [])
@@ -260,7 +261,7 @@ def test_a_database_without_its_files_shows_old_runs_where_they_are(store, resul
     uri = f"sqlite:///{tmp_path / 'alone.db'}"
     tracking.log(results.model_copy(update={"rows": results.rows[:1]}), "<html>", store, uri)
     (new, old), files = places(uri)
-    assert files == [5, 5]
+    assert files == [6, 6]
     assert old.startswith((store.local / "mlflow-files").as_uri())
     assert new.startswith((tmp_path / "mlflow-files").as_uri())
 
