@@ -16,18 +16,34 @@ from unveil.harness.words.images import Images
 from unveil.harness.words.run import Run
 
 
-def strip(images: Images, label: int, count: int) -> list[Tensor]:
-    """The first pictures of one person; white where there are fewer."""
-    own = list(images.at((images.labels == label).nonzero().flatten()[:count]))
-    return own + [torch.ones(images.shape)] * (count - len(own))
+def strip(images: Images, own: Tensor, count: int) -> list[Tensor]:
+    """These pictures, as many as there is room for; white where there are fewer."""
+    shown = list(images.at(own[:count]))
+    return shown + [torch.ones(images.shape)] * (count - len(shown))
+
+
+def nearest(real: Images, own: Tensor, made: Tensor) -> Tensor:
+    """Places of real pictures, the one nearest to any of these reconstructions first, by squared distance of pixels.
+
+    Args:
+        real: Of everybody.
+        own: Places of one person's.
+        made: Reconstructions of that person, as they are shown.
+    """
+    apart = torch.cdist(
+        real.at(own).flatten(1), made.flatten(1), compute_mode="donot_use_mm_for_euclid_dist"
+    )  # pictures of one person, so few
+    return own[apart.amin(1).argsort(stable=True)]
 
 
 def grid(real: Images, made: Images, people: list[int]) -> bytes:
-    """PNG: one line a person, real pictures left, reconstructions right."""
+    """PNG: one line a person, the nearest real pictures left, reconstructions right."""
     count = min(MADE, int(torch.bincount(made.labels).max()))
     lines = []
     for label in people:
-        left, right = torch.cat(strip(real, label, REAL), 2), torch.cat(strip(made, label, count), 2)
+        drawn = (made.labels == label).nonzero().flatten()[:count]
+        own = nearest(real, (real.labels == label).nonzero().flatten(), made.at(drawn))
+        left, right = torch.cat(strip(real, own, REAL), 2), torch.cat(strip(made, drawn, count), 2)
         lines.append([left, torch.ones(left.shape[0], left.shape[1], GAP), right])
     return side_by_side.grid(lines)
 
@@ -46,6 +62,7 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:  # noqa: ARG001 (on
     record = {
         "people": [data.names[label] for label in people],
         "publishable": data.publishable,
-        "caption": f"Left: {REAL} real pictures each. Right: reconstructions, successes and failures alike.",
+        "caption": f"Left: of each person's real pictures the {REAL} nearest to a reconstruction, by their pixels. "
+        "Right: reconstructions, successes and failures alike.",
     }
     return Artefact(record, files={"grid.png": grid(data.train, made, people)})

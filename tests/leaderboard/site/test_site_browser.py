@@ -10,6 +10,11 @@ from typing import Any
 
 import pytest
 
+from unveil.harness.figures.exhibit import Exhibit
+from unveil.harness.figures.rows import Results
+from unveil.harness.words.names import Access
+from unveil.leaderboard.site import folder
+from unveil.leaderboard.site.build import build
 from unveil.leaderboard.site.serving import server
 
 KINDS = ["index.html", "defenses/mid.html", "attacks/gmi.html", "data/people.html", "matrices/first/index.html",
@@ -165,3 +170,26 @@ def test_print_has_everything_and_no_controls(opened: Any) -> None:
     )
     assert shown == [False, False, False]
     assert opened.run("document.querySelector('.ranked').checkVisibility()")
+
+
+@pytest.mark.slow
+def test_axe_finds_nothing_on_any_page_of_a_full_matrix(
+    browser: Any, axe: str, results: Results, tmp_path: Path
+) -> None:
+    """With Fisher information, verification, agreement, failures, several seeds and two threat models."""
+    more = tuple(
+        row.model_copy(update={"access": Access.LABELS, "attack": f"{row.attack} (labels)"}) for row in results.rows
+    )
+    both = results.model_copy(update={"rows": (*results.rows, *more)})
+    folder.write(tmp_path, build([Exhibit("full", both)]))
+    browser.said.clear()
+    browser.media()
+    browser.size(1280)
+    pages = sorted(tmp_path.rglob("*.html"))
+    assert len(pages) > 20
+    for page in pages:
+        browser.open(page.as_uri())
+        browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        browser.run(f"{axe}; true")
+        assert browser.run(AXE) == [], page.name
+    assert browser.said == []
