@@ -9,6 +9,7 @@ from typing import Any
 from unveil.harness.figures.rows import Picture, Results
 from unveil.harness.words.names import Direction
 from unveil.leaderboard import fisher, wording
+from unveil.leaderboard.adaptive import beside
 from unveil.leaderboard.agreement import panel
 from unveil.leaderboard.board import board
 from unveil.leaderboard.columns import Column
@@ -72,6 +73,7 @@ def _section(index: int, setup: Setup, results: Results, shown: Sequence[Picture
         "evidence": evidence(found, shown),
         "withheld": [p for p in results.pictures if p not in shown and (p.data, p.model) == (setup.data, setup.model)],
         "matrices": matrices,
+        "beside": beside(found),
         "useful": list(found.useful.items()),
         "plot": scatter(found),
         "broken": broken(setup),
