@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.harness.figures.intervals import draws, expanded, interval
-from unveil.harness.figures.rows import Figure
+from unveil.harness.figures.rows import Figure, each
 from unveil.harness.words.names import (
     AGREEMENT,
     CONFIRMED,
@@ -148,6 +148,7 @@ def _share(about: Quantity, direction: Direction, values: NDArray[np.float64], p
             "samples": len(values),
             "identities": len(who),
             "per_identity": {str(p): float(mean) for p, mean in zip(who, means, strict=True)},
+            "each": each(counts.tolist()),
         }
     )
 

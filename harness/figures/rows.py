@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,6 +42,8 @@ class Figure(Quantity, _Plain):
         counted: Whether the value hangs on their number, so that only equal numbers compare.
         identities: People that went in.
         per_identity: Mean per person, by class label (as text, since JSON keys are text).
+        each: How many values each of these people has, in the order of their numbers; one number if all have as many.
+            With it anybody can compute value and interval again. Empty where nobody said.
         reason: Why it is not scored.
     """
 
@@ -56,12 +59,22 @@ class Figure(Quantity, _Plain):
     counted: bool = False
     identities: int = 0
     per_identity: dict[str, float] = Field(default_factory=dict)
+    each: tuple[int, ...] = ()
     reason: str | None = None
 
     @property
     def name(self) -> str:
         """``metric/column`` with the judge, if any: unique within a row."""
         return f"{self.metric}/{self.column}" + (f"@{self.judge}" if self.judge else "")
+
+
+def each(counts: Sequence[int]) -> tuple[int, ...]:
+    """How many values people have, as `Figure.each` says it.
+
+    >>> each([2, 2, 2]), each([2, 1, 2])
+    ((2,), (2, 1, 2))
+    """
+    return tuple(counts[:1] if len(set(counts)) == 1 else counts)
 
 
 class _Cell(_Plain):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from unveil.harness.assets.catalogue import ASSETS
 from unveil.harness.figures import panel
+from unveil.harness.figures.protocol import PROTOCOL
 from unveil.harness.figures.rows import Figure, Judge, Picture, PluginUsed, Results, Row
 from unveil.harness.figures.rungs import summary
 from unveil.harness.words.account import Account
@@ -37,6 +38,7 @@ def results(file: PlanFile, matrix: Matrix, outcomes: Mapping[str, Outcome], sto
         pictures=tuple(p for cell in matrix.cells if (p := _picture(cell, outcomes, store)) is not None),
         plugins=_plugins(nodes.values(), outcomes, store),
         provenance={key: store.provenance(key) for key in good},
+        protocol=PROTOCOL,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.figures.panel import Verdict
+from unveil.harness.figures.rows import Figure, each
 from unveil.harness.plan.asker import Asker
 from unveil.harness.plan.node import Node
 from unveil.harness.plan.parts import Part
@@ -96,8 +97,16 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     data = datasets.read(node.parents["data"], bench)
     evidence = Evidence(data, target, evaluator, **attacked(node, bench), run=run, given=had)
     found = [unscored_if_lost(m) for m in metric.measure(evidence)]
-    figures = [to_figure(node.options["name"], node.options["judge"] or None, m).plain() for m in found]
+    figures = [figure(node.options["name"], node.options["judge"] or None, m).plain() for m in found]
     return Artefact({"figures": figures, "verdicts": verdicts(node, found, evidence.reconstructions)})
+
+
+def figure(metric: str, judge: str | None, m: Measurement) -> Figure:
+    """A measurement as a figure that says how many values each person has."""
+    made = to_figure(metric, judge, m)
+    if m.values is None or m.identities is None:
+        return made
+    return made.model_copy(update={"each": each(np.unique(m.identities, return_counts=True)[1].tolist())})
 
 
 def unscored_if_lost(m: Measurement) -> Measurement:
