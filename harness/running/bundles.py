@@ -29,6 +29,15 @@ def bare(results: Results) -> Results:
     return results.model_copy(update={"accounts": accounts, "pictures": pictures})
 
 
+def told(results: Results, page: Callable[[Results], str]) -> dict[str, str]:
+    """The texts of a bundle of these results."""
+    return {
+        "plan.toml": results.plan,
+        "results.json": results.model_dump_json(indent=1),
+        "leaderboard.html": page(results),
+    }
+
+
 def export(
     out: Path, store: Store, name: str, results: Results, page: Callable[[Results], str], *, private: bool
 ) -> bundle.Packed:
@@ -47,12 +56,7 @@ def export(
         StoreError: If something is missing or damaged, or the file cannot be written.
     """
     whole = private or publishable(results)
-    told = results if whole else bare(results)
-    texts = {
-        "plan.toml": results.plan,
-        "results.json": told.model_dump_json(indent=1),
-        "leaderboard.html": page(told),
-    }
+    texts = told(results if whole else bare(results), page)
     return bundle.write(out, store, name, results.provenance if whole else (), texts)
 
 
@@ -71,20 +75,30 @@ class Received:
     results: Results
 
 
-def receive(source: Path, store: Store) -> Received:
+def receive(source: Path, store: Store, check: Callable[[bundle.Bundle], object] = lambda _: None) -> Received:
     """Takes a bundle into a store, beside what is there. The page in it is left alone: it is made anew from results.
+
+    Args:
+        source: The file.
+        store: Where it goes.
+        check: Sees the bundle before anything is written, and raises if something else is wrong with it.
 
     Raises:
         StoreError: If it is no bundle, or not what it says, or the store cannot be written.
     """
     store.check()
-    read = bundle.bring_in(source, store, _results)
-    results = _results(read)
+    read = bundle.bring_in(source, store, lambda one: (results_of(one), check(one)))
+    results = results_of(read)
     mark = hashlib.sha256(read.texts["results.json"].encode()).hexdigest()
     return Received(Reports(store, read.name).receive(results, mark), len(read.artefacts), results)
 
 
-def _results(read: bundle.Bundle) -> Results:
+def results_of(read: bundle.Bundle) -> Results:
+    """The results in a bundle.
+
+    Raises:
+        StoreError: If it has none.
+    """
     try:
         return Results.model_validate_json(read.texts["results.json"])
     except (KeyError, ValidationError):

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from unveil.harness.figures import standing as standings
 from unveil.harness.figures.rows import Results
+from unveil.harness.figures.standing import Standing
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import PlanError, StoreError
 
@@ -89,10 +91,31 @@ class Reports:
             self._write(folder, {"plan": results.plan, "place": None}, results)
         return folder
 
+    def judge(self, folder: str, standing: Standing) -> Standing:
+        """Keeps what a check of received results came to, unless an earlier one computed more figures again.
+
+        Results that were computed in this store have no standing: nobody handed them in.
+
+        Returns:
+            What is kept; the same where nothing is.
+
+        Raises:
+            StoreError: If the store cannot be written.
+        """
+        owner = self._owner(folder)
+        known = standings.read(self.store.get_text(f"{folder}/{standings.FILE}"))
+        if known is not None and known.protocol == standing.protocol and known.checked > standing.checked:
+            return known
+        if owner is not None and owner.place is None:
+            self.store.put_text(f"{folder}/{standings.FILE}", standings.written(standing))
+        return standing
+
     def _write(self, folder: str, owner: Mapping[str, str | None], results: Results) -> None:
-        rows = [row.plain() for row in results.rows]
+        text = json.dumps([row.plain() for row in results.rows], indent=1, sort_keys=True) + "\n"
+        if text != self.store.get_text(f"{folder}/rows.json"):  # a standing is that of these very numbers
+            self.store.files.remove([f"{folder}/{standings.FILE}"])
         self.store.put_text(f"{folder}/plan.json", json.dumps(owner, indent=1) + "\n")
-        self.store.put_text(f"{folder}/rows.json", json.dumps(rows, indent=1, sort_keys=True) + "\n")
+        self.store.put_text(f"{folder}/rows.json", text)
         self.store.put_text(f"{folder}/results.json", results.model_dump_json(indent=1))
 
     def find(self, text: str, path: Path | None) -> str | None:

@@ -29,7 +29,8 @@ from unveil.harness.words.errors import DamageError, StoreError
 
 FORMAT = 1
 CONTENTS = "bundle.json"
-TEXTS = ("plan.toml", "results.json", "leaderboard.html")
+TEXTS = ("plan.toml", "results.json", "leaderboard.html", "submission.json")
+LARGEST = 256_000_000  # bytes of a text or a manifest: parsing takes many times as much memory
 NAMES = re.compile(
     rf"{'|'.join(map(re.escape, TEXTS))}|artefacts/[0-9a-f]{{64}}\.json|blobs/([0-9a-f]{{2}})/\1[0-9a-f]{{62}}"
 )
@@ -98,8 +99,21 @@ def write(out: Path, store: Store, name: str, keys: Iterable[str], texts: Mappin
             return Packed(hashlib.file_digest(file, "sha256").hexdigest(), out.stat().st_size, len(keys))
 
 
+def _small(name: str, data: bytes) -> bytes:
+    """What a reader will not refuse for its size.
+
+    Raises:
+        StoreError: If it would.
+    """
+    if len(data) > LARGEST:
+        raise StoreError(
+            f"{name} has {len(data):,} bytes", f"at most {LARGEST:,}", "show fewer people: lower `pictures` in the plan"
+        )
+    return data
+
+
 def _contents(store: Store, keys: Iterable[str], texts: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
-    yield from ((name, texts[name].encode()) for name in sorted(texts))
+    yield from ((name, _small(name, texts[name].encode())) for name in sorted(texts))
     blobs: set[str] = set()
     for key in keys:
         data = _stored(store, manifests.place(key))
@@ -129,6 +143,20 @@ def _add(made: zipfile.ZipFile, name: str, data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def read(source: Path, called: str = "") -> Bundle:
+    """Reads a bundle, all of it, and writes nothing.
+
+    Args:
+        source: The file.
+        called: What errors call it; empty: by its path.
+
+    Raises:
+        StoreError: If it is no bundle, or not what it says.
+    """
+    with _opened(source, called or str(source)) as packed:
+        return _Reader(packed, source.stat().st_size, called or str(source)).bundle()
+
+
 def bring_in(source: Path, store: Store, check: Callable[[Bundle], object]) -> Bundle:
     """Reads a bundle, all of it before anything is written, and takes its artefacts into a store.
 
@@ -140,8 +168,8 @@ def bring_in(source: Path, store: Store, check: Callable[[Bundle], object]) -> B
     Raises:
         StoreError: If it is no bundle, or not what it says, or the store cannot be written.
     """
-    with _opened(source) as packed:
-        bundle = _Reader(source, packed).bundle()
+    with _opened(source, str(source)) as packed:
+        bundle = _Reader(packed, source.stat().st_size, str(source)).bundle()
         check(bundle)
         for member in bundle.sha256:
             if member.startswith(f"{manifests.BLOBS}/"):
@@ -163,26 +191,24 @@ def read(source: Path) -> Bundle:
 
 
 @contextmanager
-def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
+def _opened(source: Path, called: str) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(source) as packed:
             yield packed
     except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, OverflowError, struct.error) as error:
         raise StoreError(
-            f"{str(source)!r} is no bundle, or damaged: {error}", "what `unveil store export` writes", TODO
+            f"{called!r} is no bundle, or damaged: {error}", "what `unveil store export` writes", TODO
         ) from error
 
 
 class _Reader:
     """Compares a bundle with what it says of itself."""
 
-    def __init__(self, source: Path, packed: zipfile.ZipFile) -> None:
-        self.source, self.packed = source, packed
+    def __init__(self, packed: zipfile.ZipFile, size: int, called: str) -> None:
+        self.packed, self.size, self.called = packed, size, called
 
     def refuse(self, why: str) -> StoreError:
-        return StoreError(
-            f"the bundle {str(self.source)!r} is refused: {why}", "what `unveil store export` writes", TODO
-        )
+        return StoreError(f"the bundle {self.called!r} is refused: {why}", "what `unveil store export` writes", TODO)
 
     def bundle(self) -> Bundle:
         self.members()
@@ -206,7 +232,9 @@ class _Reader:
                 raise self.refuse(f"{info.filename[:100]!r} is no name of a file in a bundle")
             if kind not in (0, stat.S_IFREG) or info.flag_bits & 0x1 or info.compress_type != zipfile.ZIP_STORED:
                 raise self.refuse(f"{info.filename} is a link, encrypted or compressed")
-        if sum(info.file_size for info in infos) > self.source.stat().st_size:
+            if info.file_size > LARGEST and not info.filename.startswith(f"{manifests.BLOBS}/"):
+                raise self.refuse(f"{info.filename} has {info.file_size:,} bytes, and at most {LARGEST:,} are read")
+        if sum(info.file_size for info in infos) > self.size:
             raise self.refuse("it unpacks to more than itself")
         if CONTENTS not in names:
             raise self.refuse(f"it has no {CONTENTS}")

@@ -189,11 +189,11 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Take a bundle into a store, after comparing all of it with its checksums; nothing in it is executed."""
-    from unveil.harness.running import bundles  # noqa: PLC0415 (see verify)
+    from unveil.harness.running.submission import check  # noqa: PLC0415 (see verify)
     from unveil.harness.store.artefacts import Store  # noqa: PLC0415
 
     kept = Store(store)
-    found = bundles.receive(bundle, kept)
+    found = check.receive(bundle, kept)
     render_page(found.results, kept, found.folder, private=False)
     told: dict[str, Any] = {"report": found.folder, "artefacts": found.artefacts}
     if as_json:
