@@ -2,14 +2,21 @@
 
 import csv
 import json
+import os
 import re
 import runpy
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+import typer
+import yaml
 from PIL import Image
 
+from unveil.cli.app import app
 from unveil.harness.assets.fetch import path
 from unveil.harness.plan.file import PlanFile, parse, presets, read
 from unveil.harness.running.matrix import expand
@@ -87,3 +94,35 @@ def test_the_example_on_real_faces_is_a_plan() -> None:
     text = EXAMPLE.read_text()
     plan = parse(text, EXAMPLE.name)
     assert PlanFile(plan, text, EXAMPLE.parent, "real_faces").plan.defenses[1].label == "tl_dmi"
+
+
+SUBMISSIONS = EXAMPLE.parent / "submissions"
+
+
+def test_the_workflow_for_submissions_is_one_and_its_commands_exist() -> None:
+    workflow = yaml.safe_load((SUBMISSIONS / ".github" / "workflows" / "submissions.yml").read_text())
+    assert {"pull_request", "push"} <= set(workflow[True])  # YAML takes `on` for true
+    assert workflow["permissions"] == {"contents": "read"}
+    steps = [step.get("run", "") for step in workflow["jobs"]["check"]["steps"]]
+    assert "bash check.sh submissions standings" in steps
+    script = (SUBMISSIONS / "check.sh").read_text()
+    (line,) = [line for line in script.splitlines() if line.strip().startswith("unveil ")]
+    words = shlex.split(line.split(" > ")[0])
+    command = typer.main.get_command(app).commands[words[1]]
+    command.make_context(words[1], words[2:])
+    form = yaml.safe_load((SUBMISSIONS / ".github" / "ISSUE_TEMPLATE" / "submission.yml").read_text())
+    assert {part["type"] for part in form["body"]} <= {"markdown", "input", "dropdown", "textarea", "checkboxes"}
+
+
+def test_the_script_for_submissions_tells_good_from_bad(tmp_path: Path) -> None:
+    """A file that is no bundle is refused, by a name that is no Markdown, and the others are checked all the same."""
+    (tmp_path / "submissions").mkdir()
+    (tmp_path / "submissions" / "a|b`c.zip").write_bytes(b"no zip")
+    called = subprocess.run(
+        ["bash", str(SUBMISSIONS / "check.sh"), "submissions", "out"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert called.returncode == 1
+    assert "| abc.zip | **refused" in called.stdout
+    assert "is no bundle, or damaged" in called.stderr

@@ -8,7 +8,7 @@ from unveil.harness.words.errors import UnveilError
 
 ENTRIES = {
     "checkpoint", "StyleGAN2 pickle", "network file", "pictures", "labels", "plan", "answers", "results", "store",
-    "npm package", "wheel", "page",
+    "npm package", "wheel", "page", "submission",
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 try:
     from hostile_cases import CASES, ENTRIES
 
-    for name in ("hostile_weights", "hostile_files", "hostile_texts"):
+    for name in ("hostile_weights", "hostile_files", "hostile_texts", "hostile_submissions"):
         importlib.import_module(name)
 finally:
     sys.path.pop(0)
