@@ -1,4 +1,4 @@
-"""How often the harness' intervals hold a known truth, and how often its tests err: the figures in docs/measurement.md.
+"""How often the harness' intervals hold a known truth, and how often its tests err: those in docs/studies/intervals.
 
 Run ``python benchmarks/coverage.py [repetitions]`` (default 1000; a few minutes). It calls what the harness calls.
 """

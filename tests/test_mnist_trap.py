@@ -33,7 +33,7 @@ def accepted(results: Results, attack: str, judge: str, column: str = "top-1") -
 
 
 def check(results: Results) -> None:
-    """The trap, the control that explains it, and what the page says; wide of the figures in docs/measurement.md."""
+    """The trap, the control that explains it, and what the page says; wide of those in docs/studies/closed-set."""
     assert {row.status for row in results.rows} == {"done"}, [row.error for row in results.rows]
     assert accepted(results, "gmi", CLOSED) > 0.8
     assert accepted(results, "public_lookalikes", CLOSED) > 0.8  # real pictures of other digits

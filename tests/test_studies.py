@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from unveil.harness.plan.file import parse
+from unveil.harness.plan.file import parse, presets
 
 STUDIES = Path(__file__).parent.parent / "docs" / "studies"
 STUDY = STUDIES / "real-people"
@@ -23,6 +23,19 @@ def test_plans_are_plans(file: Path) -> None:
     plan = parse(file.read_text(encoding="utf-8"), str(file))
     assert plan.attacks
     assert plan.defenses
+
+
+@pytest.mark.parametrize("page", sorted(STUDIES.glob("*/README.md")), ids=lambda page: page.parent.name)
+def test_every_study_can_be_run_again(page: Path) -> None:
+    """Its page gives the command, and what that names is there: a plan, a preset or a script."""
+    text = page.read_text(encoding="utf-8")
+    lines = [line for block in re.findall(r"(?ms)^```sh\n(.*?)^```", text) for line in block.splitlines()]
+    named = [word for line in lines for word in re.findall(r"^(?:unveil (?:run|fisher)|python) (\S+)", line)]
+    assert named
+    assert not [name for name in named if name not in presets() and not (STUDIES.parent.parent / name).is_file()]
+    plans = {file.name for file in page.parent.glob("*.toml")}
+    assert not [name for name in plans if name not in text]
+    assert f"{page.parent.name}/README.md" in (STUDIES / "index.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ Two ways, by what is known of the range:
   that it follows a skewed sample; never narrower at either end than Student's, which holds where few people differ
   and resamples without any spread would pretend certainty.
 
-Coverage over a grid of settings, and the corners where no method can: docs/measurement.md, from
+Coverage over a grid of settings, and the corners where no method can: docs/studies/intervals, from
 benchmarks/coverage.py.
 
 What no such interval can know is how a second training of the same target would have come out: that takes seeds.
