@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PLAN   ?= quick
 
-.PHONY: run test slow lint types imports smoke audit check bench clean
+.PHONY: run test slow lint types imports smoke audit docs check bench clean
 
 run: $(VENV)/.run  ## the quick matrix, ending in a leaderboard
 	$(BIN)/unveil run $(PLAN)
@@ -36,7 +36,10 @@ smoke: $(VENV)/.dev  ## build the wheel and use it from a clean environment in a
 audit: $(VENV)/.dev  ## known vulnerabilities of the pinned versions, where the network allows
 	$(BIN)/python tests/vulnerabilities.py
 
-check: lint types imports smoke audit
+docs: $(VENV)/.dev  ## the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+check: lint types imports smoke audit docs
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
