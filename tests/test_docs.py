@@ -11,7 +11,6 @@ import pytest
 import typer
 
 from unveil.cli.app import app
-from unveil.harness.conformance import check
 from unveil.harness.plan import plugins
 from unveil.harness.plan.file import Plan, PlanFile, parse
 from unveil.harness.plan.parts import AttackPart, DefensePart, EvaluatorPart, TargetPart
@@ -21,14 +20,22 @@ from unveil.harness.words.recipe import Recipe
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 COMMAND = typer.main.get_command(app)
+BLOCK = r"(?ms)^```{}(?: title=\"[^\"]+\")?\n(.*?)^```"
+FILE = re.compile(r"(?ms)^```\w+ title=\"([^\"]+)\"\n(.*?)^```")
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return re.findall(BLOCK.format(language), page.read_text(encoding="utf-8"))
+
+
+def write_files(page: Path, folder: Path) -> None:
+    """What a page says that one should write: blocks whose title is the name of a file."""
+    for name, text in FILE.findall(page.read_text(encoding="utf-8")):
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 PLANS = [
-    pytest.param(text, id=f"{page.relative_to(ROOT)}-{number}")
+    pytest.param(page, text, id=f"{page.relative_to(ROOT)}-{number}")
     for page in PAGES
     for number, text in enumerate(blocks(page, "toml"))
     if "data" in tomllib.loads(text)
@@ -37,20 +44,23 @@ PLANS = [
 
 def test_there_is_something_to_test() -> None:
     names = {page.name for page in PAGES}
-    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "plans.md", "plugins.md"} <= names
-    assert len(PLANS) >= 2
+    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "plans.md", "plugins.md", "first-matrix.md"} <= names
+    assert len(PLANS) >= 4
 
 
-@pytest.mark.parametrize("text", PLANS)
-def test_plans_shown_expand(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "text"), PLANS)
+def test_plans_shown_expand(page: Path, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("private/ann/1.jpg", "private/bob/1.jpg", "public/1.jpg"):  # content is hashed here, not decoded
         file = tmp_path / "faces" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(name.encode())
+    write_files(page, tmp_path)
     monkeypatch.chdir(tmp_path)
     plan = parse(text, "documentation")
     matrix = expand(PlanFile(plan, text, tmp_path, "documentation"))
-    combinations = len(plan.seeds) * len(plan.data) * len(plan.targets) * len(plan.defenses) * len(plan.attacks)
+    defenses = {cell.defense for cell in matrix.cells}
+    assert len(defenses) >= len(plan.defenses)  # more of them where one is swept
+    combinations = len(plan.seeds) * len(plan.data) * len(plan.targets) * len(defenses) * len(plan.attacks)
     assert len(matrix.cells) == combinations
 
 
@@ -140,11 +150,14 @@ def test_every_built_in_plugin_is_named() -> None:
     assert not [name for name in own if f"`{name}`" not in text]
 
 
-def test_the_defense_in_the_readme_conforms(tmp_path: Path) -> None:
-    (source,) = (block for block in blocks(ROOT / "README.md", "python") if "class " in block)
-    (tmp_path / "confidence.py").write_text(source)
-    report = check("confidence.py:ConfidencePenalty", base=tmp_path)
-    assert report.ok, str(report)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_is_made_and_run_exists(page: Path) -> None:
+    """Targets of make, and scripts of this project."""
+    lines = [line for text in blocks(page, "sh") for line in text.splitlines()]
+    targets = re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert {line.split()[1] for line in lines if line.startswith("make ")} <= set(targets)
+    scripts = [script for line in lines for script in re.findall(r"(?:^|\s)python (\S+\.py)", line)]
+    assert not [script for script in scripts if not (ROOT / script).is_file()]
 
 
 def test_no_typographic_punctuation() -> None:
