@@ -12,10 +12,12 @@ import typer
 
 from unveil.cli.app import app
 from unveil.harness.plan import plugins
-from unveil.harness.plan.file import Plan, PlanFile, parse
+from unveil.harness.plan.file import Plan, PlanFile, from_mapping, parse
 from unveil.harness.plan.parts import AttackPart, DefensePart, EvaluatorPart, TargetPart
+from unveil.harness.plan.settings import make
 from unveil.harness.running.matrix import expand
 from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.spec import Spec
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -62,6 +64,33 @@ def test_plans_shown_expand(page: Path, text: str, tmp_path: Path, monkeypatch: 
     assert len(defenses) >= len(plan.defenses)  # more of them where one is swept
     combinations = len(plan.seeds) * len(plan.data) * len(plan.targets) * len(defenses) * len(plan.attacks)
     assert len(matrix.cells) == combinations
+
+
+FRAGMENTS = [
+    pytest.param(text, id=f"{page.relative_to(ROOT)}-{number}")
+    for page in PAGES
+    for number, text in enumerate(blocks(page, "toml"))
+    if not {"data", "project"} & set(tomllib.loads(text))  # whole plans, and what is none
+]
+WHOLE: dict[str, Any] = {"title": "Whole", "data": {"use": "people"}, "targets": [{"use": "small_resnet"}]}
+WHOLE |= {"defenses": [{"use": "none"}], "attacks": [{"use": "held_out_private"}], "metrics": [{"use": "utility"}]}
+
+
+@pytest.mark.parametrize("text", FRAGMENTS)
+def test_parts_of_plans_that_are_shown_are_right(text: str, tmp_path: Path) -> None:
+    """Keys of the plan and settings of the plugins; files that they name need not be there."""
+    part = tomllib.loads(text)
+    if "prior" in part:
+        part = {"attacks": [{"use": "mirror", **part}]}
+    part = {name if name in Plan.model_fields else f"{name}s": value for name, value in part.items()}
+    plan = from_mapping({**WHOLE, **part}).plan
+    for kind, entries in (("attacks", plan.attacks), ("metrics", plan.metrics), ("models", plan.evaluators)):
+        for entry in entries:
+            plugin = make(kind, entry.spec, tmp_path)
+            if isinstance(prior := getattr(plugin, "prior", None), Spec):
+                make("priors", prior, tmp_path)
+    for defense in plan.defenses:
+        assert defense.stack
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
