@@ -5,6 +5,9 @@ What they run is small: the preset ``quick`` and the plan ``mine.toml`` are a pl
 
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"(?ms)^```(python|toml|sh)(?: title=\"([^\"]+)\")?\n(.*?)^```")
 ELSEWHERE = {"docs/mlflow.md": "tests/harness/running/test_tracking.py"}  # needs a store that was logged
-SLOW = {"docs/pools.md"}  # starts processes
+SLOW = {"docs/pools.md", "docs/tutorials/audit.md"}  # starts processes; trains and audits a network
 CHEAP = {"list", "new", "check", "assets"}  # commands that are run; that the others exist is tested in test_docs.py
 
 PYTHON = [
@@ -36,6 +39,7 @@ def desk(project, monkeypatch: pytest.MonkeyPatch) -> Path:
     small = (project.folder / "tiny.toml").read_text(encoding="utf-8")
     presets = project.folder / "presets"
     presets.mkdir()
+    shutil.copy(ROOT / "harness" / "presets" / "timings.json", presets)
     for file in (presets / "quick.toml", project.folder / "mine.toml"):
         file.write_text(small, encoding="utf-8")
     monkeypatch.setattr(plan_file, "PRESETS", presets)
@@ -49,6 +53,9 @@ def test_python_runs_in_its_order(page: Path, desk: Path) -> None:
     for number, (kind, title, text) in enumerate(BLOCK.findall(page.read_text(encoding="utf-8"))):
         if title:
             (desk / title).write_text(text, encoding="utf-8")
+        elif kind == "sh":
+            for script in re.findall(r"(?m)^python (examples/\S+)$", text):
+                subprocess.run([sys.executable, str(ROOT / script)], check=True)
         elif kind == "python":
             exec(compile(text, f"{page.name}, block {number}", "exec"), names)
 
