@@ -100,7 +100,7 @@ def test_all_toml_is_toml(page: Path) -> None:
 
 
 def shell_lines(page: Path) -> list[list[str]]:
-    lines = [line for text in blocks(page, "sh") for line in text.splitlines()]
+    lines = [line for text in blocks(page, "sh") for line in text.replace("\\\n", " ").splitlines()]
     split = (shlex.split(line, comments=True) for line in lines)
     return [words[1:] for words in split if words[:1] == ["unveil"]]
 

@@ -70,7 +70,9 @@ def test_cheap_commands_succeed(page: Path, desk: Path) -> None:
     for kind, title, text in BLOCK.findall(page.read_text(encoding="utf-8")):
         if title:
             (desk / title).write_text(text, encoding="utf-8")
-        for words in (shlex.split(line, comments=True) for line in text.splitlines() if kind == "sh"):
+        for words in (
+            shlex.split(line, comments=True) for line in text.replace("\\\n", " ").splitlines() if kind == "sh"
+        ):
             if words[:1] == ["unveil"] and words[1] in CHEAP and not of_no_file(words):
                 done = CliRunner().invoke(app, words[1:])
                 assert done.exit_code == 0, (words, done.output)
