@@ -32,10 +32,9 @@ if TYPE_CHECKING:
     from unveil.harness.store.artefacts import Store
 
 TRAINED = ("target", "prior", "student")  # kinds of step with training curves
-NOTHING: Mapping[str, Any] = MappingProxyType({})
-MOST = 500  # characters of a parameter that MLflow keeps
-# Set before mlflow is imported, unless the user has: no usage reports, no minutes of retries when a server is down, and
-# nothing of its own on standard output and error: what it says of an error is in the error.
+MOST, NOTHING = 500, MappingProxyType[str, Any]({})  # characters of a parameter that MLflow keeps
+# Set before mlflow is imported, unless the user has: no usage reports, no minutes of retries for a dead server, nothing
+# of its own on standard output and error.
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
