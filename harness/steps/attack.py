@@ -74,6 +74,7 @@ def answer(asker: Asker, need: WrappedAttack, place: Place, number: int) -> Node
 
 KEPT = "kept "  # begins the names of tensors that an attack keeps beside its pictures
 LIMITED = ("queries", "gradients")
+CHUNK = 256  # pictures that are looked at at once
 
 
 def victims(classes: int, count: int, run: Run) -> Tensor:
@@ -89,20 +90,30 @@ def checked(images: Images, labels: Tensor, shape: tuple[int, int, int], name: s
     Raises:
         UnveilError: If there are none of a person, or pixels are not finite, out of range or of another shape.
     """
-    pixels = images.pixels.detach().cpu()
+    lost, low, high = _extremes(images)
     wrong, todo = "", "repair the attack"
-    if lost := int((~torch.isfinite(pixels.flatten(1))).any(1).sum()):
-        wrong = f"pixels that are not finite, in {lost} of {len(pixels)} pictures: its search diverged"
+    if lost:
+        wrong = f"pixels that are not finite, in {lost} of {len(images)} pictures: its search diverged"
         todo = "lower the attack's learning rate or step size; if it has none, repair the attack"
     elif images.shape != shape:
         wrong = f"pictures of shape {images.shape} instead of {shape}"
-    elif pixels.min() < -1e-3 or pixels.max() > 1 + 1e-3:
-        wrong = f"pixels from {pixels.min():.3g} to {pixels.max():.3g}"
+    elif low < -1e-3 or high > 1 + 1e-3:
+        wrong = f"pixels from {low:.3g} to {high:.3g}"
     elif set(images.labels.tolist()) != set(labels.tolist()):
         wrong = f"pictures of {len(images.labels.unique())} people instead of the {len(labels)} asked for"
     if wrong:
         raise UnveilError(f"{name} returned {wrong}", "finite pixels in [0, 1] for every label", todo)
-    return Images((pixels.clamp(0, 1) * 255).round() / 255, images.labels.cpu())
+    levels = [images.levels(part).cpu() for part in torch.arange(len(images)).split(CHUNK)]
+    return Images(torch.cat(levels), images.labels.cpu())
+
+
+def _extremes(images: Images) -> tuple[int, float, float]:
+    """How many pictures have pixels that are not finite, and the lowest and highest pixel; a few pictures at a time."""
+    lost, low, high = 0, float("inf"), -float("inf")
+    for x in images.batches(CHUNK):
+        lost += int((~torch.isfinite(x.flatten(1))).any(1).sum())
+        low, high = min(low, float(x.min())), max(high, float(x.max()))
+    return lost, low, high
 
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:
@@ -111,7 +122,7 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     asked, people = node.options["identities"], len(images.labels.unique())
     if people < asked:
         run.note(f"all {people} private people were attacked: the plan asks for {asked}")
-    pixels = (images.pixels * 255).round().to(torch.uint8)
+    pixels = images.levels(slice(None))
     kept = {f"{KEPT}{name}": value for name, value in run.kept.items()}
     return Artefact({"budget": budget, "notes": run.notes}, {"pixels": pixels, "labels": images.labels, **kept})
 
@@ -203,7 +214,7 @@ def read(node: Node, bench: Bench, run: Run) -> Attempt:
 
 def reconstructions(artefact: Artefact) -> Images:
     """The stored pictures of an attack."""
-    return Images(artefact.tensors["pixels"].float() / 255, artefact.tensors["labels"])
+    return Images(artefact.tensors["pixels"], artefact.tensors["labels"])
 
 
 def path(artefact: Artefact) -> Images | None:

@@ -215,3 +215,14 @@ def test_what_a_prior_cannot_do_is_said() -> None:
         reconstructed(dataclasses.replace(PUBLISHED, unclipped=True), Run("x"), Plain())
     with pytest.raises(UnveilError, match=r"crop = 800 (.|\n)*set the prior's own crop"):
         reconstructed(dataclasses.replace(PUBLISHED, crop=800), Run("x"))
+
+
+def test_what_pictures_are_made_of_is_kept_and_many_large_ones_have_8_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, view = Run("x"), View(target(), Access.WHITE_BOX, SHAPE)
+    images = PUBLISHED.reconstruct(view, given(Wide()), LABELS, run)
+    assert run.kept["latents"].shape == (6, 64)
+    assert torch.equal(WSpace(Wide(), SHAPE).pictures(run.kept["latents"]), images.pixels)
+    monkeypatch.setattr("unveil.attacks.search.HELD", 6 * 64 - 1)
+    large = PUBLISHED.reconstruct(View(target(), Access.WHITE_BOX, SHAPE), given(Wide()), LABELS, Run("x"))
+    assert (images.stored.dtype, large.stored.dtype) == (torch.float32, torch.uint8)
+    assert torch.equal(large.levels(slice(None)), images.levels(slice(None)))

@@ -98,6 +98,8 @@ def chain(*names: str) -> Classifier:
             "block0 block2 block4 block6 pool",
         ),
         ("embed " + " ".join(f"block{i}" for i in range(12)) + " pool", "block0 block3 block6 block9 pool"),
+        ("block1 block2 block3 block4 block5 flat", "block1 block2 block3 block4 flat"),  # vgg16, as published
+        ("stem stage1 stage2 stage3 stage4 output", "stage1 stage2 stage3 stage4 output"),  # the IR networks
         ("body", "body"),
     ],
 )

@@ -87,6 +87,12 @@ def test_a_freeze_within_a_block_holds_its_layers_still_and_no_more() -> None:
         assert torch.equal(value, before[name]) == (frozen or name == "stages.flat.bn.bias"), name
 
 
+def test_what_has_no_shift_by_design_is_no_frozen_layer() -> None:
+    """Of which a reader is warned where it was never trained."""
+    assert bare(VGG16()).frozen_layers == 0
+    assert TLDMI(layer=26).prepare(bare(VGG16()), RUN).frozen_layers == 16  # eight convolutions, eight norms
+
+
 def test_mistaken_numbers_are_explained() -> None:
     with pytest.raises(PluginError, match=r"layer = 50: (.|\n)*from 0 to 49\n(.|\n)*stage4\.49 is 49"):
         TLDMI(layer=50).prepare(bare(IR152()), RUN)
