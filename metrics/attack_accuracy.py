@@ -39,7 +39,7 @@ class AttackAccuracy(Metric):
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """Judges all reconstructions; columns top-1, top-5 and, if the evaluator is open-set, two more."""
         fakes = reconstructions(evidence)
-        scores = logits(evaluator(evidence), fakes.pixels, evidence.run, "judging")
+        scores = logits(evaluator(evidence), fakes, evidence.run, "judging")
         people = fakes.labels.cpu().numpy()
         return [
             _judged(column, direction, values, people)

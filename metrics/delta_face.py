@@ -73,7 +73,7 @@ class DeltaFace(Metric):
             return [Measurement(*column, reason=reason)]
         reals, people = train[torch.isin(train.labels, fakes.labels)], fakes.labels.cpu().numpy()
         embedder = evidence.given.models["embedder"]
-        x = embed(embedder, fakes.pixels, evidence.run, "reconstructions")
+        x = embed(embedder, fakes, evidence.run, "reconstructions")
         private = self._remembered(embedder, reals, evidence)
         values = nearest_of_same(x, people, private, reals.labels.cpu().numpy()).clip(max=FARTHEST)  # but for rounding
         mean, who = per_person(values, people)

@@ -46,7 +46,7 @@ class Diversity(Metric):
         reason = _too_few(own, people, "reconstruction") or _too_few(shown, people, "private picture")
         if reason is not None:
             return [Measurement(*COLUMN, reason=reason)]
-        made = _spread(shared_features.of_pictures(judge, fakes.pixels, evidence.run), own)
+        made = _spread(shared_features.of_pictures(judge, fakes, evidence.run), own)
         real = _spread(private, shown)
         if (real == 0).any():
             same = ", ".join(map(str, people[real == 0][:5]))

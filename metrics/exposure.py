@@ -63,7 +63,7 @@ class Exposure(Metric):
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """Columns: exposed at least once, exposed mostly, and the worst-off at most and at least."""
         fakes = reconstructions(evidence)
-        scores = logits(evaluator(evidence), fakes.pixels, evidence.run, "judging")
+        scores = logits(evaluator(evidence), fakes, evidence.run, "judging")
         accepted = hits(scores, fakes.labels.cpu(), 1)
         people, place, made = np.unique(fakes.labels.cpu().numpy(), return_inverse=True, return_counts=True)
         hit = np.bincount(place, weights=accepted).astype(np.int64)

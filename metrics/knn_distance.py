@@ -37,7 +37,7 @@ class KNNDistance(Metric):
         fakes, judge, run = reconstructions(evidence), evaluator(evidence), evidence.run
         people = fakes.labels.cpu().numpy()
         reals, shown = shared_features.of_private(judge, evidence.data, "train", people, run)
-        squared = nearest_of_same(shared_features.of_pictures(judge, fakes.pixels, run), people, reals, shown)
+        squared = nearest_of_same(shared_features.of_pictures(judge, fakes, run), people, reals, shown)
         return [
             _distance("nearest squared L2", "squared distance", squared, people),
             _distance("nearest L2", "distance", np.sqrt(squared), people),

@@ -50,7 +50,7 @@ class MemorisationGap(Metric):
 
 def _gap(fakes: Images, evidence: Evidence) -> Array:
     judge, data, run, mine = evaluator(evidence), evidence.data, evidence.run, fakes.labels.cpu().numpy()
-    x = shared_features.of_pictures(judge, fakes.pixels, run)
+    x = shared_features.of_pictures(judge, fakes, run)
     a, in_train = shared_features.of_private(judge, data, "train", mine, run)
     b, in_test = shared_features.of_private(judge, data, "test", mine, run)
     gap = np.empty(len(x))
