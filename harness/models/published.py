@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from unveil.harness.assets import weights as files
 from unveil.harness.assets.checkpoints import Checkpoint, read
@@ -84,6 +84,31 @@ class Published(Model, ABC):
         """Puts a checkpoint without a head of ours into the backbone: what the literature initialises from."""
         return files.load(backbone, checkpoint, head="none of its own")
 
+    def colours(self, path: Path) -> int:  # noqa: ARG002 (others ask the file)
+        """Channels of the pictures that a checkpoint was trained on."""
+        return 3
+
+    def restore(self, path: Path, shape: tuple[int, int, int], run: Run) -> tuple[Classifier, tuple[str, ...]] | None:
+        """A released classifier for as many classes as its file knows, and what a reader must know of it.
+
+        None if the file has the names of this package's classifiers instead.
+
+        Raises:
+            WeightsError: If the file does not fit, or holds no classifier.
+        """
+        checkpoint = read(path)
+        heads = [t for name, t in _named(checkpoint) if f".{name}".endswith(f".{HEAD}.weight") and t.ndim == 2]
+        if not heads:
+            if any(".stages." in f".{name}" for name, _ in _named(checkpoint)):
+                return None
+            raise WeightsError(
+                f"{path} has no classifier layer {HEAD}",
+                "a released checkpoint of the whole classifier",
+                "take its backbone as weights, and train a head",
+            )
+        classifier = replace(self, weights="none").build(len(heads[0]), shape, run)
+        return classifier, files.load(self.released(classifier), checkpoint, head="")
+
     def content(self) -> Mapping[str, str]:
         """Checksum of the weights.
 
@@ -118,5 +143,9 @@ class Published(Model, ABC):
 
 
 def _has(checkpoint: Checkpoint, ending: str) -> bool:
-    names = [name for group in checkpoint.groups.values() for name in group]
-    return any(f".{name}".endswith(f".{ending}") for name in names)
+    return any(f".{name}".endswith(f".{ending}") for name, _ in _named(checkpoint))
+
+
+def _named(checkpoint: Checkpoint) -> list[tuple[str, Tensor]]:
+    """All tensors of a file, wherever they lie in it."""
+    return [named for group in checkpoint.groups.values() for named in group.items()]

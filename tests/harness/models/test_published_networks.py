@@ -231,6 +231,20 @@ def test_a_released_checkpoint_fills_every_tensor(wrap: Callable[[State], object
     assert torch.equal(other["stages.output.3.weight"], state["feature.output_layer.3.weight"])
 
 
+def test_a_released_classifier_is_restored_with_the_classes_that_it_knows(tmp_path: Path) -> None:
+    state = made_up(ir(5, Short.units, 64))
+    torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, tmp_path / "ir.tar")
+    found = Short().restore(tmp_path / "ir.tar", SHAPE, RUN)
+    assert found is not None
+    assert (found[0].classes, len(found[1])) == (5, 1)
+    assert torch.equal(found[0].state_dict()["head.bias"], state["fc_layer.bias"])
+    torch.save(found[0].state_dict(), tmp_path / "ours.pt")
+    assert Short().restore(tmp_path / "ours.pt", SHAPE, RUN) is None  # under the names that this package saves
+    torch.save({name: t for name, t in state.items() if "fc_layer" not in name}, tmp_path / "backbone.pt")
+    with pytest.raises(WeightsError, match=r"no classifier layer fc_layer(.|\n)*take its backbone as weights"):
+        Short().restore(tmp_path / "backbone.pt", SHAPE, RUN)
+
+
 def test_the_bottlenecks_names_too(tmp_path: Path) -> None:
     state = made_up(vgg(3, norm=False))
     torch.save({"state_dict": state}, tmp_path / "mid.tar")
