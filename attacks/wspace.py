@@ -14,7 +14,7 @@ from unveil.harness.types import Generator, Run, View
 from unveil.harness.words.errors import UnveilError
 
 SLOPE = 0.2  # of the leaky ReLU that a mapping network ends with
-AT_ONCE = 2**24  # pixels that a prior draws at once, with gradients: 16 pictures of 1024 pixels take about 20 GB
+AT_ONCE = 2**24  # pixels that a prior draws at once, with gradients: of 1024 pixels 16, about 21 GB by PPA's figures
 
 
 @runtime_checkable
