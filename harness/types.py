@@ -37,10 +37,11 @@ from unveil.harness.words.needs import (
 from unveil.harness.words.prior import Origin, Pretrained, Prior, PriorWithNeeds
 from unveil.harness.words.recipe import Recipe
 from unveil.harness.words.run import Run, draw_normal
-from unveil.harness.words.spec import LocalPath, LocalSpec, Spec
+from unveil.harness.words.spec import LATER, LocalPath, LocalSpec, Spec
 from unveil.harness.words.view import View
 
 __all__ = [
+    "LATER",
     "NEEDED",
     "Access",
     "Attack",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import pytest
@@ -10,16 +11,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unveil.attacks import augment
 from unveil.attacks.losses import poincare
 from unveil.attacks.mirror import Mirror
 from unveil.attacks.mirror_white_box import MirrorWhiteBox, ramp
 from unveil.attacks.numbers import uniform
+from unveil.attacks.plgmi import PLGMI
 from unveil.attacks.ppa import PPA
 from unveil.attacks.pspace import Box
 from unveil.attacks.search import Key
 from unveil.attacks.selection import best
 from unveil.attacks.wspace import WSpace
-from unveil.harness.types import Access, Generator, Images, Ingredients, View
+from unveil.harness.types import Access, ConditionalGenerator, Generator, Images, Ingredients, View, draw_normal
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.crops import NUMBERS, RandomCrop
 from unveil.harness.words.errors import UnveilError
@@ -125,6 +128,67 @@ def test_final_views_are_not_clipped_either() -> None:
     assert found.shape == (4, *SHAPE)
     assert found.min() >= 0
     assert found.max() <= 1
+
+
+class Coloured(ConditionalGenerator):
+    """Pixels are .5 + .2 z, a little brighter for each class."""
+
+    latent = 3 * 8 * 8
+
+    def synthesize_as(self, z: Tensor, y: Tensor) -> Tensor:
+        return 0.5 + 0.2 * z.view(-1, 3, 8, 8) + 0.02 * y.view(-1, 1, 1, 1)
+
+
+def coloured_target() -> Classifier:
+    head = nn.utils.skip_init(nn.Linear, 192, 3)
+    with torch.no_grad():
+        head.weight.copy_(torch.randn(3, 192, generator=torch.Generator().manual_seed(7)))
+        head.bias.zero_()
+    return Classifier({"flat": nn.Flatten()}, head, classes=3, std=(1.0,) * 3)
+
+
+def view_by_hand(x: Tensor, u: Tensor, turned: float) -> Tensor:
+    """One released view of one picture ``(3, 8, 8)``: cut, mirrored, coloured, and turned in half of the cases."""
+    crop, (_, light, contrast, turn) = u[:NUMBERS], u[NUMBERS:].tolist()
+    top, left, h, w = (int(one) for one in RandomCrop((0.8, 1.0)).boxes(crop[None], 8, 8)[0].tolist())
+    x = F.interpolate(x[None, :, top : top + h, left : left + w], (8, 8), mode="bilinear", align_corners=False)
+    x = x.flip(-1) if crop[-1] < 0.5 else x
+    x = ((0.8 + 0.4 * light) * x).clamp(0, 1)
+    grey = (x * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1).mean()
+    x = (grey + (0.8 + 0.4 * contrast) * (x - grey)).clamp(0, 1)
+    if turn >= turned:
+        return x
+    angle = math.radians(5 * (2 * turn / turned - 1))
+    theta = torch.tensor([[[math.cos(angle), -math.sin(angle), 0.0], [math.sin(angle), math.cos(angle), 0.0]]])
+    return F.grid_sample(x, F.affine_grid(theta, [1, 3, 8, 8], align_corners=False), align_corners=False)
+
+
+def plgmi_by_hand(nudge: float) -> Tensor:
+    run, prior, net, keys = Run("x"), Coloured(), coloured_target(), [(0, 0), (2, 0)]
+    z = nn.Parameter(draw_normal(run.generators("z", keys), (192,)) + nudge)
+    optimiser, numbers = torch.optim.Adam([z], lr=0.01), uniform(run, "augment", 2 * augment.NUMBERS)
+    for t in range(20):
+        u = numbers.at(keys, t).view(2, 2, -1)
+        x = prior.synthesize_as(z, LABELS)
+        losses = []
+        for i, y in enumerate(LABELS.tolist()):
+            for k in range(2):
+                o = net.logits(view_by_hand(x[i], u[i, k], 0.5))[0]
+                losses.append(max(o[other] for other in range(3) if other != y) - o[y])
+        optimiser.zero_grad()
+        torch.stack(losses).sum().backward()
+        optimiser.step()
+    return prior.synthesize_as(z.detach(), LABELS).clamp(0, 1)
+
+
+def test_plgmi_turns_half_of_its_views() -> None:
+    def found(turned: float) -> Tensor:
+        view = View(coloured_target(), Access.WHITE_BOX, (3, 8, 8))
+        had = Ingredients(Coloured(), Images(torch.zeros(1, 3, 8, 8), torch.tensor([-1])))
+        return PLGMI(restarts=1, steps=20, lr=0.01, turned=turned).reconstruct(view, had, LABELS, Run("x")).pixels
+
+    agrees(found(0.5), plgmi_by_hand)
+    assert (found(1.0) - found(0.5)).abs().max() > 1e-3
 
 
 def mirror_by_hand(nudge: float) -> Tensor:
