@@ -75,7 +75,7 @@ class VGG16(Published):
 
     paper: ClassVar[str] = "Simonyan & Zisserman, ICLR 2015; as attacked by Zhang et al., GMI, CVPR 2020"
 
-    size: Annotated[int, Field(ge=HALVED, multiple_of=HALVED)] = 64
+    size: Annotated[int, Field(ge=32, multiple_of=32)] = 64
     norm: bool = True
 
     def bare(self, classes: int) -> Classifier:

@@ -1,8 +1,12 @@
 """A terminal is narrow: the most telling columns stay, and the reader is told that there are more."""
 
+import dataclasses
+
 import pytest
 
+from unveil.cli.plugins import _type
 from unveil.cli.tables import fitting, show
+from unveil.defenses.tl_dmi import TLDMI
 from unveil.harness.figures.rows import Figure, Results, Row
 
 LEAKS, USEFUL = "higher leaks more", "higher is more useful"
@@ -67,3 +71,9 @@ def test_the_reader_is_told_what_attacks_see(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert any("access" in line and "attack" in line for line in lines)
     assert any("brep_mi" in line and "labels" in line for line in lines)
+
+
+def test_a_settings_type_is_told_without_our_own_marks() -> None:
+    told = {field.name: _type(field) for field in dataclasses.fields(TLDMI)}
+    assert told["layer"] == "Annotated[int, Field(ge=0)] | None"
+    assert told["stem"] == told["statistics"] == "bool"

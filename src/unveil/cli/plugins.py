@@ -45,7 +45,7 @@ def _settings(name: str, entries: list[found.Entry], as_json: bool) -> None:
             "unveil list",
         )
     rows = [
-        (entry, field.name, str(field.type), _default(field))
+        (entry, field.name, _type(field), _default(field))
         for entry in entries
         for field in dataclasses.fields(found.load(entry.kind, entry.name, Path.cwd()))
     ]
@@ -58,6 +58,12 @@ def _settings(name: str, entries: list[found.Entry], as_json: bool) -> None:
     for entry, setting, type_, default in rows:
         made.add_row(entry.name, setting, type_, default)
     output().print(made)
+
+
+def _type(field: dataclasses.Field[object]) -> str:
+    """As its class has it, but for the mark that it came later, which is between the class and identities."""
+    said, mark = str(field.type), ", LATER]"
+    return said.removeprefix("Annotated[").removesuffix(mark) if said.endswith(mark) else said
 
 
 def _default(field: dataclasses.Field[object]) -> str:
