@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from unveil.harness.store.artefacts import Store
 
 TRAINED = ("target", "prior", "student")  # kinds of step with training curves
-MOST, NOTHING = 500, MappingProxyType[str, Any]({})  # characters of a parameter that MLflow keeps
-# Set before mlflow is imported, unless the user has: no usage reports, no minutes of retries for a dead server, nothing
-# of its own on standard output and error.
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+MOST = 500  # characters of a parameter that MLflow keeps
+# Set before mlflow is imported, unless the user has: no usage reports, no minutes of retries, no words of its own.
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
