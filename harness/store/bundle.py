@@ -180,16 +180,6 @@ def bring_in(source: Path, store: Store, check: Callable[[Bundle], object]) -> B
     return bundle
 
 
-def read(source: Path) -> Bundle:
-    """What a bundle holds, once all of it was compared with its checksums; nothing is written.
-
-    Raises:
-        StoreError: If it is no bundle, or not what it says.
-    """
-    with _opened(source) as packed:
-        return _Reader(source, packed).bundle()
-
-
 @contextmanager
 def _opened(source: Path, called: str) -> Iterator[zipfile.ZipFile]:
     try:
