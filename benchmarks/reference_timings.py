@@ -9,7 +9,8 @@ from statistics import median
 from typing import Any
 
 from unveil.harness.plan.file import PRESETS, read
-from unveil.harness.running.estimate import QUICK, history
+from unveil.harness.running.estimate import history
+from unveil.harness.running.forecast import QUICK
 from unveil.harness.running.likeness import amount, facts, plugins_of
 from unveil.harness.running.matrix import expand
 from unveil.harness.store.artefacts import Store

@@ -4,41 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import median
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from unveil.harness.plan.node import Node
-from unveil.harness.running.estimate import reference
+from unveil.harness.running.estimate import costs
 from unveil.harness.running.execute import Outcome
-from unveil.harness.running.likeness import Amount, amount, facts
 from unveil.harness.store.artefacts import Store
 
 SETTLED = ("done", "cached", "failed", "blocked", "unscored")
-
-
-class Forecast:
-    """Seconds that steps may take, by what like ones took; made in one pass, however many there are.
-
-    Args:
-        known: Provenance of steps that were computed.
-    """
-
-    def __init__(self, known: Iterable[Mapping[str, Any]]) -> None:
-        self._alike: dict[tuple[str, str], tuple[Amount, float]] = {}
-        kinds: dict[str, list[float]] = {}
-        for one in known:
-            kinds.setdefault(one["kind"], []).append(one["seconds"])
-            if (work := amount(one)) is not None:
-                self._alike[one["kind"], work.same] = work, one["seconds"]
-        self._kinds = {kind: median(seconds) for kind, seconds in kinds.items()}
-
-    def seconds(self, node: Node) -> float:
-        """Of as much work, else of any step of the kind; 0 where nothing is known."""
-        work = amount(facts(node))
-        if work is not None and (alike := self._alike.get((node.kind, work.same))) is not None:
-            return alike[1] * (work.over(alike[0]) or 0.0)
-        return self._kinds.get(node.kind, 0.0)
 
 
 class Tally:
@@ -91,10 +65,7 @@ class Tally:
         if self._begun is not None:
             return
         self._begun = self.clock()
-        known = {node.key for node in self.nodes if self.store.has(node.key)}
-        forecast = Forecast([*reference(), *(self.store.provenance(key) for key in known)])
-        left = (node for node in self.nodes if node.key not in known and node.key not in self.ended)
-        self._costs = {node.key: forecast.seconds(node) for node in left}
+        self._costs = costs([node for node in self.nodes if node.key not in self.ended], self.store)
         self._rest = sum(self._costs.values())
 
     @property

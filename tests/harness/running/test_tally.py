@@ -10,7 +10,7 @@ from unveil.harness.plan.file import read
 from unveil.harness.running.execute import Outcome
 from unveil.harness.running.likeness import facts
 from unveil.harness.running.matrix import expand
-from unveil.harness.running.tally import Forecast, Tally
+from unveil.harness.running.tally import Tally
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.store.artefacts import Store
 
@@ -31,21 +31,8 @@ def past(node, seconds):
     return {**facts(node), "seconds": seconds}
 
 
-def test_a_forecast_scales_with_the_work_and_falls_back_on_the_kind(project, nodes):
-    target = next(node for node in nodes if node.kind == "target")
-    known = Forecast([past(target, 6.0)])
-    assert known.seconds(target) == 6.0
-    project.edit("tiny.toml", "epochs = 3", "epochs = 6")
-    longer = next(n for n in expand(read(str(project.folder / "tiny.toml"))).nodes() if n.kind == "target")
-    assert known.seconds(longer) == 12.0
-    project.edit("tiny.toml", 'use = "small_resnet"\nwidth = 4', 'use = "small_resnet"\nwidth = 8')
-    other = next(n for n in expand(read(str(project.folder / "tiny.toml"))).nodes() if n.kind == "target")
-    assert known.seconds(other) == 6.0
-    assert known.seconds(nodes[0]) == 0.0
-
-
 def test_every_step_is_in_one_place_and_the_time_left_follows_the_machine(nodes, tmp_path, monkeypatch):
-    monkeypatch.setattr("unveil.harness.running.tally.reference", lambda: [past(node, 10.0) for node in nodes])
+    monkeypatch.setattr("unveil.harness.running.estimate.reference", lambda: [past(node, 10.0) for node in nodes])
     store, clock = Store(str(tmp_path / "store")), Clock()
     store.save(nodes[0].key, Artefact({}, provenance=past(nodes[0], 10.0)))
     tally = Tally(nodes, store, clock)

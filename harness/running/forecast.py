@@ -1,0 +1,100 @@
+"""What steps may take, by what like ones took: one answer for whoever asks, found at once however many are known."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from statistics import median
+from typing import Any, NamedTuple
+
+from unveil.harness.plan.node import Node
+from unveil.harness.running.likeness import Amount, amount, facts, plugins_of
+
+QUICK = ("measure", "picture", "model", "comparer")  # take seconds whatever their settings are
+RUNGS = 5  # of a defense's own ladder, which is not known before the model is built
+
+
+class Guess(NamedTuple):
+    """What a step may take.
+
+    Attributes:
+        seconds: So long.
+        source: What they are known from, in words.
+    """
+
+    seconds: float
+    source: str
+
+
+class _Past(NamedTuple):
+    """A step that was computed once."""
+
+    amount: Amount
+    seconds: float
+
+
+class Forecast:
+    """Steps that were computed, by kind and by what decides how long they take.
+
+    Args:
+        known: Their provenance.
+    """
+
+    def __init__(self, known: Iterable[Mapping[str, Any]]) -> None:
+        self._same: defaultdict[tuple[str, str], list[_Past]] = defaultdict(list)
+        self._bare: defaultdict[str, list[_Past]] = defaultdict(list)
+        self._identities: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        self._plugins: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        self._kinds: defaultdict[str, list[float]] = defaultdict(list)
+        for one in known:
+            self._learn(one, one["kind"], one["seconds"])
+
+    def _learn(self, one: Mapping[str, Any], kind: str, seconds: float) -> None:
+        self._kinds[kind].append(seconds)
+        self._identities[kind, one.get("identity", "")].append(seconds)
+        self._plugins[kind, _named(one)].append(seconds)
+        if (work := amount(one)) is not None:
+            self._same[kind, work.same].append(_Past(work, seconds))
+        if kind == "target" and "options" in one and (bare := amount(_undefended(one))) is not None:
+            self._bare[bare.same].append(_Past(bare, seconds))
+
+    def alike(self, node: Node) -> Guess | None:
+        """By the same step, by as much work or by the same work in other numbers of steps; None if none is known."""
+        wanted = facts(node)
+        work = amount(wanted)
+        assert work is not None
+        if found := self._identities.get((node.kind, node.identity)):
+            return Guess(median(found), "the same step, other code")
+        if known := self._same.get((node.kind, work.same)):
+            equal = [past.seconds for past in known if past.amount.linear == work.linear]
+            if equal:
+                return Guess(median(equal), "as much work")
+            return Guess(_scaled(work, known), "the same work, other numbers of steps")
+        if node.kind in QUICK and (quick := self._plugins.get((node.kind, _named(wanted)))):
+            return Guess(median(quick), "the same plugin, other settings")
+        return self._ladder(node, wanted) if node.kind == "ladder" else None
+
+    def typical(self, kind: str) -> float:
+        """Seconds of any step of the kind; 0 where none is known."""
+        return median(self._kinds[kind]) if self._kinds.get(kind) else 0.0
+
+    def _ladder(self, node: Node, wanted: Mapping[str, Any]) -> Guess | None:
+        """By targets that are the same model, under whatever defense."""
+        work = amount(_undefended(wanted))
+        if work is None or not (known := self._bare.get(work.same)):
+            return None
+        count = 1 + (max(map(len, node.options["values"].values()), default=0) or RUNGS)
+        return Guess(count * _scaled(work, known), f"{count} targets of the same model")
+
+
+def _scaled(work: Amount, known: Iterable[_Past]) -> float:
+    return median((work.over(past.amount) or 0.0) * past.seconds for past in known)
+
+
+def _named(work: Mapping[str, Any]) -> str:
+    return json.dumps(plugins_of(work), sort_keys=True)
+
+
+def _undefended(work: Mapping[str, Any]) -> dict[str, Any]:
+    return {**work, "uses": {"model": work["uses"]["model"]}, "options": {"recipe": work["options"]["recipe"]}}
