@@ -1,17 +1,24 @@
-"""What a plan would cost, judged by what the same kind of work took before."""
+"""What a plan would cost, judged by what the same kind of work took before, here or elsewhere, or by a probe of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from unveil.harness.plan.file import PRESETS
 from unveil.harness.plan.node import Node
-from unveil.harness.running.forecast import Forecast
+from unveil.harness.running.conditions import Conditions
+from unveil.harness.running.forecast import Forecast, Guess
+from unveil.harness.running.likeness import work_of
 from unveil.harness.running.matrix import Matrix
+from unveil.harness.running.probes import Probing, remembered, timed
 from unveil.harness.store.artefacts import Store
+
+CALIBRATED = 3  # pieces of known work that are timed, to see how fast a machine is
+WORTH = 0.02  # share of a plan's time from which a rough guess of short steps is replaced by a probe ...
+SHORT = 3.0  # ... if it is so many seconds
 
 
 @dataclass(frozen=True)
@@ -22,9 +29,9 @@ class Step:
         kind: Stage.
         label: In words.
         state: ``known`` if it is in the store, else ``to run``.
-        seconds: What it took, or may take; None if nothing like it is known. A guess from other data, another model or
-            other widths may be wrong by a factor of twenty, so there is none.
-        source: What the seconds are known from.
+        seconds: What it took, or may take; None if nothing like it is known and a probe could not tell. A guess from
+            other data, another model or other widths may be wrong by a factor of twenty, so there is none.
+        source: What the seconds are known from, or why they are not known.
         key: Artefact key.
     """
 
@@ -36,18 +43,35 @@ class Step:
     key: str
 
 
-def estimate(matrix: Matrix, store: Store) -> list[Step]:
-    """Every step of a plan, in order."""
-    return _steps(matrix.nodes(), store, _places(store))
+def estimate(
+    matrix: Matrix, store: Store, probe: Probing | None = None, conditions: Conditions | None = None
+) -> list[Step]:
+    """Every step of a plan, in order.
+
+    Args:
+        matrix: The plan.
+        store: What is known; and where it is kept what probes find.
+        probe: How to time what nothing is known of; None: not at all.
+        conditions: What the steps would be computed under; None: those of the probes, or what a run takes by itself.
+    """
+    nodes = matrix.nodes()
+    where = conditions or (probe.conditions if probe else Conditions.here())
+    known, reasons = Known.of(store, where), dict[tuple[str, str], str]()
+    for wanted in (_unknown, _telling, _rough) if probe else ():
+        asked = {work_of(node): node for node in reversed(wanted(nodes, known)) if work_of(node) not in reasons}
+        if asked and probe is not None:
+            told = timed(reversed(asked.values()), store, probe)
+            reasons |= {work: told[node.key] for work, node in asked.items() if node.key in told}
+            known = Known.of(store, where)
+    return [_step(node, known, reasons) for node in nodes]
 
 
-def costs(nodes: Sequence[Node], store: Store) -> dict[str, float]:
+def costs(nodes: Sequence[Node], store: Store, conditions: Conditions | None = None) -> dict[str, float]:
     """Seconds that steps may take, by key: those of its kind where nothing like it is known, 0 of what is there."""
-    places = _places(store)
-    kinds = {node.kind: max(place.typical(node.kind) for place in places.values()) for node in nodes}
-    steps = _steps(nodes, store, places)
+    known = Known.of(store, conditions or Conditions.here())
+    steps = [_step(node, known, {}) for node in nodes]
     return {
-        step.key: 0.0 if step.state == "known" else kinds[step.kind] if step.seconds is None else step.seconds
+        step.key: 0.0 if step.state == "known" else known.typical(step.kind) if step.seconds is None else step.seconds
         for step in steps
     }
 
@@ -63,22 +87,116 @@ def history(store: Store) -> list[dict[str, Any]]:
     return [store.provenance(key) for key in store.known()]
 
 
-def _places(store: Store) -> dict[str, Forecast]:
-    """Where like steps were computed, in words, the nearest first, and what these took."""
-    return {"": Forecast(history(store)), ", two cores elsewhere": Forecast(reference())}
+@dataclass(frozen=True)
+class Known:
+    """Where like steps were computed or timed, the nearest first.
+
+    Attributes:
+        store: The artefacts.
+        near: Under the same conditions, by how that is said.
+        far: Under others.
+    """
+
+    store: Store
+    near: Mapping[str, Forecast]
+    far: Mapping[str, Forecast]
+
+    @classmethod
+    def of(cls, store: Store, where: Conditions) -> Known:
+        """What a store knows, and what is known of the presets elsewhere."""
+        past, probes = history(store), remembered(store)
+        mine, timed = ([one for one in some if Conditions.of(one).like(where)] for some in (past, probes))
+        others = [one for one in (*past, *probes) if not Conditions.of(one).like(where)]
+        near = {"": Forecast(mine), ", in a probe": Forecast(timed)}
+        far = {", under other conditions": Forecast(others), ", two cores elsewhere": Forecast(reference())}
+        return cls(store, near, far)
+
+    def closely(self, node: Node) -> Guess | None:
+        """From as much work here."""
+        return _first((guess := one.alike(node)) and _placed(guess, place) for place, one in self.near.items())
+
+    def elsewhere(self, node: Node) -> Guess | None:
+        """From as much work elsewhere, as fast as this machine is."""
+        return _first((guess := one.alike(node)) and self._here(guess, place) for place, one in self.far.items())
+
+    def only(self, node: Node, place: str) -> bool:
+        """Whether as much work is known from that place far away, and from none that is nearer."""
+        found = [name for name, one in (*self.near.items(), *self.far.items()) if one.alike(node) is not None]
+        return found[:1] == [place]
+
+    def roughly(self, node: Node) -> Guess | None:
+        """From the same plugin, of short steps."""
+        near = ((guess := one.loosely(node)) and _placed(guess, place) for place, one in self.near.items())
+        far = ((guess := one.loosely(node)) and self._here(guess, place) for place, one in self.far.items())
+        return _first((*near, *far))
+
+    def guess(self, node: Node) -> Guess | None:
+        """The best of them."""
+        return self.closely(node) or self.elsewhere(node) or self.roughly(node)
+
+    def typical(self, kind: str) -> float:
+        """Seconds of any step of a kind; 0 where none is known."""
+        return next((found for one in (*self.near.values(), *self.far.values()) if (found := one.typical(kind))), 0.0)
+
+    def calibrated(self, place: str) -> tuple[float, int]:
+        """How many times as long work takes here as far away, and by how many pieces of work that is known."""
+        found = [one.pace(self.far[place]) for one in self.near.values()]
+        return max(found, key=lambda pace: pace[1])
+
+    def _here(self, guess: Guess, place: str) -> Guess:
+        pace, pieces = self.calibrated(place)
+        how = f", times {pace:.2g} for this machine" if pieces else ""
+        return Guess(guess.seconds * pace, guess.source + place + how)
 
 
-def _steps(nodes: Sequence[Node], store: Store, places: Mapping[str, Forecast]) -> list[Step]:
-    return [_step(node, store, places) for node in nodes]
+def _first(guesses: Iterable[Guess | None]) -> Guess | None:
+    return next((guess for guess in guesses if guess is not None), None)
 
 
-def _step(node: Node, store: Store, places: Mapping[str, Forecast]) -> Step:
-    if store.has(node.key):
-        seconds = float(store.provenance(node.key)["seconds"])
+def _placed(guess: Guess, place: str) -> Guess:
+    return Guess(guess.seconds, guess.source + place)
+
+
+def _open(nodes: Sequence[Node], known: Known) -> list[Node]:
+    """What is to run and takes time of its own."""
+    return [node for node in nodes if node.kind not in ("strength", "ladder") and not known.store.has(node.key)]
+
+
+def _unknown(nodes: Sequence[Node], known: Known) -> list[Node]:
+    """Steps that nothing is known of."""
+    return [node for node in _open(nodes, known) if known.guess(node) is None]
+
+
+def _telling(nodes: Sequence[Node], known: Known) -> list[Node]:
+    """The longest steps, of different kinds, known from elsewhere only, where little tells how fast this machine is."""
+    far = {place: [node for node in _open(nodes, known) if known.only(node, place)] for place in known.far}
+    unsure = [node for place, some in far.items() if known.calibrated(place)[1] < CALIBRATED for node in some]
+    seconds = {node: guess.seconds for node in unsure if (guess := known.guess(node)) is not None}
+    longest = {node.kind: node for node in sorted(seconds, key=seconds.__getitem__)}
+    chosen = sorted(longest.values(), key=seconds.__getitem__)[-CALIBRATED:]
+    return [node for node in nodes if node in chosen]
+
+
+def _rough(nodes: Sequence[Node], known: Known) -> list[Node]:
+    """Steps of which only the plugin is known, where together they are more than a little of the plan."""
+    guesses = {node: known.guess(node) for node in _open(nodes, known)}
+    total = sum(guess.seconds for guess in guesses.values() if guess)
+    close = {node for node in guesses if known.closely(node) or known.elsewhere(node)}
+    together: dict[tuple[str, str], float] = {}
+    for node, guess in guesses.items():
+        if guess and node not in close:
+            together[work_of(node)] = together.get(work_of(node), 0.0) + guess.seconds
+    least = max(SHORT, WORTH * total)
+    found = [node for node in guesses if together.get(work_of(node), 0.0) >= least]
+    return sorted(found, key=lambda node: -together[work_of(node)])
+
+
+def _step(node: Node, known: Known, reasons: Mapping[tuple[str, str], str]) -> Step:
+    if known.store.has(node.key):
+        seconds = float(known.store.provenance(node.key)["seconds"])
         return Step(node.kind, node.label, "known", seconds, "this store", node.key)
     if node.kind == "strength":
         return Step(node.kind, node.label, "to run", 0.0, "a look at its ladder", node.key)
-    for place, forecast in places.items():
-        if (guess := forecast.alike(node)) is not None:
-            return Step(node.kind, node.label, "to run", guess.seconds, guess.source + place, node.key)
-    return Step(node.kind, node.label, "to run", None, "", node.key)
+    if (guess := known.guess(node)) is not None:
+        return Step(node.kind, node.label, "to run", guess.seconds, guess.source, node.key)
+    return Step(node.kind, node.label, "to run", None, reasons.get(work_of(node), ""), node.key)

@@ -17,6 +17,7 @@ from typing import Any
 
 from unveil.harness.plan import checkout
 from unveil.harness.plan.node import Node
+from unveil.harness.running.conditions import processor
 from unveil.harness.running.interrupts import deferred
 from unveil.harness.running.likeness import facts
 from unveil.harness.running.profile import PROFILE, Meter
@@ -97,7 +98,7 @@ def compute(node: Node, around: Surroundings) -> Outcome:
             return cached(node, bench.store)
         start, meter = time.monotonic(), Meter(around.device)
         try:
-            with deferred() as interrupted, _threads(around.threads):
+            with deferred() as interrupted, computing_with(around.threads):
                 artefact = _artefact(node, bench, around, interrupted)
         except StoreError:
             raise
@@ -142,8 +143,8 @@ def _artefact(node: Node, bench: Bench, around: Surroundings, interrupted: Calla
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """So many in the block; 0: as many as there are."""
+def computing_with(count: int) -> Iterator[None]:
+    """With so many threads in the block; 0: as many as torch takes."""
     import torch  # noqa: PLC0415 (see _artefact)
 
     before = torch.get_num_threads()
@@ -195,6 +196,7 @@ def provenance(node: Node, around: Surroundings, seconds: float) -> dict[str, An
         "device": around.device,
         "compiled": around.compiled,
         "threads": around.threads or torch.get_num_threads(),
+        "processor": processor(around.device),
         "versions": {
             "unveil": checkout.version(), "python": platform.python_version(), "torch": torch.__version__,
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from unveil.harness.plan.node import Node
 from unveil.harness.running.likeness import Amount, amount, facts, plugins_of
 
 QUICK = ("measure", "picture", "model", "comparer")  # take seconds whatever their settings are
+TELLING = 0.5  # seconds from which a step tells how fast a machine is
 RUNGS = 5  # of a defense's own ladder, which is not known before the model is built
 
 
@@ -71,9 +72,21 @@ class Forecast:
             if equal:
                 return Guess(median(equal), "as much work")
             return Guess(_scaled(work, known), "the same work, other numbers of steps")
-        if node.kind in QUICK and (quick := self._plugins.get((node.kind, _named(wanted)))):
-            return Guess(median(quick), "the same plugin, other settings")
         return self._ladder(node, wanted) if node.kind == "ladder" else None
+
+    def loosely(self, node: Node) -> Guess | None:
+        """By the same plugin, of steps that take seconds; None if none is known, or it is no such step."""
+        quick = self._plugins.get((node.kind, _named(facts(node)))) if node.kind in QUICK else None
+        return Guess(median(quick), "the same plugin, other settings") if quick else None
+
+    def pace(self, other: Forecast) -> tuple[float, int]:
+        """How many times as long the same work takes here as there, and by how many pieces of work that is known.
+
+        Steps that take no time to speak of say nothing.
+        """
+        shared = [(self._same[work], other._same[work]) for work in self._same.keys() & other._same.keys()]
+        ratios = [_ratio(mine, theirs) for mine, theirs in shared if max(one.seconds for one in theirs) >= TELLING]
+        return (median(ratios), len(ratios)) if ratios else (1.0, 0)
 
     def typical(self, kind: str) -> float:
         """Seconds of any step of the kind; 0 where none is known."""
@@ -90,6 +103,10 @@ class Forecast:
 
 def _scaled(work: Amount, known: Iterable[_Past]) -> float:
     return median((work.over(past.amount) or 0.0) * past.seconds for past in known)
+
+
+def _ratio(mine: Iterable[_Past], theirs: Sequence[_Past]) -> float:
+    return median(past.seconds / max(_scaled(past.amount, theirs), 1e-9) for past in mine)
 
 
 def _named(work: Mapping[str, Any]) -> str:

@@ -24,7 +24,9 @@ def surroundings(node: Node) -> dict[str, Any]:
 def facts(node: Node) -> dict[str, Any]:
     """What is compared, as the provenance of a computed node holds it, too."""
     uses = {role: [use.question for use in uses] for role, uses in node.uses.items()}
-    return {"kind": node.kind, "uses": uses, "options": dict(node.options), "on": surroundings(node)}
+    known = {"kind": node.kind, "uses": uses, "options": dict(node.options), "on": surroundings(node)}
+    judge = node.parents.get("evaluator")
+    return known if judge is None else {**known, "judge": judge.uses["model"][0].question}
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class Amount:
     """What decides how long a piece of work takes.
 
     Attributes:
-        same: Plugins, data, model, and every whole number in the settings that work is not proportional to: widths,
-            batches, restarts. Other settings are taken to cost nothing.
+        same: Plugins, data, model, the model that judges, and every whole number in the settings that work is not
+            proportional to: widths, batches, restarts. Other settings are taken to cost nothing.
         linear: Steps and epochs, which it is proportional to.
     """
 
@@ -53,8 +55,16 @@ def amount(work: Mapping[str, Any]) -> Amount | None:
         return None
     numbers = sorted([*_inside(("uses",), work["uses"]), *_inside(("options",), work.get("options", {}))])
     fixed = [(path, None if path[-1] in LINEAR else n) for path, n in numbers]
-    same = json.dumps([plugins_of(work), work["on"], fixed], sort_keys=True)
+    judge = [work["judge"]] if "judge" in work else []
+    same = json.dumps([plugins_of(work), work["on"], fixed, *judge], sort_keys=True)
     return Amount(same, tuple(n for path, n in numbers if path[-1] in LINEAR))
+
+
+def work_of(node: Node) -> tuple[str, str]:
+    """Equal for steps whose seconds follow from each other's: of one kind, and alike but for numbers of steps."""
+    work = amount(facts(node))
+    assert work is not None
+    return node.kind, work.same
 
 
 def plugins_of(work: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,12 +24,13 @@ from unveil.cli.surroundings import (
     pool_of,
 )
 from unveil.cli.tables import show
-from unveil.cli.terminal import errors, lasting, output, print_json, table
+from unveil.cli.terminal import Screen, errors, one_line, output, print_json, roughly, table
 from unveil.harness.words.errors import TrackingError
 from unveil.harness.words.names import Precision
 
 if TYPE_CHECKING:
     from unveil.harness.figures.rows import Results
+    from unveil.harness.running.estimate import Step
     from unveil.harness.running.matrix import Matrix
     from unveil.harness.store.artefacts import Store
 
@@ -118,34 +120,57 @@ def _log(results: Results, page: str, store: Store, uri: str) -> None:
         errors().print(f"warning: {error}", style="yellow", soft_wrap=True)
 
 
-def plan_(plan: PlanArgument, store: StoreOption = "runs", as_json: JsonOption = False) -> None:
+def plan_(
+    plan: PlanArgument,
+    store: StoreOption = "runs",
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = Precision.AUTO,
+    jobs: JobsOption = 0,
+    threads: ThreadsOption = 0,
+    no_probe: Annotated[bool, typer.Option("--no-probe", help="Do not time what nothing is known of.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Show what a plan would run, what is known already, and what the rest may cost."""
     from unveil.harness.audit import prepare  # noqa: PLC0415 (see run)
+    from unveil.harness.running.conditions import Conditions  # noqa: PLC0415
+    from unveil.harness.running.devices import surroundings  # noqa: PLC0415
     from unveil.harness.running.estimate import estimate  # noqa: PLC0415
+    from unveil.harness.running.probes import Probing  # noqa: PLC0415
 
+    where = pool_of("", jobs, threads, 0.0, 0.0, "", [])
     audit = prepare(plan, store)
     _say_notes(audit.matrix)
-    steps = estimate(audit.matrix, audit.store)
+    around = surroundings(audit.store, device, precision, compiled=False, pool=where)
+    with Screen() as screen:
+        probing = Probing(around, shown=lambda label: screen.starts(f"timing {one_line(label)} ..."))
+        here = Conditions.here(around.device, around.threads)
+        steps = estimate(audit.matrix, audit.store, None if no_probe else probing, here)
     if as_json:
         print_json([step.__dict__ for step in steps])
         return
-    made = table(
-        f"{audit.file.plan.title}: {len(audit.matrix.cells)} cells, {len(steps)} steps",
-        "step",
-        "what",
-        "state",
-        "seconds",
-        "known from",
-    )
+    _show_steps(f"{audit.file.plan.title}: {len(audit.matrix.cells)} cells, {len(steps)} steps", steps)
+    output().print(_total(steps, audit.matrix, where.jobs), soft_wrap=True)
+
+
+def _show_steps(title: str, steps: Sequence[Step]) -> None:
+    made = table(title, "step", "what", "state", "seconds", "known from")
     for step in steps:
         seconds = "" if step.seconds is None else f"{step.seconds:.0f}"
-        made.add_row(step.kind, step.label, step.state, seconds, step.source)
+        made.add_row(step.kind, one_line(step.label), step.state, seconds, one_line(step.source))
     output().print(made)
-    left = [step for step in steps if step.state != "known"]
-    unknown = sum(step.seconds is None for step in left)
+
+
+def _total(steps: Sequence[Step], matrix: Matrix, jobs: int) -> str:
+    """What is left to run, and how long that takes: one step at a time, and so many."""
+    from unveil.harness.running.makespan import makespan  # noqa: PLC0415 (see run)
+
+    left = {step.key: step.seconds for step in steps if step.state != "known"}
+    seconds = {key: cost or 0.0 for key, cost in left.items()}
+    cost = makespan(matrix.nodes(), seconds, jobs)
+    unknown = sum(one is None for one in left.values())
     more = f", and {unknown} steps of unknown cost" if unknown else ""
-    cost = lasting(sum(step.seconds or 0.0 for step in left))
-    output().print(f"to run: {len(left)} steps, about {cost}{more}")
+    together = f" with {jobs} jobs" if jobs > 1 else ""
+    return f"to run: {len(left)} steps, {'about ' * (cost >= 10)}{roughly(cost)}{together}{more}"
 
 
 def log(plan: PlanArgument, store: StoreOption = "runs", mlflow: UriOption = "") -> None:

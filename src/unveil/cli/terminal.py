@@ -103,6 +103,23 @@ def lasting(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def roughly(seconds: float) -> str:
+    """A duration that was estimated, as exactly as an estimate can be.
+
+    >>> roughly(3), roughly(41.3), roughly(95), roughly(700), roughly(2500), roughly(7384), roughly(90_000)
+    ('less than 10 s', '40 s', '2 min', '12 min', '40 min', '2 h', '25 h')
+    """
+    if seconds < 10:
+        return "less than 10 s"
+    if seconds < 90:
+        return f"{round(seconds, -1):.0f} s"
+    minutes = seconds / 60
+    if minutes < 90:
+        return f"{minutes:.0f} min" if minutes < 20 else f"{5 * round(minutes / 5)} min"
+    halves = round(minutes / 30) / 2
+    return f"{halves:g} h" if halves < 10 else f"{halves:.0f} h"
+
+
 def in_bytes(count: float) -> str:
     """A size in words.
 
