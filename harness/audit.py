@@ -14,6 +14,7 @@ from unveil.harness.plan import plugins as registry
 from unveil.harness.plan.file import PlanFile, find, from_mapping, read
 from unveil.harness.plan.node import Node
 from unveil.harness.running.assemble import results as assemble
+from unveil.harness.running.conditions import Conditions
 from unveil.harness.running.devices import surroundings
 from unveil.harness.running.estimate import costs
 from unveil.harness.running.execute import Outcome, Surroundings
@@ -111,8 +112,14 @@ def compute(
     store.check()
     with _opened(pool, store) as opened:
         alone = isinstance(opened, InlinePool)  # where the order of a plan is as good as any
-        first = {} if alone else ranks(nodes, costs(nodes, store))
-        return run_nodes(nodes, around, opened, listener, store, first)
+        expected = {} if alone and around.deadline is None else costs(nodes, store, _conditions(around, pool))
+        return run_nodes(nodes, around, opened, listener, store, {} if alone else ranks(nodes, expected), expected)
+
+
+def _conditions(around: Surroundings, pool: Pool | Pooling | None) -> Conditions | None:
+    """What steps are computed under; None where that is another machine's affair."""
+    elsewhere = isinstance(pool, Pooling) and pool.elsewhere
+    return None if elsewhere else Conditions.here(around.device, around.threads)
 
 
 def _opened(pool: Pool | Pooling | None, store: Store) -> AbstractContextManager[Pool]:

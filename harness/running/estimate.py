@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,11 @@ from unveil.harness.running.conditions import Conditions
 from unveil.harness.running.forecast import Forecast, Guess
 from unveil.harness.running.likeness import work_of
 from unveil.harness.running.matrix import Matrix
-from unveil.harness.running.probes import Probing, remembered, timed
+from unveil.harness.running.probes import Probes, Probing, remembered
 from unveil.harness.store.artefacts import Store
 
 CALIBRATED = 3  # pieces of known work that are timed, to see how fast a machine is
-WORTH = 0.02  # share of a plan's time from which a rough guess of short steps is replaced by a probe ...
-SHORT = 3.0  # ... if it is so many seconds
+ROUGH = 4  # pieces of short work, of which little is known, that are timed
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,19 @@ def estimate(
     """
     nodes = matrix.nodes()
     where = conditions or (probe.conditions if probe else Conditions.here())
-    known, reasons = Known.of(store, where), dict[tuple[str, str], str]()
-    for wanted in (_unknown, _telling, _rough) if probe else ():
-        asked = {work_of(node): node for node in reversed(wanted(nodes, known)) if work_of(node) not in reasons}
-        if asked and probe is not None:
-            told = timed(reversed(asked.values()), store, probe)
-            reasons |= {work: told[node.key] for work, node in asked.items() if node.key in told}
-            known = Known.of(store, where)
-    return [_step(node, known, reasons) for node in nodes]
+    if probe is None:
+        known = Known.of(store, where, remembered(store))
+        return [_step(node, known, {}) for node in nodes]
+    probes = Probes(store, probe)
+    for wanted in (_unknown, _telling, _rough):
+        probes.time(wanted(nodes, Known.of(store, where, probes.known)))
+    known = Known.of(store, where, probes.known)
+    return [_step(node, known, probes.reasons) for node in nodes]
 
 
 def costs(nodes: Sequence[Node], store: Store, conditions: Conditions | None = None) -> dict[str, float]:
     """Seconds that steps may take, by key: those of its kind where nothing like it is known, 0 of what is there."""
-    known = Known.of(store, conditions or Conditions.here())
+    known = Known.of(store, conditions or Conditions.here(), remembered(store))
     steps = [_step(node, known, {}) for node in nodes]
     return {
         step.key: 0.0 if step.state == "known" else known.typical(step.kind) if step.seconds is None else step.seconds
@@ -102,9 +102,9 @@ class Known:
     far: Mapping[str, Forecast]
 
     @classmethod
-    def of(cls, store: Store, where: Conditions) -> Known:
-        """What a store knows, and what is known of the presets elsewhere."""
-        past, probes = history(store), remembered(store)
+    def of(cls, store: Store, where: Conditions, probes: Sequence[Mapping[str, Any]]) -> Known:
+        """What a store knows and probes found, and what is known of the presets elsewhere."""
+        past = history(store)
         mine, timed = ([one for one in some if Conditions.of(one).like(where)] for some in (past, probes))
         others = [one for one in (*past, *probes) if not Conditions.of(one).like(where)]
         near = {"": Forecast(mine), ", in a probe": Forecast(timed)}
@@ -178,17 +178,11 @@ def _telling(nodes: Sequence[Node], known: Known) -> list[Node]:
 
 
 def _rough(nodes: Sequence[Node], known: Known) -> list[Node]:
-    """Steps of which only the plugin is known, where together they are more than a little of the plan."""
-    guesses = {node: known.guess(node) for node in _open(nodes, known)}
-    total = sum(guess.seconds for guess in guesses.values() if guess)
-    close = {node for node in guesses if known.closely(node) or known.elsewhere(node)}
-    together: dict[tuple[str, str], float] = {}
-    for node, guess in guesses.items():
-        if guess and node not in close:
-            together[work_of(node)] = together.get(work_of(node), 0.0) + guess.seconds
-    least = max(SHORT, WORTH * total)
-    found = [node for node in guesses if together.get(work_of(node), 0.0) >= least]
-    return sorted(found, key=lambda node: -together[work_of(node)])
+    """Short steps of which only the plugin is known: those works that most steps are."""
+    rough = [n for n in _open(nodes, known) if not known.closely(n) and not known.elsewhere(n) and known.guess(n)]
+    counts = Counter(work_of(node) for node in rough)
+    often = [work for work, _ in counts.most_common(ROUGH)]
+    return [node for node in rough if work_of(node) in often]
 
 
 def _step(node: Node, known: Known, reasons: Mapping[tuple[str, str], str]) -> Step:

@@ -18,6 +18,7 @@ from typing import Any
 from unveil.harness.plan import checkout
 from unveil.harness.plan.node import Node
 from unveil.harness.running.conditions import processor
+from unveil.harness.running.deadline import NO_TIME, Deadline
 from unveil.harness.running.interrupts import deferred
 from unveil.harness.running.likeness import facts
 from unveil.harness.running.profile import PROFILE, Meter
@@ -38,6 +39,7 @@ class Surroundings:
         store: URL of the store.
         device: ``cpu``, ``cuda`` or ``cuda:1``.
         mixed_precision: Whether matrix work uses bfloat16.
+        deadline: When the run should be over; None: whenever it is.
         probing: Whether each step finds that out by itself; see `harness.training.probe`.
         shown: Where progress goes.
         compiled: Whether networks that attacks descend are compiled.
@@ -53,6 +55,11 @@ class Surroundings:
     isolated: bool = True
     threads: int = 0
     probing: bool = False
+    deadline: Deadline | None = None
+
+    def over(self) -> bool:
+        """Whether its deadline has passed."""
+        return self.deadline is not None and self.deadline.passed()
 
 
 @dataclass(frozen=True)
@@ -98,8 +105,13 @@ def compute(node: Node, around: Surroundings) -> Outcome:
             return cached(node, bench.store)
         start, meter = time.monotonic(), Meter(around.device)
         try:
-            with deferred() as interrupted, computing_with(around.threads):
-                artefact = _artefact(node, bench, around, interrupted)
+            with deferred() as signalled, computing_with(around.threads):
+                try:
+                    artefact = _artefact(node, bench, around, lambda: signalled() or around.over())
+                except KeyboardInterrupt:  # which a checkpoint raises
+                    if signalled() or not around.over():
+                        raise
+                    return Outcome("blocked", f"{NO_TIME}; it goes on from a checkpoint", time.monotonic() - start)
         except StoreError:
             raise
         except AssetError as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -14,10 +16,12 @@ from unveil.harness.plan.canonical import digest
 from unveil.harness.plan.node import Node
 from unveil.harness.running.conditions import Conditions
 from unveil.harness.running.execute import Surroundings
-from unveil.harness.running.likeness import facts
+from unveil.harness.running.likeness import amount, facts, work_of
 from unveil.harness.store.artefacts import Store
+from unveil.harness.store.collection import PROBES
+from unveil.harness.words.errors import StoreError
 
-PROBES = "probes"
+log = logging.getLogger("unveil")
 ALL = 60.0  # seconds for all probes of a plan
 EACH = 20.0  # of them for one step, but for reading pictures, without which nothing can be timed
 
@@ -49,54 +53,67 @@ class Probing:
 def remembered(store: Store) -> list[dict[str, Any]]:
     """What earlier probes found, as a provenance says what a step took; those that cannot be read are none."""
     names = [f"{PROBES}/{name}" for name in store.files.names(PROBES) if name.endswith(".json")]
-    found = []
-    for data in store.files.get_many(names).values():
-        with suppress(ValueError, KeyError, TypeError):
-            told = json.loads(data)
-            found.append({**told, "kind": str(told["kind"]), "seconds": float(told["seconds"])})
-    return found
+    return [told for data in store.files.get_many(names).values() if (told := _read(data)) is not None]
 
 
-def remember(store: Store, node: Node, seconds: float, conditions: Conditions) -> None:
-    """Keeps what a probe found: for steps that are as much work, under the same conditions, whatever code they have.
+def _read(data: bytes) -> dict[str, Any] | None:
+    with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        told: dict[str, Any] = json.loads(data)
+        if amount(told) is not None and isinstance(told["kind"], str) and 0 <= told["seconds"] < math.inf:
+            return told
+    return None
 
-    Raises:
-        StoreError: If the store cannot be written.
-    """
+
+def told_of(node: Node, seconds: float, conditions: Conditions) -> dict[str, Any]:
+    """What is remembered of a probe: for steps that are as much work, whatever code they have."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    told = {**facts(node), **asdict(conditions), "seconds": round(seconds, 3), "label": node.label, "when": when}
-    name = f"{PROBES}/{node.key}-{digest(asdict(conditions))[:12]}.json"
-    store.put_text(name, json.dumps(told, sort_keys=True) + "\n")
+    return {**facts(node), **asdict(conditions), "seconds": round(seconds, 3), "label": node.label, "when": when}
 
 
-def timed(nodes: Iterable[Node], store: Store, how: Probing) -> dict[str, str]:
+class Probes:
     """Times steps one after the other, for as long as there is time.
 
     Args:
-        nodes: Those to be timed, one for each amount of work.
         store: Where what they need lies, as far as it was computed, and where it is remembered what they take.
         how: With what, and for how long.
 
-    Returns:
-        Why a step could not be timed, by key.
-
-    Raises:
-        StoreError: If the store cannot be written.
+    Attributes:
+        known: What probes found, earlier ones too; see `remembered`.
+        reasons: Why a step could not be timed, by its work; see `harness.running.likeness.work_of`.
     """
-    from unveil.harness.running.rehearse import Rehearsal  # noqa: PLC0415 (torch is loaded for whoever probes)
 
-    end = time.monotonic() + how.seconds
-    reasons: dict[str, str] = {}
-    rehearsal = Rehearsal(store, how.around, how.clock)
-    for node in nodes:
-        left = end - time.monotonic()
+    def __init__(self, store: Store, how: Probing) -> None:
+        from unveil.harness.running.rehearse import Rehearsal  # noqa: PLC0415 (torch is loaded for whoever probes)
+
+        self.known, self.reasons = remembered(store), dict[tuple[str, str], str]()
+        self._store, self._how, self._end = store, how, time.monotonic() + how.seconds
+        self._rehearsal = Rehearsal(store, how.around, how.clock)
+
+    def time(self, nodes: Iterable[Node]) -> None:
+        """Times one step for each amount of work, in this order; none that could not be timed before."""
+        works: dict[tuple[str, str], Node] = {}
+        for node in nodes:
+            works.setdefault(work_of(node), node)
+        for work, node in works.items():
+            if work not in self.reasons and (reason := self._time(node)):
+                self.reasons[work] = reason
+
+    def _time(self, node: Node) -> str:
+        """Times a step, and says why not if that cannot be."""
+        left = self._end - time.monotonic()
         if left <= 0:
-            reasons[node.key] = f"no probe yet: {how.seconds:.0f} s went to others; the next `unveil plan` goes on"
-            continue
-        how.shown(node.label)
-        timing = rehearsal.time(node, left if node.kind == "data" else min(left, how.each))
+            return f"no probe yet: the others took {self._how.seconds:.0f} s; the next `unveil plan` goes on"
+        self._how.shown(node.label)
+        timing = self._rehearsal.time(node, left if node.kind == "data" else min(left, self._how.each))
         if timing.seconds is None:
-            reasons[node.key] = timing.reason
-        else:
-            remember(store, node, timing.seconds, how.conditions)
-    return reasons
+            return timing.reason
+        self._remember(node, told_of(node, timing.seconds, self._how.conditions))
+        return ""
+
+    def _remember(self, node: Node, told: dict[str, Any]) -> None:
+        self.known.append(told)
+        name = f"{PROBES}/{node.key}-{digest(asdict(self._how.conditions))[:12]}.json"
+        try:
+            self._store.put_text(name, json.dumps(told, sort_keys=True) + "\n")
+        except StoreError as error:  # one may look at a plan on a store that one may not write
+            log.warning("the store does not remember what was timed: %s", error)

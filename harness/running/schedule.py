@@ -27,6 +27,7 @@ def run_nodes(
     heard: Listener,
     store: Store | None = None,
     first: Mapping[str, float] = MappingProxyType({}),
+    expected: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, Outcome]:
     """Computes every node that is not in the store yet, and again what is there and turns out to be damaged.
 
@@ -37,6 +38,7 @@ def run_nodes(
         heard: Told of every start and end.
         store: The store of ``around``, where the caller has one: what it has read is not read again.
         first: Of steps that could start, the highest does, by key; see `harness.running.line.ranks`.
+        expected: Seconds that steps may take, by key, where ``around`` has a deadline.
 
     Returns:
         Outcome per key.
@@ -44,12 +46,15 @@ def run_nodes(
     Raises:
         StoreError: If the store cannot be written, or does not keep what is written; what was stored before is kept.
     """
-    return _Schedule(around, pool, heard, store or Store(around.store), Line(nodes, first)).run()
+    return _Schedule(around, pool, heard, store or Store(around.store), Line(nodes, first), expected).run()
 
 
 class _Schedule:
-    def __init__(self, around: Surroundings, pool: Pool, heard: Listener, store: Store, line: Line) -> None:
+    def __init__(
+        self, around: Surroundings, pool: Pool, heard: Listener, store: Store, line: Line, expected: Mapping[str, float]
+    ) -> None:
         self.around, self.pool, self.heard, self.store, self.line = around, pool, heard, store, line
+        self.expected = expected
         self.outcomes: dict[str, Outcome] = {}
         self.running: dict[Future[Outcome], Node] = {}
         self.starts: Counter[str] = Counter()
@@ -70,6 +75,10 @@ class _Schedule:
     def start(self, node: Node) -> None:
         if (known := without_work(node, self.store, self.outcomes)) is not None:
             self.settle(node, known)
+            return
+        end = self.around.deadline
+        if end is not None and (why := end.refusal(node, self.expected.get(node.key, 0.0))):
+            self.settle(node, Outcome("blocked", why))
             return
         self.heard(node, None)
         self.starts[node.key] += 1

@@ -14,6 +14,7 @@ from unveil.harness.store.manifest import ARTEFACTS, BLOBS
 from unveil.harness.words.errors import StoreError, listed
 
 PINS = "pins"
+PROBES = "probes"  # what steps may take, by the key of the one that was timed
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def _what(path: str, keys: Collection[str], found: Inventory) -> str:
     key = rest.partition("/")[0]
     if folder == "scratch" and (key not in keys or key in found.held):
         return "checkpoints of steps that are finished or of no named plan"
+    if folder == PROBES and rest.partition("-")[0] not in keys:
+        return "timings of steps of no named plan"
     return ""
 
 

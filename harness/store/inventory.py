@@ -13,7 +13,12 @@ from unveil.harness.store.artefacts import Store
 from unveil.harness.store.files import Files, UnreadableError
 
 AT_ONCE = 4  # blobs that are hashed at once on a bucket; each is in memory meanwhile
-ELSEWHERE = {"scratch": "checkpoints of unfinished steps", "aside": "set aside", "reports": "reports"}
+ELSEWHERE = {
+    "scratch": "checkpoints of unfinished steps",
+    "aside": "set aside",
+    "reports": "reports",
+    "probes": "timings of steps",
+}
 REST = "else"
 
 
