@@ -23,7 +23,7 @@ from unveil.harness.words.errors import StoreError
 
 log = logging.getLogger("unveil")
 ALL = 60.0  # seconds for all probes of a plan
-EACH = 20.0  # of them for one step, but for reading pictures, without which nothing can be timed
+EACH = 20.0  # of them for one step; half of what is left to read pictures, without which nothing can be timed
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class Probes:
         from unveil.harness.running.rehearse import Rehearsal  # noqa: PLC0415 (torch is loaded for whoever probes)
 
         self.known, self.reasons = remembered(store), dict[tuple[str, str], str]()
+        self._tried: set[tuple[str, str]] = set()
         self._store, self._how, self._end = store, how, time.monotonic() + how.seconds
         self._rehearsal = Rehearsal(store, how.around, how.clock)
 
@@ -94,21 +95,26 @@ class Probes:
         works: dict[tuple[str, str], Node] = {}
         for node in nodes:
             works.setdefault(work_of(node), node)
-        for work, node in works.items():
-            if work not in self.reasons and (reason := self._time(node)):
-                self.reasons[work] = reason
+        for node in works.values():
+            for data in (one for one in node.lineage() if one.kind == "data" and one != node):
+                self._time(data)  # without pictures nothing can be timed
+            self._time(node)
 
-    def _time(self, node: Node) -> str:
-        """Times a step, and says why not if that cannot be."""
-        left = self._end - time.monotonic()
+    def _time(self, node: Node) -> None:
+        """Times a step, or notes why that cannot be; not twice, and no pictures that are there."""
+        work, left = work_of(node), self._end - time.monotonic()
+        if work in self._tried or (node.kind == "data" and self._store.has(node.key)):
+            return
         if left <= 0:
-            return f"no probe yet: the others took {self._how.seconds:.0f} s; the next `unveil plan` goes on"
+            self.reasons[work] = f"no probe yet: the others took {self._how.seconds:.0f} s; plan again to go on"
+            return
+        self._tried.add(work)
         self._how.shown(node.label)
-        timing = self._rehearsal.time(node, left if node.kind == "data" else min(left, self._how.each))
+        timing = self._rehearsal.time(node, left / 2 if node.kind == "data" else min(left, self._how.each))
         if timing.seconds is None:
-            return timing.reason
-        self._remember(node, told_of(node, timing.seconds, self._how.conditions))
-        return ""
+            self.reasons[work] = timing.reason
+        else:
+            self._remember(node, told_of(node, timing.seconds, self._how.conditions))
 
     def _remember(self, node: Node, told: dict[str, Any]) -> None:
         self.known.append(told)

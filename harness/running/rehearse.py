@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -19,11 +22,13 @@ from unveil.harness.running.execute import Surroundings, computing_with, describ
 from unveil.harness.running.likeness import LINEAR
 from unveil.harness.running.shortcut import Shortcut
 from unveil.harness.running.stopwatch import USUAL, Enough, Pace, Stopwatch
+from unveil.harness.steps import isolation
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words.arithmetic import steady
 from unveil.harness.words.errors import DataError, UnveilError
+from unveil.harness.words.names import Access
 from unveil.harness.words.run import Progress, Run, Silent
 from unveil.harness.words.spec import Spec
 
@@ -118,7 +123,25 @@ class Rehearsal:
             return Timing(None, f"what it needs could not be had in a probe: {describe(error)}")
         watch = self._watch(node)
         with alarm(limit, watch.seconds):
-            return self._timed(node, watch)
+            timing = self._timed(node, watch)
+        if timing.seconds is None or not self._kept_apart(node):
+            return timing
+        return Timing(timing.seconds + self._start_of_process)
+
+    def _kept_apart(self, node: Node) -> bool:
+        """Whether its target is in another process, as far as it asks it anything; in a probe it is in this one."""
+        access = getattr(node.uses["attack"][0].plugin, "access", None) if node.kind == "attack" else None
+        if not self.around.isolated or access not in (Access.SCORES, Access.LABELS):
+            return False
+        made = self.store.made.get(node.key)
+        return made is None or made.record["budget"].get("attack queries", 0) > 0
+
+    @functools.cached_property
+    def _start_of_process(self) -> float:
+        """Seconds until such a process answers."""
+        began = self.clock()
+        subprocess.run([sys.executable, "-c", f"import {isolation.__name__}"], check=False, capture_output=True)
+        return self.clock() - began
 
     def _watch(self, node: Node) -> Stopwatch:
         pace = NEVER if node.kind == "data" else self.pace
@@ -150,7 +173,11 @@ class Rehearsal:
         for parent in node.parents.values():
             self._provide(parent)
         if node.kind == "data":
-            raise DataError("its pictures have not been read", "a data set in the store", "run `unveil data` first")
+            raise DataError(
+                "pictures that could not be read within the time of a probe",
+                "a data set that the store has",
+                "read it first: `unveil data PLAN`",
+            )
         with without_arithmetic(node):
             self.store.pretend(node.key, self._compute(shortened(node), Silent()))
 
