@@ -43,7 +43,7 @@ def clean(built: Path, place: Path) -> None:
     assert Path(where).is_relative_to(site), f"imported {where}, not the installed package"
     terms = Path(where).parent / "models" / "heads" / "TERMS.md"
     assert terms.is_file(), f"the heads of mobile_style and their terms are not in {built.name}"
-    for command in (["--help"], ["list"], ["list", "gmi"], ["plan", "quick", "--store", "elsewhere"]):
+    for command in (["--help"], ["list"], ["list", "gmi"], ["plan", "quick", "--store", "elsewhere", "--no-probe"]):
         run(place / "bin" / "unveil", *command, cwd=place)
 
 

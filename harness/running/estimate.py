@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from unveil.harness.running.matrix import Matrix
 from unveil.harness.running.probes import Probes, Probing, remembered
 from unveil.harness.store.artefacts import Store
 
-CALIBRATED = 3  # pieces of known work that are timed, to see how fast a machine is
+CALIBRATED = 4  # pieces of known work that are timed, to see how fast a machine is
 ROUGH = 4  # pieces of short work, of which little is known, that are timed
 
 
@@ -168,13 +169,16 @@ def _unknown(nodes: Sequence[Node], known: Known) -> list[Node]:
 
 
 def _telling(nodes: Sequence[Node], known: Known) -> list[Node]:
-    """The longest steps, of different kinds, known from elsewhere only, where little tells how fast this machine is."""
+    """Of each kind known from elsewhere only, what most time goes to, where little tells how fast this machine is."""
     far = {place: [node for node in _open(nodes, known) if known.only(node, place)] for place in known.far}
     unsure = [node for place, some in far.items() if known.calibrated(place)[1] < CALIBRATED for node in some]
-    seconds = {node: guess.seconds for node in unsure if (guess := known.guess(node)) is not None}
-    longest = {node.kind: node for node in sorted(seconds, key=seconds.__getitem__)}
-    chosen = sorted(longest.values(), key=seconds.__getitem__)[-CALIBRATED:]
-    return [node for node in nodes if node in chosen]
+    together: Counter[tuple[str, str]] = Counter()
+    for node in unsure:
+        guess = known.guess(node)
+        together[work_of(node)] += math.ceil(guess.seconds if guess else 0.0)
+    most = dict(reversed([(work[0], work) for work, _ in together.most_common()]))  # of each kind
+    chosen = sorted(most.values(), key=together.__getitem__)[-CALIBRATED:]
+    return [node for node in unsure if work_of(node) in chosen]
 
 
 def _rough(nodes: Sequence[Node], known: Known) -> list[Node]:

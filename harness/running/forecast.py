@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from unveil.harness.plan.node import Node
-from unveil.harness.running.likeness import Amount, amount, facts, plugins_of
+from unveil.harness.running.likeness import Amount, amount, plugins_of, work
 
 QUICK = ("measure", "picture", "model", "comparer")  # take seconds whatever their settings are
 TELLING = 0.5  # seconds from which a step tells how fast a machine is
@@ -55,28 +55,26 @@ class Forecast:
         self._kinds[kind].append(seconds)
         self._identities[kind, one.get("identity", "")].append(seconds)
         self._plugins[kind, _named(one)].append(seconds)
-        if (work := amount(one)) is not None:
-            self._same[kind, work.same].append(_Past(work, seconds))
+        if (much := amount(one)) is not None:
+            self._same[kind, much.same].append(_Past(much, seconds))
         if kind == "target" and "options" in one and (bare := amount(_undefended(one))) is not None:
             self._bare[bare.same].append(_Past(bare, seconds))
 
     def alike(self, node: Node) -> Guess | None:
         """By the same step, by as much work or by the same work in other numbers of steps; None if none is known."""
-        wanted = facts(node)
-        work = amount(wanted)
-        assert work is not None
+        wanted, asked = work(node)
         if found := self._identities.get((node.kind, node.identity)):
             return Guess(median(found), "the same step, other code")
-        if known := self._same.get((node.kind, work.same)):
-            equal = [past.seconds for past in known if past.amount.linear == work.linear]
+        if known := self._same.get((node.kind, asked.same)):
+            equal = [past.seconds for past in known if past.amount.linear == asked.linear]
             if equal:
                 return Guess(median(equal), "as much work")
-            return Guess(_scaled(work, known), "the same work, other numbers of steps")
+            return Guess(_scaled(asked, known), "the same work, other numbers of steps")
         return self._ladder(node, wanted) if node.kind == "ladder" else None
 
     def loosely(self, node: Node) -> Guess | None:
         """By the same plugin, of steps that take seconds; None if none is known, or it is no such step."""
-        quick = self._plugins.get((node.kind, _named(facts(node)))) if node.kind in QUICK else None
+        quick = self._plugins.get((node.kind, _named(work(node).facts))) if node.kind in QUICK else None
         return Guess(median(quick), "the same plugin, other settings") if quick else None
 
     def pace(self, other: Forecast) -> tuple[float, int]:
@@ -84,7 +82,7 @@ class Forecast:
 
         Steps that take no time to speak of say nothing.
         """
-        shared = [(self._same[work], other._same[work]) for work in self._same.keys() & other._same.keys()]
+        shared = [(self._same[both], other._same[both]) for both in self._same.keys() & other._same.keys()]
         ratios = [_ratio(mine, theirs) for mine, theirs in shared if max(one.seconds for one in theirs) >= TELLING]
         return (median(ratios), len(ratios)) if ratios else (1.0, 0)
 
@@ -94,24 +92,24 @@ class Forecast:
 
     def _ladder(self, node: Node, wanted: Mapping[str, Any]) -> Guess | None:
         """By targets that are the same model, under whatever defense."""
-        work = amount(_undefended(wanted))
-        if work is None or not (known := self._bare.get(work.same)):
+        bare = amount(_undefended(wanted))
+        if bare is None or not (known := self._bare.get(bare.same)):
             return None
         count = 1 + (max(map(len, node.options["values"].values()), default=0) or RUNGS)
-        return Guess(count * _scaled(work, known), f"{count} targets of the same model")
+        return Guess(count * _scaled(bare, known), f"{count} targets of the same model")
 
 
-def _scaled(work: Amount, known: Iterable[_Past]) -> float:
-    return median((work.over(past.amount) or 0.0) * past.seconds for past in known)
+def _scaled(wanted: Amount, known: Iterable[_Past]) -> float:
+    return median((wanted.over(past.amount) or 0.0) * past.seconds for past in known)
 
 
 def _ratio(mine: Iterable[_Past], theirs: Sequence[_Past]) -> float:
     return median(past.seconds / max(_scaled(past.amount, theirs), 1e-9) for past in mine)
 
 
-def _named(work: Mapping[str, Any]) -> str:
-    return json.dumps(plugins_of(work), sort_keys=True)
+def _named(facts: Mapping[str, Any]) -> str:
+    return json.dumps(plugins_of(facts), sort_keys=True)
 
 
-def _undefended(work: Mapping[str, Any]) -> dict[str, Any]:
-    return {**work, "uses": {"model": work["uses"]["model"]}, "options": {"recipe": work["options"]["recipe"]}}
+def _undefended(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {**facts, "uses": {"model": facts["uses"]["model"]}, "options": {"recipe": facts["options"]["recipe"]}}

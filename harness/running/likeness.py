@@ -6,7 +6,8 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from unveil.harness.plan.node import Node
 
@@ -60,11 +61,34 @@ def amount(work: Mapping[str, Any]) -> Amount | None:
     return Amount(same, tuple(n for path, n in numbers if path[-1] in LINEAR))
 
 
+class Work(NamedTuple):
+    """What is known of a node's work before it is done.
+
+    Attributes:
+        facts: As its provenance will have them.
+        amount: What follows from them.
+    """
+
+    facts: dict[str, Any]
+    amount: Amount
+
+
+_WORKS: WeakKeyDictionary[Node, Work] = WeakKeyDictionary()  # a plan's nodes are asked about again and again
+
+
+def work(node: Node) -> Work:
+    """Of a node, found once."""
+    if node not in _WORKS:
+        known = facts(node)
+        much = amount(known)
+        assert much is not None
+        _WORKS[node] = Work(known, much)
+    return _WORKS[node]
+
+
 def work_of(node: Node) -> tuple[str, str]:
     """Equal for steps whose seconds follow from each other's: of one kind, and alike but for numbers of steps."""
-    work = amount(facts(node))
-    assert work is not None
-    return node.kind, work.same
+    return node.kind, work(node).amount.same
 
 
 def plugins_of(work: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -104,6 +104,7 @@ class Rehearsal:
     ) -> None:
         self.store, self.around, self.clock, self.pace = Pretended(store), around, clock, pace
         self._bench = Bench(self.store)
+        self._failed: dict[str, BaseException] = {}
 
     def time(self, node: Node, limit: float) -> Timing:
         """How long a step takes, as far as that can be seen.
@@ -162,16 +163,26 @@ class Rehearsal:
     def _compute(self, node: Node, shown: Progress) -> Artefact:
         around = self.around
         run = Run(node.randomness, torch.device(around.device), around.mixed_precision, shown=shown)
-        with steady(rounded=around.mixed_precision), computing_with(around.threads), torch.random.fork_rng():
+        with steady(rounded=around.mixed_precision), computing_with(around.threads), _own_numbers(run.device):
             made: Artefact = step(node.step.rpartition(".")[2]).compute(node, self._bench, run)
         return made
 
     def _provide(self, node: Node) -> None:
-        """Pretends that a step was computed: with one epoch, or step, and without arithmetic where that may be."""
+        """Pretends that a step was computed, and what it needs; not a second time where that failed."""
         if self.store.has(node.key):
             return
         for parent in node.parents.values():
             self._provide(parent)
+        if (failed := self._failed.get(node.key)) is not None:
+            raise failed
+        try:
+            self._pretend(node)
+        except (Exception, SystemExit) as error:
+            self._failed[node.key] = error
+            raise
+
+    def _pretend(self, node: Node) -> None:
+        """With one epoch, or step, and without arithmetic where that may be."""
         if node.kind == "data":
             raise DataError(
                 "pictures that could not be read within the time of a probe",
@@ -180,6 +191,11 @@ class Rehearsal:
             )
         with without_arithmetic(node):
             self.store.pretend(node.key, self._compute(shortened(node), Silent()))
+
+
+def _own_numbers(device: torch.device) -> AbstractContextManager[None]:
+    """Puts torch's own generators back afterwards."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def without_arithmetic(node: Node) -> AbstractContextManager[object]:

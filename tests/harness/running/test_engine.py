@@ -126,7 +126,7 @@ def test_rows_tell_what_was_spent(project):
 
 def test_a_plan_is_estimated_from_what_the_store_knows(project):
     def steps():
-        return json.loads(project.call("plan", "tiny.toml", "--store", "store", "--json").stdout)
+        return json.loads(project.call("plan", "tiny.toml", "--store", "store", "--no-probe", "--json").stdout)
 
     cold = {step["kind"]: (step["state"], step["seconds"], step["source"]) for step in steps()}
     assert cold["evaluator"] == ("to run", None, "")  # the presets' ran on other data: any guess would mislead
@@ -171,7 +171,7 @@ def test_what_was_done_to_weights_is_said_beforehand_and_in_the_row(project):
     told = "taken off the names in the checkpoint: _orig_mod."
     assert matrix.notes == (f"timm: {told}",)
     assert all(cell.notes == (f"target's first weights: {told}",) for cell in matrix.cells)
-    assert f"note: timm: {told}" in project.call("plan", "tiny.toml", "--store", "store").stderr
+    assert f"note: timm: {told}" in project.call("plan", "tiny.toml", "--store", "store", "--no-probe").stderr
 
 
 @pytest.mark.parametrize(
