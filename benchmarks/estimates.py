@@ -2,10 +2,10 @@
 
 .venv/bin/python benchmarks/estimates.py quick runs --threads 1
 
-Compares with a store that holds a run of the plan, whatever code computed it, and writes nothing there: what is known
-of the plan is what an empty store knows. With --cpu both are processor time, which says more where others are at work,
-and is as long as it takes where steps have one thread. --alone leaves out what is known of the presets, as of a plan
-of one's own.
+Compares with a store that holds a run of the plan, step by step by their labels, and writes nothing there: what is
+known of the plan is what an empty store knows. With --cpu both are processor time, which says more where others are at
+work, and is as long as it takes where steps have one thread. --alone leaves out what is known of the presets, as of a
+plan of one's own.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from unveil.harness.store.artefacts import Store
 def main() -> None:
     """Prints a line for each kind, and one for each step that was far off."""
     asked = _arguments()
-    actual = {one["identity"]: one for one in estimates.history(Store(asked.store))}
+    actual = {one["label"]: one for one in estimates.history(Store(asked.store))}
     if asked.alone:
         estimates.reference = list
     with tempfile.TemporaryDirectory() as empty:
@@ -34,10 +34,9 @@ def main() -> None:
         began = _cpu()
         steps = estimates.estimate(plan.matrix, plan.store, probe)
         print(f"probes took {_cpu() - began:.0f} s of processor time")
-    identities = {node.key: node.identity for node in plan.matrix.nodes()}
     kinds: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for step in steps:
-        if (took := actual.get(identities[step.key])) is not None and step.seconds is not None:
+        if (took := actual.get(step.label)) is not None and step.seconds is not None:
             seconds = took["profile"]["cpu_s"] if asked.cpu else took["seconds"]
             kinds[step.kind].append((step.seconds, seconds))
             if seconds >= asked.least:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
+import pickle
 import signal
 import subprocess
 import sys
@@ -22,7 +22,6 @@ from unveil.harness.running.execute import Surroundings, computing_with, describ
 from unveil.harness.running.likeness import LINEAR
 from unveil.harness.running.shortcut import Shortcut
 from unveil.harness.running.stopwatch import USUAL, Enough, Pace, Stopwatch
-from unveil.harness.steps import isolation
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.store.artefacts import Store
@@ -34,6 +33,15 @@ from unveil.harness.words.spec import Spec
 
 NEVER = Pace(long=float("inf"), longest=float("inf"))
 """Of what can only be had whole: pictures that are read."""
+
+# What a process does that keeps a target, until it answers; see harness.steps.isolation.
+APART = """
+import pickle, sys
+import unveil.harness.steps.isolation
+from unveil.harness.words.run import Run
+use, classes, shape = pickle.load(sys.stdin.buffer)
+use.make().build(classes, shape, Run("probe"))
+"""
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,7 @@ class Rehearsal:
     ) -> None:
         self.store, self.around, self.clock, self.pace = Pretended(store), around, clock, pace
         self._bench = Bench(self.store)
+        self._apart: dict[str, float] = {}
         self._failed: dict[str, BaseException] = {}
 
     def time(self, node: Node, limit: float) -> Timing:
@@ -127,7 +136,7 @@ class Rehearsal:
             timing = self._timed(node, watch)
         if timing.seconds is None or not self._kept_apart(node):
             return timing
-        return Timing(timing.seconds + self._start_of_process)
+        return Timing(timing.seconds + self._start_apart(node.parents["target"]))
 
     def _kept_apart(self, node: Node) -> bool:
         """Whether its target is in another process, as far as it asks it anything; in a probe it is in this one."""
@@ -137,12 +146,16 @@ class Rehearsal:
         made = self.store.made.get(node.key)
         return made is None or made.record["budget"].get("attack queries", 0) > 0
 
-    @functools.cached_property
-    def _start_of_process(self) -> float:
-        """Seconds until such a process answers."""
-        began = self.clock()
-        subprocess.run([sys.executable, "-c", f"import {isolation.__name__}"], check=False, capture_output=True)
-        return self.clock() - began
+    def _start_apart(self, target: Node) -> float:
+        """Seconds until another process has such a target; found once for each model."""
+        (use,) = target.uses["model"]
+        name = json.dumps(use.question, sort_keys=True)
+        if name not in self._apart:
+            record, began = self.store.record(target.key), self.clock()
+            told = pickle.dumps((use, record["classes"], tuple(record["shape"])))
+            subprocess.run([sys.executable, "-c", APART], input=told, check=False, capture_output=True)
+            self._apart[name] = self.clock() - began
+        return self._apart[name]
 
     def _watch(self, node: Node) -> Stopwatch:
         pace = NEVER if node.kind == "data" else self.pace
