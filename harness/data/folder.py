@@ -11,12 +11,11 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from unveil.harness.assets.fetch import digest, sha256
+from unveil.harness.assets.fetch import sha256
 from unveil.harness.data.images import decode
 from unveil.harness.data.labels import Columns, from_csv
-from unveil.harness.data.listing import Entry, Listing, absolute, from_folders, relative, unnamed
+from unveil.harness.data.listing import Entry, Listing, absolute, checksum, from_folders, relative, unnamed
 from unveil.harness.data.names import shown
-from unveil.harness.data.parallel import in_parallel
 from unveil.harness.data.splits import Pictures, Shares, assemble, label
 from unveil.harness.data.walk import key
 from unveil.harness.words.account import Remark, Side, remark
@@ -97,8 +96,8 @@ class Folder:
         """
         private, public = self._sides()
         found = {
-            "private": _digest(relative(private.entries, Path(self.private))),
-            "public": _digest(relative(public.entries, Path(self.public))),
+            "private": checksum(relative(private.entries, Path(self.private))),
+            "public": checksum(relative(public.entries, Path(self.public))),
             "public_folders": "people" if self.public_folders == "auto" else self.public_folders,
         }
         tables = {"labels": self.labels, "public_labels": self.public_labels}
@@ -223,17 +222,3 @@ def _require_two_sides(private: Sequence[Entry], public: Sequence[Entry], nested
             "two roots that share nothing, by no link either; in one folder, two CSVs that share no picture",
             "take these pictures out of the public side",
         )
-
-
-def _digest(files: Mapping[str, Path]) -> str:
-    """One hash for all files."""
-    return digest(zip(files, in_parallel(_hash, list(files.values()), each=2), strict=True))
-
-
-def _hash(row: int, file: Path) -> str:  # noqa: ARG001 (as all that is done in parallel)
-    try:
-        return sha256(file)
-    except OSError as error:
-        raise DataError(
-            f"{shown(file)} cannot be read: {error.strerror}", "a readable file", "check its rights"
-        ) from error

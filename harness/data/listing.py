@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from unveil.harness.assets.fetch import digest, sha256
 from unveil.harness.data.names import SPLITS, could_be_shards, is_generic, plain, shown
+from unveil.harness.data.parallel import in_parallel
 from unveil.harness.data.walk import SUFFIXES, Key, key, walk
 from unveil.harness.words.account import Remark, Side, remark
 from unveil.harness.words.errors import DataError, listed
@@ -145,3 +147,21 @@ def unnamed(entries: Sequence[Entry]) -> DataError:
 def relative(entries: Sequence[Entry], root: Path) -> Mapping[str, Path]:
     """Path inside the root, as it can be printed, and the file, of every picture."""
     return {shown(entry.file.relative_to(absolute(root)).as_posix()): entry.file for entry in entries}
+
+
+def checksum(files: Mapping[str, Path]) -> str:
+    """One hash of files and of what they are called.
+
+    Raises:
+        DataError: If one cannot be read.
+    """
+    return digest(zip(files, in_parallel(_hash, list(files.values()), each=2), strict=True))
+
+
+def _hash(row: int, file: Path) -> str:  # noqa: ARG001 (as all that is done in parallel)
+    try:
+        return sha256(file)
+    except OSError as error:
+        raise DataError(
+            f"{shown(file)} cannot be read: {error.strerror}", "a readable file", "check its rights"
+        ) from error
