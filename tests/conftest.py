@@ -1,5 +1,6 @@
 """A project of a few tiny plugin files that runs from data to page in about a second."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -171,3 +172,12 @@ def cache(tmp_path, monkeypatch):
     place = assets.ASSETS["facenet"].place
     place.parent.mkdir(parents=True)
     return place
+
+
+@pytest.fixture(scope="session")
+def made_faces():
+    """What makes small trees with the file formats of published data sets."""
+    spec = importlib.util.spec_from_file_location("made_faces", Path(__file__).with_name("made_faces.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

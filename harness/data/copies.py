@@ -32,7 +32,7 @@ def fingerprints(pixels: Stored) -> Iterator[bytes]:
 
 
 def without_copies(
-    pictures: Pictures, side: Side, given: Sequence[str] | None = None
+    pictures: Pictures, side: Side, given: Sequence[str] | None = None, *, torn_splits: bool = False
 ) -> tuple[Tensor, tuple[Remark, ...]]:
     """The rows to keep: the first of each picture.
 
@@ -42,6 +42,8 @@ def without_copies(
         pictures: In their order.
         side: Whose pictures these are.
         given: A role for each picture, if it is prescribed.
+        torn_splits: Whether copies may be prescribed for two splits, as where a published split was drawn without a
+            look at them: then the one to train on is kept.
 
     Returns:
         Rows in ascending order, and what was left out.
@@ -57,8 +59,9 @@ def without_copies(
     whole = [rows for rows in same if len(_people(pictures, rows)) <= 1]
     if side == "private":
         _require_one_person(pictures, torn)
-        _require_one_role(pictures, same, given)
-    copies = [row for rows in whole for row in _but_one(pictures, rows)]
+        if not torn_splits:
+            _require_one_role(pictures, same, given)
+    copies = [row for rows in whole for row in _but_one(pictures, rows, given)]
     lost = [row for rows in torn for row in rows]
     keep = torch.ones(len(pictures.labels), dtype=torch.bool)
     keep[copies + lost] = False
@@ -73,9 +76,10 @@ def _people(pictures: Pictures, rows: Sequence[int]) -> set[int]:
     return {int(pictures.labels[row]) for row in rows} - {-1}
 
 
-def _but_one(pictures: Pictures, rows: Sequence[int]) -> list[int]:
-    """All but the first, or but the first that has a name."""
-    kept = next((row for row in rows if pictures.labels[row] >= 0), rows[0])
+def _but_one(pictures: Pictures, rows: Sequence[int], given: Sequence[str] | None) -> list[int]:
+    """All but the first, but the first that has a name, or but the first that is trained on."""
+    named = [row for row in rows if pictures.labels[row] >= 0] or rows
+    kept = next((row for row in named if given is not None and given[row] == "train"), named[0])
     return [row for row in rows if row != kept]
 
 

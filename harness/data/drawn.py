@@ -44,7 +44,7 @@ class Drawn(ABC, Generic[N]):
     noise: Annotated[float, Field(ge=0, le=0.5)] = 0.02
     size: Annotated[int, Field(ge=16, le=256)] = 64
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     seed: Annotated[int, Field(ge=0)] = 0
 
     @abstractmethod

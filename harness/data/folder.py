@@ -61,7 +61,8 @@ class Folder:
         channels: 3 for colour, 1 for grey.
         crop: Whether to cut out the centre square; otherwise pictures that are not square are stretched.
         test: Share of a class's pictures that go to test, where no column says so.
-        validation: Share of the others that go to validation, where no column says so.
+        validation: Share of the others that go to validation, where no column says so; 0 for none, so that each
+            training keeps its last epoch.
         seed: Seed of the splits and of ``max_public``.
         publishable: Whether the pictures, and reconstructions of them, may be shown on a page.
     """
@@ -82,7 +83,7 @@ class Folder:
     channels: Literal[1, 3] = 3
     crop: bool = True
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     seed: Annotated[int, Field(ge=0)] = 0
     publishable: bool = False
 

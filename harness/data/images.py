@@ -1,4 +1,4 @@
-"""From image files to square 8-bit pixels, whatever they were: grey, colour, palette, 16-bit, turned, transparent."""
+"""From image files to 8-bit pixels of one size, whatever they were: palettes, 16-bit, turned, transparent."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import torch
 from PIL import Image, ImageOps, features
 from torch import Tensor
 
+from unveil.harness.data.cuts import Cut, centre, whole
 from unveil.harness.data.names import shown
 from unveil.harness.data.parallel import in_parallel
 from unveil.harness.words.errors import LISTED, DataError
@@ -41,7 +42,7 @@ class Decoded:
     """Pictures, and what a reader of the results should know of them.
 
     Attributes:
-        pixels: ``(N, channels, size, size)`` uint8; in a file without a name if they are many.
+        pixels: ``(N, channels, H, W)`` uint8; in a file without a name if they are many.
         odd: Rows by what is special about them, in the plural.
     """
 
@@ -71,11 +72,30 @@ def decode(files: Sequence[Path], *, size: int, channels: Channels, crop: bool, 
         DataError: If files cannot be read, or show nothing since they are of one colour or nearly black; names them.
         StoreError: If there is no room for what was read.
     """
-    room = Room((len(files), channels, size, size), run.scratch)
+    return decode_cut(files, [centre if crop else whole] * len(files), shape=(size, size), channels=channels, run=run)
+
+
+def decode_cut(
+    files: Sequence[Path], cuts: Sequence[Cut], *, shape: tuple[int, int], channels: Channels, run: Run
+) -> Decoded:
+    """Reads image files in parallel, in the order given, of each the part that its cut keeps.
+
+    Args:
+        files: What to read.
+        cuts: What to keep of each.
+        shape: Height and width to resize to, with antialiasing.
+        channels: 3 for colour, 1 for grey.
+        run: Shows progress.
+
+    Raises:
+        DataError: As ``decode``, or if a picture is not as its cut expects it; names them.
+        StoreError: If there is no room for what was read.
+    """
+    room = Room((len(files), channels, *shape), run.scratch)
     failed: dict[int, str] = {}
     odd: defaultdict[str, list[int]] = defaultdict(list)
     peaks: dict[int, int] = {}
-    read = partial(_read, room=room, size=size, channels=channels, crop=crop)
+    read = partial(_read, cuts=cuts, room=room, shape=shape, channels=channels)
     with run.progress("reading pictures", len(files)) as bar, _strict_pillow():
         for i, result in enumerate(in_parallel(read, files)):
             if isinstance(result, str):
@@ -91,18 +111,39 @@ def decode(files: Sequence[Path], *, size: int, channels: Channels, crop: bool, 
     return Decoded(room.filled(), odd)
 
 
+def size_of(file: Path) -> tuple[int, int]:
+    """Width and height of a picture, of which no more than the beginning is read.
+
+    Raises:
+        DataError: If it is none.
+    """
+    try:
+        with Image.open(file, formats=FORMATS) as picture:
+            return picture.size
+    except Exception as error:  # as in reading whole pictures
+        raise _unusable([f"{shown(file)}: {type(error).__name__}: {error}"], 1) from error
+
+
 def square(picture: Image.Image, *, size: int, channels: Channels, crop: bool) -> Tensor:
     """One decoded picture as pixels ``(channels, size, size)`` uint8.
 
     Raises:
         ValueError: If its pixels are numbers of unknown range.
     """
+    return _cut(picture, centre if crop else whole, (size, size), channels)[0]
+
+
+def _cut(picture: Image.Image, cut: Cut, shape: tuple[int, int], channels: Channels) -> tuple[Tensor, tuple[int, int]]:
+    """Pixels ``(channels, H, W)`` uint8 of what a cut keeps, and how wide and high that was."""
     flat = _eight_bit(ImageOps.exif_transpose(picture)).convert("RGB" if channels == 3 else "L")
-    if crop:
-        flat = _centre(flat)
-    if flat.size != (size, size):
-        flat = flat.resize((size, size), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(flat).reshape(size, size, channels)).permute(2, 0, 1)
+    height, width = shape
+    box = cut(*flat.size)
+    if box != (0, 0, *flat.size):
+        flat = flat.crop(box)
+    kept = flat.size
+    if kept != (width, height):
+        flat = flat.resize((width, height), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(flat).reshape(height, width, channels)).permute(2, 0, 1), kept
 
 
 @contextmanager
@@ -114,13 +155,15 @@ def _strict_pillow() -> Iterator[None]:
         yield
 
 
-def _read(row: int, file: Path, *, room: Room, size: int, channels: Channels, crop: bool) -> _One | str:
+def _read(
+    row: int, file: Path, *, cuts: Sequence[Cut], room: Room, shape: tuple[int, int], channels: Channels
+) -> _One | str:
     """Puts a picture in its row, and says what is special about it; or why there is none."""
     try:
         with Image.open(file, formats=FORMATS) as picture:
             # counting them would go through all; of an MPO the others are previews
             several = getattr(picture, "is_animated", False) and picture.format != "MPO"
-            pixels = square(picture, size=size, channels=channels, crop=crop)
+            pixels, (wide, high) = _cut(picture, cuts[row], shape, channels)
             peak = int(np.asarray(picture).max()) if _deep(picture) else 0
             short, long = sorted(picture.size)
     except Exception as error:  # decoders of damaged files raise nearly anything, and all files are to be named
@@ -129,7 +172,7 @@ def _read(row: int, file: Path, *, room: Room, size: int, channels: Channels, cr
         return why
     found = {
         "pictures with several frames, of which the first is taken": several,
-        f"pictures smaller than {size} pixels, which are enlarged": short < size,
+        f"pictures smaller than {_pixels(shape)}, which are enlarged": high < shape[0] or wide < shape[1],
         f"pictures more than {LONG} times as long as wide": long > LONG * short,
         "dark pictures, in which nothing is brighter than a quarter": int(pixels.numpy().max()) < DARK,
     }
@@ -188,7 +231,6 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
     return picture
 
 
-def _centre(picture: Image.Image) -> Image.Image:
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    return picture.crop((left, top, left + side, top + side))
+def _pixels(shape: tuple[int, int]) -> str:
+    height, width = shape
+    return f"{height} pixels" if height == width else f"{width} x {height} pixels"

@@ -35,7 +35,7 @@ class MNIST:
         size: Height and width in pixels; the originals are 28x28.
         channels: 1 for grey; 3 repeats it in each colour.
         test: Share of a digit's pictures that go to test.
-        validation: Share of the others that go to validation.
+        validation: Share of the others that go to validation; 0 for none, so that each training keeps its last epoch.
         seed: Seed of the splits.
     """
 
@@ -44,7 +44,7 @@ class MNIST:
     size: Annotated[int, Field(ge=16, le=256)] = 32
     channels: Literal[1, 3] = 1
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     seed: Annotated[int, Field(ge=0)] = 0
 
     paper: ClassVar[str] = "LeCun et al., Gradient-based learning applied to document recognition, 1998"

@@ -32,7 +32,7 @@ class ORL:
         channels: 3 repeats the grey in each colour, as models with pretrained weights expect; 1 keeps it grey.
         crop: Whether to cut out the centre square of the 92x112 pictures; otherwise they are squeezed.
         test: Share of a person's pictures that go to test.
-        validation: Share of the others that go to validation.
+        validation: Share of the others that go to validation; 0 for none, so that each training keeps its last epoch.
         seed: Seed of the splits.
     """
 
@@ -41,7 +41,7 @@ class ORL:
     channels: Literal[1, 3] = 3
     crop: bool = True
     test: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     seed: Annotated[int, Field(ge=0)] = 0
 
     paper: ClassVar[str] = "Samaria and Harter, Parameterisation of a stochastic model, WACV 1994"

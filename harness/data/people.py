@@ -46,7 +46,7 @@ class People(Drawn[DCGAN]):
         noise: Standard deviation of the sensor noise, in units of the pixel range.
         size: Height and width in pixels; the generator's own is 64.
         test: Share of a person's pictures that go to test.
-        validation: Share of the others that go to validation.
+        validation: Share of the others that go to validation; 0 for none, so that each training keeps its last epoch.
         seed: Seed of the anchors, the pictures and the splits.
     """
 

@@ -54,7 +54,7 @@ class Portraits(Drawn[MobileCut]):
         noise: Standard deviation of the sensor noise, in units of the pixel range.
         size: Height and width in pixels. The shipped head draws 64; other sizes are made from its pictures.
         test: Share of a person's pictures that go to test.
-        validation: Share of the others that go to validation.
+        validation: Share of the others that go to validation; 0 for none, so that each training keeps its last epoch.
         seed: Seed of the anchors, the pictures and the splits.
     """
 

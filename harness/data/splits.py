@@ -59,7 +59,7 @@ class Shares:
 
     Attributes:
         test: Share of all pictures, in (0, 1).
-        validation: Share of those that are left, in (0, 1).
+        validation: Share of those that are left, in [0, 1); with 0 nobody has one.
         seed: Seed of the draw.
     """
 
@@ -68,24 +68,30 @@ class Shares:
     seed: int
 
 
-def label(people: Sequence[str]) -> tuple[Tensor, tuple[str, ...]]:
-    """Numbers people 0..C-1 in sorted order.
+def label(people: Sequence[str], order: Sequence[str] | None = None) -> tuple[Tensor, tuple[str, ...]]:
+    """Numbers people 0..C-1.
 
     Args:
         people: Who is on each picture; empty where nobody knows.
+        order: All of them, as they are numbered; None for sorted order.
 
     Returns:
-        Labels ``(N,)`` int64 (-1 for nobody knows) and the sorted names.
+        Labels ``(N,)`` int64 (-1 for nobody knows) and the names in their order.
     """
-    names = tuple(sorted(set(people) - {""}))
+    names = tuple(sorted(set(people) - {""})) if order is None else tuple(order)
     index = {name: i for i, name in enumerate(names)} | {"": -1}
     return torch.tensor([index[person] for person in people], dtype=torch.int64), names
 
 
 def stratify(
-    labels: Tensor, names: Sequence[str], shares: Shares, given: Sequence[str] | None = None
+    labels: Tensor,
+    names: Sequence[str],
+    shares: Shares,
+    given: Sequence[str] | None = None,
+    *,
+    uneven: bool = False,
 ) -> dict[str, Tensor]:
-    """Divides each person's pictures into train, validation and test, at least one in each.
+    """Divides each person's pictures into train, validation and test, at least one in each that is not to be empty.
 
     Each person is drawn with an own generator, so that adding people does not move anybody else's pictures.
 
@@ -94,6 +100,8 @@ def stratify(
         names: The people.
         shares: How much goes where.
         given: A role for each picture, if it is prescribed; validation is carved from train where it is not among them.
+        uneven: Whether people may have no pictures to validate or test on, as where a published split was drawn from
+            all pictures together. There must be some for each all the same to train on.
 
     Returns:
         Sorted indices per role.
@@ -103,17 +111,23 @@ def stratify(
     """
     parts: dict[str, list[Tensor]] = {role: [] for role in ROLES}
     poor: list[str] = []
+    needed = ["train"] if uneven else ["train", "test", *(["validation"] if _validates(shares, given) else [])]
     for number, name in enumerate(names):
         rows = torch.nonzero(labels == number).flatten()
         generator = Run(f"split {shares.seed}").generator(name)
         divided = _divide(rows[torch.randperm(len(rows), generator=generator)], shares, given)
-        if not all(len(some) for some in divided.values()):
+        if not all(len(divided[role]) for role in needed):
             poor.append(_counted(name, divided, given))
         for role, some in divided.items():
             parts[role].append(some)
     if poor or not len(names):
         raise _too_few(poor, given)
     return {role: torch.cat(some).sort().values for role, some in parts.items()}
+
+
+def _validates(shares: Shares, given: Sequence[str] | None) -> bool:
+    """Whether there is a validation split."""
+    return shares.validation > 0 or (given is not None and "validation" in given)
 
 
 def _divide(rows: Tensor, shares: Shares, given: Sequence[str] | None) -> dict[str, Tensor]:
@@ -123,7 +137,7 @@ def _divide(rows: Tensor, shares: Shares, given: Sequence[str] | None) -> dict[s
         validation = rest[:0]
     else:
         test, validation, rest = (_of(role, rows, given) for role in ("test", "validation", "train"))
-    if given is None or "validation" not in given:
+    if shares.validation > 0 and (given is None or "validation" not in given):
         validation, rest = _cut(rest, shares.validation)
     return {"train": rest, "validation": validation, "test": test}
 
@@ -157,7 +171,8 @@ def _too_few(poor: Sequence[str], given: Sequence[str] | None) -> DataError:
         )
     return DataError(
         f"too few images in {len(poor)} classes: {listed(poor)}",
-        "at least 3 images per class, identical copies counted once: one each to train on, to select on and to test on",
+        "at least 3 images per class, identical copies counted once: one each to train on, to select on and to test on "
+        "(2 with validation = 0)",
         "add images, drop these classes (folder: min_images), or lower the test and validation shares",
     )
 
@@ -169,6 +184,7 @@ def assemble(
     *,
     publishable: bool,
     given: Sequence[str] | None = None,
+    uneven: bool = False,
     apart: str = "",
     remarks: Sequence[Remark] = (),
 ) -> Data:
@@ -180,6 +196,8 @@ def assemble(
         shares: How to split.
         publishable: Whether pictures may be shown on a page.
         given: A role for each private picture, if it is prescribed.
+        uneven: Whether the roles were drawn from all pictures together, so that people may have none to validate or
+            test on, and identical copies different ones.
         apart: How the data set was made so that nobody is on both sides, in words; empty if only names can tell.
         remarks: What lies beside the pictures and was not used.
 
@@ -188,13 +206,13 @@ def assemble(
             two splits, or private people or pictures are among the public ones.
     """
     disjoint = require_disjoint(private, public, apart)
-    kept, copies = without_copies(private, "private", given)
+    kept, copies = without_copies(private, "private", given, torn_splits=uneven)
     shown, more = without_copies(public, "public")
     if copies:
         private, given = private[kept], given and [given[row] for row in kept.tolist()]
     if more:
         public = public[shown]
-    rows = stratify(private.labels, private.names, shares, given)
+    rows = stratify(private.labels, private.names, shares, given, uneven=uneven)
     both = Images(private.pixels, private.labels)
     parts = {**{role: both[index] for role, index in rows.items()}, "public": Images(public.pixels, public.labels)}
     return Data(

@@ -102,15 +102,18 @@ class Use:
 
     @functools.cached_property
     def origins(self) -> dict[str, str]:
-        """Where its code comes from, and that of attacks that run inside it, by kind and name."""
-        uses = [self, *(Use("attacks", spec, self.base) for spec in plugin_settings.held_attacks(self.plugin).values())]
+        """Where its code comes from, and that of plugins that run inside it, by kind and name."""
+        uses = [self, *self._inside]
         return {f"{use.kind} {_bare(use.spec.use)}": origin(use.kind, use.spec.use, Path(use.base)) for use in uses}
 
     @functools.cached_property
     def modules(self) -> tuple[str, ...]:
-        """Modules whose source enters the key: the plugin's, and those of attacks that run inside it."""
-        inside = [Use("attacks", spec, self.base) for spec in plugin_settings.held_attacks(self.plugin).values()]
-        return (str(type(self.plugin).__module__), *(module for one in inside for module in one.modules))
+        """Modules whose source enters the key: the plugin's, and those of plugins that run inside it."""
+        return (str(type(self.plugin).__module__), *(module for one in self._inside for module in one.modules))
+
+    @property
+    def _inside(self) -> list[Use]:
+        return [Use(kind, spec, self.base) for kind, spec in plugin_settings.inside(self.plugin)]
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the plugin: another process may know its class under another module, or must import it first."""

@@ -18,10 +18,11 @@ from unveil.harness.plan.plugins import KINDS, load, registered, suggest
 from unveil.harness.plan.validation import expected, shown
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.names import ENDLESS
-from unveil.harness.words.spec import HELD, HELD_PRIOR, LATER, LOCAL_PATH, Spec
+from unveil.harness.words.spec import HELD, HELD_DATA, HELD_PRIOR, LATER, LOCAL_PATH, Spec
 
 T = TypeVar("T")
-HOLDING = {HELD: "attacks", HELD_PRIOR: "priors"}  # marks of settings, and what kind of plugin they hold
+# Marks of settings, and what kind of plugin they hold.
+HOLDING = {HELD: "attacks", HELD_PRIOR: "priors", HELD_DATA: "datasets"}
 REMEMBERED = 512  # classes whose settings' types have been read; a file that is imported anew is another class
 
 
@@ -82,9 +83,28 @@ def reshaped(cls: type, settings: Mapping[str, Any], base: Path) -> Mapping[str,
 
 def held_attacks(plugin: Any) -> dict[str, Spec]:
     """The attacks that run inside a plugin, by setting."""
+    return _held(plugin, HELD)
+
+
+def inside(plugin: Any) -> list[tuple[str, Spec]]:
+    """Kind and settings of every plugin that runs inside another: its code decides numbers as its holder's does."""
+    return [(HOLDING[mark], spec) for mark in (HELD, HELD_DATA) for spec in _held(plugin, mark).values()]
+
+
+def _held(plugin: Any, mark: str) -> dict[str, Spec]:
     hints = _hints(type(plugin))
-    names = [f.name for f in dataclasses.fields(plugin) if HELD in getattr(hints[f.name], "__metadata__", ())]
-    return {name: getattr(plugin, name) for name in names}
+    marked = [f.name for f in dataclasses.fields(plugin) if mark in _marks(hints[f.name])]
+    return {name: spec for name in marked if (spec := getattr(plugin, name)) is not None}
+
+
+def _parts(hint: Any) -> tuple[Any, ...]:
+    """The types of a union, or the one that it is."""
+    union = isinstance(hint, UnionType) or typing.get_origin(hint) is typing.Union
+    return typing.get_args(hint) if union else (hint,)
+
+
+def _marks(hint: Any) -> list[Any]:
+    return [mark for part in _parts(hint) for mark in getattr(part, "__metadata__", ())]
 
 
 def _setting_error(use: str, error: ValidationError) -> PluginError:
@@ -101,8 +121,7 @@ def _setting_error(use: str, error: ValidationError) -> PluginError:
 
 def _prepared(value: Any, hint: Any, base: Path) -> Any:
     """Nested plugins become ``Spec``s; relative paths become absolute ones if something lies there."""
-    parts = typing.get_args(hint) if isinstance(hint, UnionType) or typing.get_origin(hint) is typing.Union else (hint,)
-    marks = [mark for part in parts for mark in getattr(part, "__metadata__", ())]
+    parts, marks = _parts(hint), _marks(hint)
     plain = [typing.get_args(part)[0] if typing.get_origin(part) is typing.Annotated else part for part in parts]
     words = {word for part in plain if typing.get_origin(part) is typing.Literal for word in typing.get_args(part)}
     if Spec in plain and isinstance(value, str) and str not in plain and value not in words:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from unveil.harness.words.errors import WeightsError
 from unveil.harness.words.images import Images
 from unveil.harness.words.recipe import Recipe
 from unveil.harness.words.run import Run
+
+NOT_VALIDATED = "the last: no private pictures are set aside to select one on"
 
 
 def read(node: Node, bench: Bench, run: Run) -> Classifier:
@@ -86,14 +89,17 @@ def defenses(node: Node, bench: Bench) -> list[Defense]:
 def train(
     node: Node, classifier: Classifier, defenses: Sequence[Defense], train: Images, validation: Images, run: Run
 ) -> dict[str, Any]:
-    """Trains with the node's recipe.
+    """Trains with the node's recipe; where there is nothing to select an epoch on, the last one is kept.
 
     Returns:
         What the record says of the training: curves, the epoch that was chosen, and facts for the row.
     """
     recipe = settings.validated(Recipe, "recipe", node.options["recipe"], Path())
-    history = fit(classifier, defenses, train, validation, recipe, run)
-    return {"curves": dict(history.curves), "chosen": history.chosen, "facts": dict(history.facts)}
+    if len(validation):
+        history = fit(classifier, defenses, train, validation, recipe, run)
+        return {"curves": dict(history.curves), "chosen": history.chosen, "facts": dict(history.facts)}
+    history = fit(classifier, defenses, train, validation, dataclasses.replace(recipe, select="last"), run)
+    return {"curves": dict(history.curves), "chosen": None, "facts": {**history.facts, "epoch kept": NOT_VALIDATED}}
 
 
 def trained(classifier: Classifier, shape: tuple[int, int, int], facts: Mapping[str, Any]) -> Artefact:

@@ -48,3 +48,8 @@ looked for beside the plan, and its settings are checked with those of the plan.
 LATER = "later"
 """Mark of a setting that came when results were kept without it: at its default no identity says it, so that they are
 still found. Its default must be what was done before."""
+
+HELD_DATA = "held data set"
+HeldData = Annotated[Spec, HELD_DATA, LOCAL_PATH]
+"""Type of a setting that names a data set which another one reads its public pictures from. Its settings are checked
+with those of the plan, and its code is in the key."""

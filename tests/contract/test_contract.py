@@ -114,8 +114,21 @@ def head_file(tmp_path):
     return {"head": str(tmp_path / "head.safetensors")}
 
 
+@pytest.fixture
+def published(made_faces, tmp_path, request):
+    """The files of a published data set, and settings that make do with few people."""
+    name = request.node.callspec.params["name"]
+    getattr(made_faces, name)(tmp_path / name)
+    few = {"celeba": {"people": 3}, "facescrub": {"people": 2}, "ffhq": {"partial": True}, "lfw": {"min_images": 4}}
+    return {"root": str(tmp_path / name), **few[name]}
+
+
 FILES = {
     ("datasets", "folder"): "folder",
+    ("datasets", "celeba"): "published",
+    ("datasets", "facescrub"): "published",
+    ("datasets", "ffhq"): "published",
+    ("datasets", "lfw"): "published",
     ("priors", "stylegan2_ada"): "style_file",
     ("priors", "mobile_style"): "head_file",
 }

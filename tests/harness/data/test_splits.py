@@ -67,6 +67,27 @@ def test_given_validation_is_taken_as_it_is():
     assert parts["validation"].tolist() == [*range(8, 20), 22]
 
 
+def test_without_a_share_nobody_validates_and_two_pictures_are_enough():
+    parts = stratify(PRIVATE.labels, PRIVATE.names, replace(SHARES, validation=0.0))
+    assert [len(parts[role]) for role in ("train", "validation", "test")] == [8 + 8 + 2, 0, 2 + 2 + 1]
+    given = ["train", "test"] * 11 + ["train"]
+    assert not len(stratify(PRIVATE.labels, PRIVATE.names, replace(SHARES, validation=0.0), given)["validation"])
+    pair = pictures(["dan", "dan"])
+    assert len(stratify(pair.labels, pair.names, replace(SHARES, validation=0.0))["test"]) == 1
+
+
+def test_a_split_of_all_pictures_together_may_leave_people_untested_and_keeps_copies_in_training():
+    twice = Pictures(
+        torch.cat([PRIVATE.pixels, PRIVATE.pixels[:1]]), torch.cat([PRIVATE.labels, torch.tensor([0])]), PRIVATE.names
+    )
+    given = ["test"] + ["train"] * 23
+    data = assemble(twice, PUBLIC, replace(SHARES, validation=0.0), publishable=False, given=given, uneven=True)
+    assert (len(data.train), len(data.validation), len(data.test)) == (23, 0, 0), "the copy that is trained on is kept"
+    assert data.remarks[0].what.startswith("copies of a picture")
+    with pytest.raises(DataError, match="prescribed for two splits"):
+        assemble(twice, PUBLIC, SHARES, publishable=False, given=given)
+
+
 def test_too_few_names_class_count_and_minimum():
     poor = pictures(["ann"] * 5 + ["bob"] * 2)
     with pytest.raises(DataError, match=r"1 classes: bob: 2\n.*at least 3"):
