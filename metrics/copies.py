@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unveil.harness.types import Data, Direction, Evidence, Measurement, Metric
+from unveil.harness.words.pixels import brought_to
 from unveil.metrics.judging import per_person, reconstructions
 
 COLUMN = "private pictures", "share", Direction.DESCRIBES, 0.0, 1.0
@@ -31,7 +32,8 @@ class Copies(Metric):
     the ceiling, whose task it is to show real pictures. A cheat that changes its loot, by a shift or a mirror, is not
     found here; look at ``nearest_private`` and ``memorisation_gap``.
 
-    Private pictures of one plain colour do not count: anybody can paint them.
+    Private pictures of one plain colour do not count: anybody can paint them. Where reconstructions have another size,
+    the private pictures are brought to it first.
     """
 
     paper: ClassVar[str] = ""
@@ -41,21 +43,26 @@ class Copies(Metric):
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """One column."""
         fakes, data = reconstructions(evidence), evidence.data
-        if fakes.shape != data.train.shape:
+        if fakes.shape[0] != data.train.shape[0]:
             reason = f"reconstructions of shape {fakes.shape} beside private pictures of shape {data.train.shape}"
             return [Measurement(*COLUMN, reason=reason)]
         made, found = fakes.levels(slice(None)).float(), np.zeros(len(fakes))
-        for reals in _varied(data):
+        for reals in _varied(data, fakes.shape[1:]):
             found = np.maximum(found, copied(made, reals))
         mean, who = per_person(found, fakes.labels.cpu().numpy())
         return [Measurement(*COLUMN, values=mean, identities=who, samples=len(fakes))]
 
 
-def _varied(data: Data) -> Iterator[Tensor]:
-    """All private pictures but those of one plain colour, some at a time, as whole numbers from 0 to 255."""
+def _varied(data: Data, shape: tuple[int, int]) -> Iterator[Tensor]:
+    """All private pictures but those of one plain colour, some at a time, as whole numbers from 0 to 255.
+
+    Args:
+        data: Whose.
+        shape: Height and width that they are brought to: those of the reconstructions.
+    """
     for images in (data.train, data.validation, data.test):
         for rows in torch.arange(len(images)).split(REALS):
-            reals = images.levels(rows).float()
+            reals = brought_to(images.levels(rows), shape).float()
             plain = (reals - reals.mean((2, 3), keepdim=True)).square().mean((1, 2, 3)) <= 1
             if not plain.all():
                 yield reals[~plain]

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from unveil.harness.types import Data, Direction, Evidence, Images, Measurement, Metric
 from unveil.harness.words.names import TOP_1
+from unveil.harness.words.pixels import brought_to
 from unveil.metrics.judging import as_pictures, hits, reconstructions, share_of_pictures
 
 NO_TRUTH = "the data set does not know what its people look like (data.anchors); `people` does"
@@ -54,7 +55,7 @@ class NearestAnchor(Metric):
         if data.anchors is None or not len(images):
             reason = NO_TRUTH if data.anchors is None else "there is no held-out private picture"
             return Measurement(column, "share", direction, 0.0, 1.0, reason=reason)
-        anchors = self._prepared(data.anchors).T
+        anchors = self._prepared(brought_to(data.anchors, images.shape[1:])).T
         own = torch.cat([self._prepared(x.cpu()) @ anchors for x in images.batches(CHUNK)])
         people = images.labels.cpu()
         right = hits(own, people, 1)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unveil.harness.assets import fetch as assets
 from unveil.harness.types import Direction, Evidence, Images, Measurement, Metric
+from unveil.harness.words.resolution import at_size
 from unveil.harness.words.run import Run
 from unveil.metrics.judging import apply, coloured, per_person, reconstructions, rounded
 from unveil.metrics.neighbours import nearest
@@ -40,8 +41,8 @@ class NearestPrivate(Metric):
     picture only, and is averaged over colours. PSNR ends at 58.9 dB, where the error is that of rounding to 8 bits.
     LPIPS (version 0.1, AlexNet) needs ImageNet weights that no package carries, and is not scored without them.
 
-    All reconstructions count, rounded to 8 bits. If people have unequal numbers of them, each person's are averaged
-    first.
+    Private pictures are brought to the size of the reconstructions. All of these count, rounded to 8 bits. If people
+    have unequal numbers of them, each person's are averaged first.
     """
 
     paper: ClassVar[str] = "Wang et al., Image Quality Assessment (SSIM), TIP 2004; Zhang et al., LPIPS, CVPR 2018"
@@ -60,7 +61,7 @@ class NearestPrivate(Metric):
             WeightsError: If the weights of LPIPS are there but do not fit.
         """
         fakes, train = reconstructions(evidence), evidence.data.train
-        reals = rounded(train[torch.isin(train.labels, fakes.labels)])
+        reals = at_size(rounded(train[torch.isin(train.labels, fakes.labels)]), fakes.shape[1:])
         run, side = evidence.run, min(fakes.shape[1:])
         reason = _incomparable(fakes, reals)
         small = f"pictures of {side} pixels a side, of which SSIM needs {WINDOW}" if side < WINDOW else None
@@ -136,7 +137,7 @@ def _incomparable(fakes: Images, reals: Images) -> str | None:
     alone = sorted(set(fakes.labels.tolist()) - set(reals.labels.tolist()))
     if alone:
         return f"no private training picture of class {', '.join(map(str, alone[:5]))}"
-    if fakes.shape != reals.shape:
+    if fakes.shape[0] != reals.shape[0]:
         return f"reconstructions of shape {fakes.shape} beside private pictures of shape {reals.shape}"
     return None
 

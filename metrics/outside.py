@@ -12,6 +12,7 @@ from unveil.harness.figures.intervals import wilson
 from unveil.harness.types import Comparer, Data, Direction, Images, Measurement, Quantity
 from unveil.harness.words.names import GENUINE as GENUINE_ACCEPTED
 from unveil.harness.words.names import VERIFIED
+from unveil.harness.words.resolution import at_size
 from unveil.harness.words.run import Run
 from unveil.metrics import comparers
 from unveil.metrics.comparers import enrolled
@@ -48,20 +49,20 @@ class Told:
 
 
 def incomparable(data: Data, fakes: Images) -> str | None:
-    """Why nobody could fail to tell reconstructions from real pictures; None if they have one size."""
-    if fakes.shape != data.train.shape:
+    """Why reconstructions cannot be compared with private pictures; None if they can."""
+    if fakes.shape[0] != data.train.shape[0]:
         return f"reconstructions of shape {fakes.shape} beside private pictures of shape {data.train.shape}"
     return "one person with training pictures" if len(data.train.labels.unique()) < 2 else None
 
 
 def ask(comparer: Comparer, data: Data, fakes: Images, most: int, run: Run) -> Told:
-    """Asks about at most so many pairs of each kind, mixed.
+    """Asks about at most so many pairs of each kind, mixed; all of the reconstructions' size, which then tells nothing.
 
     Raises:
         JudgeError: If the answers are not what they should be.
         UnansweredError: If there are none yet.
     """
-    people = enrolled(data.train)
+    people = enrolled(at_size(data.train, fakes.shape[1:]))
     questions = draw(data, people, fakes, most)
     scores = comparers.answers(comparer, questions.pictures, people, questions.pairs, run)
     claimed, kinds = people.numbers[questions.claimed], (GENUINE, IMPOSTOR, RECONSTRUCTION)

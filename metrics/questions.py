@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unveil.harness.steps.people import join, who
 from unveil.harness.types import Data, Images
+from unveil.harness.words.pixels import brought_to
 from unveil.harness.words.run import Run
 from unveil.metrics.comparers import People
 from unveil.metrics.judging import as_pictures
@@ -53,7 +54,7 @@ def draw(data: Data, people: People, fakes: Images, most: int) -> Questions:
     Args:
         data: Private and public pictures.
         people: The enrolled.
-        fakes: Reconstructions of people who are enrolled.
+        fakes: Reconstructions of people who are enrolled; all pictures are brought to their size.
         most: Pairs of each kind.
     """
     source = Run(f"questions {data.checksum}")  # not the cell's own: all cells are compared with the same real pairs
@@ -63,7 +64,7 @@ def draw(data: Data, people: People, fakes: Images, most: int) -> Questions:
     others, claimed, strange = _impostors(data, held, people, most, source)
     fakes = by_content(fakes)
     made = fakes[evenly(fakes.labels, most, source.generator("reconstructions"))]
-    pixels = as_pictures(torch.cat([own.pixels, others, made.pixels]))
+    pixels = as_pictures(torch.cat([brought_to(x, made.shape[1:]) for x in (own.pixels, others, made.pixels)]))
     claimed = np.concatenate([people.place(own.labels), claimed, people.place(made.labels)])
     shown = np.concatenate([own.labels.numpy(), strange, made.labels.numpy()])
     kind = np.repeat([GENUINE, IMPOSTOR, RECONSTRUCTION], [len(own), len(strange), len(made)])
@@ -90,7 +91,8 @@ def _impostors(data: Data, held: Images, people: People, most: int, source: Run)
     once = np.sort(np.unique(np.stack([rows, claimed]), axis=1, return_index=True)[1])
     rows, claimed, shown = rows[once], claimed[once], shown[once]
     private, public = rows[rows < len(held)], rows[rows >= len(held)] - len(held)
-    pixels = torch.cat([held.at(torch.from_numpy(private)), strangers.at(torch.from_numpy(public))])
+    theirs = brought_to(strangers.at(torch.from_numpy(public)), held.shape[1:])
+    pixels = torch.cat([held.at(torch.from_numpy(private)), theirs])
     return pixels, claimed, shown
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from unveil.harness.data.grid import grid
 from unveil.harness.words.images import Data, Images
+from unveil.harness.words.pixels import brought_to
 
 PEOPLE, EACH, GAP, LABEL = 40, 3, 6, 110  # most people a side, pictures a split, and pixels
 
@@ -24,7 +25,7 @@ def sheet(data: Data) -> bytes:
     for number in known.tolist():
         whose = data.public.labels == number
         said = f"public {number}" if number >= 0 else "nobody known"
-        lines.append([_text(data, said), *_with_gaps([_spread(data.public, whose, 3 * EACH)])])
+        lines.append([_text(data, said), *_with_gaps([_as_high(_spread(data.public, whose, 3 * EACH), data)])])
     wide = max(sum(tensor.shape[2] for tensor in line) for line in lines)
     return grid([[*line, _blank(data, wide - sum(t.shape[2] for t in line), line[0].shape[1])] for line in lines])
 
@@ -40,6 +41,11 @@ def _spread(images: Images, chosen: Tensor, count: int) -> Tensor:
     taken = rows[torch.linspace(0, len(rows) - 1, min(count, len(rows))).round().long()]
     missing = [torch.ones(images.shape)] * (count - len(taken))
     return torch.cat([*images.at(taken), *missing], 2)
+
+
+def _as_high(strip: Tensor, data: Data) -> Tensor:
+    """A strip of pictures with the height and width that it would have of private ones."""
+    return brought_to(strip[None], (data.train.shape[1], 3 * EACH * data.train.shape[2]))[0]
 
 
 def _with_gaps(parts: list[Tensor]) -> list[Tensor]:

@@ -32,7 +32,29 @@ class Part(BaseModel):
         return Spec(self.use, dict(self.model_extra or {}))
 
 
-class TargetPart(Part):
+class ModelPart(Part):
+    """A model that looks at the data's pictures.
+
+    Attributes:
+        crop: Left, top, width and height of the part of each picture that it looks at, in the data's pixels; absent for
+            all of it. Reconstructions show what the data show, so the same part of them is looked at.
+    """
+
+    crop: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=4, max_length=4)] | None = None
+
+    @model_validator(mode="after")
+    def _a_crop_shows_something(self) -> ModelPart:
+        if self.crop is not None and min(self.crop[2:]) < 1:
+            raise ValueError(f"crop = {self.crop} is {self.crop[2]} x {self.crop[3]} pixels large")
+        return self
+
+    @property
+    def view(self) -> dict[str, list[int]]:
+        """The crop as an option of a node; nothing where there is none."""
+        return {} if self.crop is None else {"crop": self.crop}
+
+
+class TargetPart(ModelPart):
     """The model that is attacked.
 
     Attributes:
@@ -49,10 +71,18 @@ class AttackPart(Part):
         max_queries: Images that the attack may show the target, per attacked identity: together, so many times the
             identities. What a prior or a surrogate asked before the attack is not among them. Absent: no limit.
         max_gradients: As ``max_queries``, for images that a backward pass goes through.
+        resolution: Height and width of the pictures that it works with, as do its priors and surrogates, and of its
+            reconstructions; absent for those of the public pictures. Judges and targets bring them to their own size.
     """
 
     max_queries: Annotated[int, Field(ge=1)] | None = None
     max_gradients: Annotated[int, Field(ge=1)] | None = None
+    resolution: Annotated[int, Field(ge=16, le=1024)] | None = None
+
+    @property
+    def sides(self) -> dict[str, int]:
+        """The resolution as an option of nodes; nothing where there is none."""
+        return {} if self.resolution is None else {"resolution": self.resolution}
 
     @property
     def limits(self) -> dict[str, int]:
@@ -61,7 +91,7 @@ class AttackPart(Part):
         return {name: value for name, value in given.items() if value is not None}
 
 
-class EvaluatorPart(Part):
+class EvaluatorPart(ModelPart):
     """A judge: another architecture with its own seed and split.
 
     It is not pretrained on the public people: some of them are the strangers that its floor is measured on.

@@ -120,7 +120,7 @@ class _Builder:
         part, model, defense, attack, seed = names
         family, strength = self.families[defense.label]
         attacked = self.target(part, model, defense, seed)
-        place = Place(attacked.parents["data"], attacked, seed, None, attack.limits)
+        place = Place(attacked.parents["data"], attacked, seed, None, attack.limits, attack.sides)
         known = adapted(self.asker, attack, defense)
         asked = attacks.ask(self.asker, known.spec, place, attack.label)
         nodes = {"data": place.data, "target": attacked, **_flat(asked), "attack": asked}
@@ -131,7 +131,8 @@ class _Builder:
         plugin = asked.uses["attack"][0].plugin
         role = plugins.role(plugin)
         access = None if role == Role.CEILING else plugin.access
-        notes = (*self.notes(defense), *known.notes, *_first_weights(nodes))
+        resolution = (f"works at {attack.resolution} x {attack.resolution} pixels",) * bool(attack.resolution)
+        notes = (*self.notes(defense), *known.notes, *_first_weights(nodes), *resolution)
         return Cell(*labels, seed, nodes, tuple(measures), notes, family, strength, role, access, known.fixed)
 
 

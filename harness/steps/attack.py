@@ -51,7 +51,13 @@ def ask(asker: Asker, spec: Spec, place: Place, name: str) -> Node:
     if not role:
         require_access(asker, use)
     stream = {"attack": use.question, "seed": place.seed, "data": place.data.identity}
-    options = {"seed": place.seed, "identities": asker.plan.identities, "role": str(role), **place.limits}
+    options = {
+        "seed": place.seed,
+        "identities": asker.plan.identities,
+        "role": str(role),
+        **place.limits,
+        **place.sides,
+    }
     parents = {"data": place.data, "target": place.target, **wanted}
     return Node("attack", f"{name} on {place.on}", {"attack": (use,)}, options, parents, stream)
 
@@ -136,7 +142,8 @@ def _attacked(node: Node, bench: Bench) -> Tensor:
 def _show(node: Node, bench: Bench, run: Run) -> tuple[Images, dict[str, int]]:
     ceiling: Ceiling = node.uses["attack"][0].make()
     data, labels = datasets.read(node.parents["data"], bench), _attacked(node, bench)
-    return checked(ceiling.show(data, labels, run), labels, data.train.shape, node.label), {}
+    images = checked(ceiling.show(data, labels, run), labels, data.train.shape, node.label)
+    return datasets.at_resolution(images, node, run), {}
 
 
 def _attack(node: Node, bench: Bench, run: Run) -> tuple[Images, dict[str, int]]:

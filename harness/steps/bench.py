@@ -32,16 +32,17 @@ class Bench:
         self._judges: Memo[object] = Memo(JUDGES)
         self._models: Memo[object] = Memo(MODELS)
 
-    def keep(self, node: Node, load: Callable[[], T], device: torch.device | None = None) -> T:
+    def keep(self, node: Node, load: Callable[[], T], device: torch.device | None = None, form: str = "") -> T:
         """What was made of a node's artefact, made again if that was long ago.
 
         Args:
             node: Whose artefact.
             load: Makes it.
             device: Where it is.
+            form: What was made of it, where that may be several things.
         """
         kept = {"evaluator": self._judges, "model": self._models}.get(node.kind, self._kept)
-        return kept.get((node.key, str(device)), load)  # type: ignore[return-value]
+        return kept.get((node.key, str(device), form), load)  # type: ignore[return-value]
 
     def artefact(self, node: Node) -> Artefact:
         """What the node computed."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from unveil.harness.plan import settings
 from unveil.harness.plan.node import Node, step
 from unveil.harness.steps.bench import Bench, owned
+from unveil.harness.steps.sizes import sized
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.training.fit import fit
 from unveil.harness.words.classifier import Classifier
@@ -67,7 +68,7 @@ def untrained(
         run: The node's own randomness, never that of whoever loads it.
         prepared: Defenses to prepare instead of the node's own.
     """
-    classifier: Classifier = node.uses["model"][0].make().build(classes, shape, run)
+    classifier = sized(node.uses["model"][0].make(), classes, shape, node.options.get("crop"), run)
     if "weights" in node.parents:
         body = {name: t for name, t in bench.artefact(node.parents["weights"]).tensors.items() if not _head(name)}
         fill(classifier, body, node.parents["weights"].label, head=False)

@@ -12,6 +12,7 @@ from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.account import Account, Part
 from unveil.harness.words.images import Data, Images
+from unveil.harness.words.resolution import at_size
 from unveil.harness.words.run import Run
 
 
@@ -29,6 +30,23 @@ def read(node: Node, bench: Bench) -> Data:
         return from_tensors(artefact.tensors, artefact.record, artefact.pictures)
 
     return bench.keep(node, load)
+
+
+def public(node: Node, bench: Bench, run: Run) -> Images:
+    """The public pictures of a node's data, at the resolution that its attack works at."""
+    source = node.parents["data"]
+
+    def resized() -> Images:
+        return at_resolution(read(source, bench).public, node, run)
+
+    side = node.options.get("resolution")
+    return resized() if side is None else bench.keep(source, resized, form=f"public at {side}")
+
+
+def at_resolution(images: Images, node: Node, run: Run) -> Images:
+    """Pictures at the resolution that a node's attack works at, if that is another one."""
+    side = node.options.get("resolution")
+    return images if side is None else at_size(images, (side, side), run.scratch)
 
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:  # noqa: ARG001 (one signature for all stages)
@@ -64,7 +82,12 @@ def facts(data: Data) -> dict[str, str]:
         "private people": str(data.classes),
         "private pictures": f"{len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test",
         "public pictures": f"{len(data.public)}{people}",
-        "picture size": " x ".join(map(str, data.train.shape)),
+        "picture size": _sizes(data),
         "private and public people disjoint": data.disjoint,
         "checksum": data.checksum,
     }
+
+
+def _sizes(data: Data) -> str:
+    own, others = (" x ".join(map(str, images.shape)) for images in (data.train, data.public))
+    return own if own == others else f"{own}, public {others}"

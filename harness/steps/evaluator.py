@@ -67,7 +67,7 @@ def ask(asker: Asker, part: EvaluatorPart, data: Node) -> Node:
         )
     own = part.model_dump(include={"seed", "others", "min_pictures"})
     learns = {"gallery": True} if part.gallery else {"recipe": asker.recipe(part.recipe)}
-    options = {**learns, **own, "reject": part.rejects}
+    options = {**learns, **own, "reject": part.rejects, **part.view}
     stream = {"model": model.question, "seed": part.seed, "data": data.identity}
     return Node("evaluator", f"evaluator {part.label}", {"model": (model,)}, options, {"data": data}, stream)
 

@@ -29,7 +29,7 @@ def ingredients(node: Node, bench: Bench, run: Run) -> Ingredients:
     """What an attack's node is given besides the target."""
     found = given(node, bench, run)
     surrogates = [found.models[role] for role, need in node.needs.items() if need.kind == "student"]
-    public = datasets.read(node.parents["data"], bench).public
+    public = datasets.public(node, bench, run)
     return Ingredients(found.priors.get(PRIOR), public, surrogates, found)
 
 

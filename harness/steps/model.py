@@ -10,6 +10,7 @@ from unveil.harness.plan.asker import Asker
 from unveil.harness.plan.node import Node
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench, owned
+from unveil.harness.steps.sizes import sized
 from unveil.harness.steps.wishes import Place
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.classifier import Classifier
@@ -33,7 +34,7 @@ def read(node: Node, bench: Bench, run: Run) -> Classifier:
     def load() -> Classifier:
         record = bench.store.record(node.key)
         model: Model = node.uses["model"][0].make()
-        classifier = model.build(record["classes"], tuple(record["shape"]), owned(node, run))
+        classifier = sized(model, record["classes"], tuple(record["shape"]), None, owned(node, run))
         fast: Classifier = classifier.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return fast.eval().requires_grad_(False)
 

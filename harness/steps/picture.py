@@ -13,6 +13,7 @@ from unveil.harness.steps.attack import reconstructions
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.images import Images
+from unveil.harness.words.pixels import brought_to
 from unveil.harness.words.run import Run
 
 
@@ -37,13 +38,16 @@ def nearest(real: Images, own: Tensor, made: Tensor) -> Tensor:
 
 
 def grid(real: Images, made: Images, people: list[int]) -> bytes:
-    """PNG: one line a person, the nearest real pictures left, reconstructions right."""
+    """PNG: one line a person, the nearest real pictures left, reconstructions right and as large as these."""
     count = min(MADE, int(torch.bincount(made.labels).max()))
     lines = []
     for label in people:
         drawn = (made.labels == label).nonzero().flatten()[:count]
-        own = nearest(real, (real.labels == label).nonzero().flatten(), made.at(drawn))
-        left, right = torch.cat(strip(real, own, REAL), 2), torch.cat(strip(made, drawn, count), 2)
+        shown = brought_to(made.at(drawn), real.shape[1:])
+        own = nearest(real, (real.labels == label).nonzero().flatten(), shown)
+        blank = torch.ones(real.shape)
+        left = torch.cat(strip(real, own, REAL), 2)
+        right = torch.cat([*shown, *[blank] * (count - len(shown))], 2)
         lines.append([left, torch.ones(left.shape[0], left.shape[1], GAP), right])
     return side_by_side.grid(lines)
 

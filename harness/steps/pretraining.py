@@ -22,7 +22,7 @@ def ask(asker: Asker, part: TargetPart, data: Node) -> dict[str, Node]:
     if part.pretrain is None:
         return {}
     model = asker.use("models", part.spec)
-    options = {"recipe": asker.recipe(part.pretrain)}
+    options = {"recipe": asker.recipe(part.pretrain), **part.view}
     stream = {"model": model.question, "data": data.identity}
     label = f"pretraining {part.label}"
     return {"weights": Node("weights", label, {"model": (model,)}, options, {"data": data}, stream)}
@@ -30,7 +30,8 @@ def ask(asker: Asker, part: TargetPart, data: Node) -> dict[str, Node]:
 
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     """Weights trained to tell public people apart."""
-    public = known_people(datasets.read(node.parents["data"], bench).public, FEWEST)
+    data = datasets.read(node.parents["data"], bench)
+    public = known_people(data.public, FEWEST)
     classes = int(public.labels.max()) + 1 if len(public) else 0
     if classes < 2:
         raise DataError(
@@ -39,6 +40,6 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
             "remove `pretrain` from the plan, or give public pictures with identities",
         )
     own, validation = hold_out(public, 0.1, run.generator("public split"))
-    classifier = classifiers.untrained(node, bench, classes, public.shape, run)
+    classifier = classifiers.untrained(node, bench, classes, data.train.shape, run)
     facts = train(node, classifier, (), own, validation, run)
-    return trained(classifier, public.shape, facts)
+    return trained(classifier, data.train.shape, facts)

@@ -46,7 +46,7 @@ def answer(asker: Asker, need: TrainedPrior, place: Place, number: int) -> Node:
     if any(place.target in node.lineage() for node in parents.values()):
         label = f"prior {use.spec.use} for {place.on}"
     stream = {"prior": use.question, "seed": place.seed, "data": place.data.identity}
-    return Node("prior", label, {"prior": (use,)}, {"seed": place.seed}, parents, stream)
+    return Node("prior", label, {"prior": (use,)}, {"seed": place.seed, **place.sides}, parents, stream)
 
 
 def read(node: Node, bench: Bench, run: Run) -> Generator:
@@ -72,7 +72,7 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
         WeightsError: If its pretrained weights are said to have seen the private pictures.
     """
     data: Data = datasets.read(node.parents["data"], bench)
-    public, classes = data.public, data.classes
+    public, classes = datasets.public(node, bench, run), data.classes
     prior: Prior = node.uses["prior"][0].make()
     learnt_from = lineage.traced(prior, data)
     generator: Generator = prior.build(classes, public.shape).to(run.device)

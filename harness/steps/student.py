@@ -37,7 +37,7 @@ def answer(asker: Asker, need: Surrogate, place: Place, number: int) -> Node:
         )
     how, model = settings.dump(need.distillation), asker.use("models", need.model)
     stream = {"model": model.question, "distillation": how, "seed": place.seed, "data": place.data.identity}
-    options = {"distillation": how, "access": place.access, "seed": place.seed}
+    options = {"distillation": how, "access": place.access, "seed": place.seed, **place.sides}
     label = f"student {number} ({need.model.use}) of {place.on}"
     parents = {"data": place.data, "target": place.target}
     return Node("student", label, {"model": (model,)}, options, parents, stream)
@@ -51,7 +51,8 @@ def read(node: Node, bench: Bench, run: Run) -> Classifier:
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     """A student, with what it asked of the target and how often it agrees with it on public pictures."""
     data = datasets.read(node.parents["data"], bench)
-    public, how = data.public, settings.validated(Distillation, "distillation", node.options["distillation"], Path())
+    public = datasets.public(node, bench, run)
+    how = settings.validated(Distillation, "distillation", node.options["distillation"], Path())
     view = View(classifiers.read(node.parents["target"], bench, run), Access(node.options["access"]), public.shape)
     student = classifiers.untrained(node, bench, data.classes, public.shape, run)
     p = answers(view, public, how.temperature, run)

@@ -19,7 +19,7 @@ def ask(asker: Asker, part: TargetPart, defense: DefensePart, data: Node, seed: 
     """A model of the plan under a defense or a stack of them."""
     model = asker.use("models", part.spec)
     uses = {"model": (model,), "defenses": tuple(asker.use("defenses", spec) for spec in defense.stack)}
-    options = {"recipe": asker.recipe(defense.recipe), "seed": seed}
+    options = {"recipe": asker.recipe(defense.recipe), "seed": seed, **part.view}
     parents = {"data": data, **step("pretraining").ask(asker, part, data)}
     stream = {"model": model.question, "seed": seed, "data": data.identity}
     label = f"target {part.label} with {defense.label}{seed_label(seed)}"

@@ -40,6 +40,7 @@ class Place:
         seed: Of the cell.
         access: Through which surrogates are distilled; None where the target is not asked.
         limits: Of the attack that needs it, which hold for attacks that it wraps, too, and for no prior.
+        sides: The resolution that the attack works at, which holds for all that it needs.
     """
 
     data: Node
@@ -47,6 +48,7 @@ class Place:
     seed: int
     access: str | None
     limits: Mapping[str, int] = field(default_factory=dict)
+    sides: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def on(self) -> str:

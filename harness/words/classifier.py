@@ -40,8 +40,11 @@ class Classifier(nn.Module):
         classes: Number of classes C.
         mean: Per-channel mean that pixels are normalised with.
         std: Per-channel standard deviation.
-        size: Side length that inputs are resized to, or None to take them as they are.
+        size: Side length, or height and width, that inputs are resized to; None to take them as they are.
         numbered: Stages whose layers a publication counts, in order; all, if None.
+
+    Attributes:
+        window: Left, top, width and height, as shares of a picture's, of the part that it looks at; None for all of it.
     """
 
     mean: Tensor
@@ -55,7 +58,7 @@ class Classifier(nn.Module):
         classes: int,
         mean: Sequence[float] = (0.5, 0.5, 0.5),
         std: Sequence[float] = (0.5, 0.5, 0.5),
-        size: int | None = None,
+        size: int | tuple[int, int] | None = None,
         numbered: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
@@ -64,6 +67,7 @@ class Classifier(nn.Module):
         self.outputs: nn.Module = nn.Identity()  # post-hoc defenses act here, on the logits
         self.classes, self.size = classes, size
         self.numbered = tuple(stages if numbered is None else numbered)
+        self.window: tuple[float, float, float, float] | None = None
         self.register_buffer("mean", torch.tensor(list(mean)).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(list(std)).view(1, -1, 1, 1), persistent=False)
         self._still: set[str] = set()  # stages, and layers, whose batch-norm statistics must not move
@@ -88,9 +92,12 @@ class Classifier(nn.Module):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Pixels ``(N, C, H, W)`` in [0, 1] to the input of the first stage."""
-        if self.size is not None and x.shape[-2:] != (self.size, self.size):
-            shrink = x.shape[-1] > self.size
-            x = F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False, antialias=shrink)
+        if self.window is not None:
+            x = _cut(x, self.window)
+        sides = (self.size, self.size) if isinstance(self.size, int) else self.size
+        if sides is not None and x.shape[-2:] != sides:
+            shrink = x.shape[-2] > sides[0] or x.shape[-1] > sides[1]
+            x = F.interpolate(x, sides, mode="bilinear", align_corners=False, antialias=shrink)
         return (x - self.mean) / self.std
 
     def prefix(self, x: Tensor, depth: int) -> Tensor:
@@ -192,3 +199,11 @@ class Classifier(nn.Module):
         """Numbers of (frozen, trainable) parameters."""
         trainable = sum(p.numel() for p in self.trainable())
         return sum(p.numel() for p in self.parameters()) - trainable, trainable
+
+
+def _cut(x: Tensor, window: tuple[float, float, float, float]) -> Tensor:
+    """The part of pictures ``(N, C, H, W)`` that a window shows, to the nearest pixel."""
+    height, width = x.shape[-2:]
+    left, top, wide, high = window
+    at, down = round(left * width), round(top * height)
+    return x[..., down : down + max(1, round(high * height)), at : at + max(1, round(wide * width))]

@@ -11,10 +11,10 @@ from torch import Tensor
 from unveil.harness.words.classifier import Classifier, Forward
 from unveil.harness.words.images import Images
 from unveil.harness.words.run import Run
-from unveil.harness.words.spec import Spec
 
 if TYPE_CHECKING:
     from unveil.harness.words.learner import Learner
+    from unveil.harness.words.spec import Spec
 
 
 class Plugin(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 HELD = 2**28  # bytes of 8-bit pictures that are held in memory; of more, those that are looked at are read from a file
@@ -22,6 +23,15 @@ def to_float(pixels: Tensor) -> Tensor:
     Only ever on the CPU: a GPU would multiply by a rounded 1 / 255, and its pictures would be others.
     """
     return pixels.to(torch.float32).div_(255)
+
+
+def brought_to(pixels: Tensor, shape: Sequence[int]) -> Tensor:
+    """Pixels ``(N, C, H, W)`` at another height and width, bilinear and antialiased; 8-bit ones stay so."""
+    if tuple(pixels.shape[-2:]) == tuple(shape):
+        return pixels
+    x = pixels if pixels.is_floating_point() else to_float(pixels)
+    x = F.interpolate(x, tuple(shape), mode="bilinear", align_corners=False, antialias=True)
+    return x if pixels.is_floating_point() else to_uint8(x)
 
 
 class Stored(Protocol):
@@ -42,6 +52,8 @@ class Stored(Protocol):
 
 class Chosen:
     """Pictures chosen from one or several places; nothing is copied before it is looked at.
+
+    Where pictures differ in size from those of the first part, they are brought to it when they are looked at.
 
     Args:
         parts: Where they are.
@@ -89,7 +101,7 @@ class Chosen:
         for part in self.parts:
             mine = ((rows >= first) & (rows < first + len(part))).nonzero().flatten()
             if len(mine):
-                own = part[rows[mine] - first]
+                own = brought_to(part[rows[mine] - first], self.shape[2:])
                 found[mine] = own if own.dtype == found.dtype else to_float(own)
             first += len(part)
         return found

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from unveil.harness.types import Data, Evidence, Images, Run
+from unveil.harness.words.pixels import brought_to
 from unveil.metrics.copies import Copies, copied
 
 
@@ -54,7 +55,14 @@ def test_all_private_pictures_of_anybody_count_but_plain_ones() -> None:
     assert str(found.direction) == "neither better nor worse"
 
 
-def test_other_shapes_have_a_reason() -> None:
-    (found,) = Copies().measure(evidence(torch.zeros(2, 3, 8, 8), [0, 1]))
+def test_a_private_picture_at_another_size_is_one() -> None:
+    small = brought_to(evidence(torch.zeros(1, 3, 16, 16), [0]).data.train.pixels[3:4], (8, 8))
+    (found,) = Copies().measure(evidence(torch.cat([small, small.flip(3)]), [0, 1]))
+    assert found.values is not None
+    assert found.values.tolist() == [1, 0]
+
+
+def test_other_colours_have_a_reason() -> None:
+    (found,) = Copies().measure(evidence(torch.zeros(2, 1, 16, 16), [0, 1]))
     assert found.values is None
-    assert found.reason == "reconstructions of shape (3, 8, 8) beside private pictures of shape (3, 16, 16)"
+    assert found.reason == "reconstructions of shape (1, 16, 16) beside private pictures of shape (3, 16, 16)"

@@ -10,6 +10,7 @@ from unveil.harness.assets import torchvision_ops
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.types import Direction, Images
 from unveil.harness.words.errors import WeightsError
+from unveil.harness.words.pixels import brought_to, to_uint8
 from unveil.metrics import nearest_private
 from unveil.metrics.judging import as_pictures
 from unveil.metrics.nearest_private import PSNR_MOST, NearestPrivate, psnr, ssim
@@ -128,11 +129,18 @@ def test_broken_weights_are_an_error(tmp_path):
         LPIPS(tmp_path / "weights.pth")
 
 
+def test_private_pictures_are_brought_to_the_size_of_the_reconstructions(build, placed):
+    train = some(2, 3, 0)
+    small = Images(to_uint8(brought_to(train.pixels, (16, 16))), train.labels)
+    _, psnrs, _ = NearestPrivate().measure(build(fakes=small, train=train, people=2))
+    assert (psnrs.values >= PSNR_MOST - 1e-9).all()
+
+
 def test_what_cannot_be_compared_is_not_scored(build, placed):
     train, fakes = some(2, 3, 0), some(2, 2, 1)
-    other = Images(fakes.pixels[..., :16], fakes.labels)
+    other = Images(fakes.pixels[:, :1], fakes.labels)
     for m in NearestPrivate().measure(build(fakes=other, train=train, people=2)):
-        assert "shape (3, 32, 16)" in m.reason
+        assert "shape (1, 32, 32)" in m.reason
     for m in NearestPrivate().measure(build(fakes=fakes, train=train[train.labels == 0], people=2)):
         assert "class 1" in m.reason
     tiny = [Images(images.pixels[..., :10, :10], images.labels) for images in (fakes, train)]

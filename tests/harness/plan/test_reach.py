@@ -11,12 +11,12 @@ HERE = "unveil.harness."
 COMMON = {"steps.bench", "words.memo", "words.run"}
 PICTURES = {
     *("data.apart", "data.copies", "data.names", "data.splits", "steps.data"),
-    *("words.account", "words.images", "words.pixels"),
+    *("words.account", "words.images", "words.pixels", "words.resolution"),
 }
 TRAINED = PICTURES | {
-    *("steps.classifiers", "training.fit", "training.global_rng", "training.prefix"),
-    *("words.arithmetic", "words.classifier", "words.defense", "words.finite", "words.learner", "words.recipe"),
-    *("words.augmentation", "words.batches", "words.crops"),
+    *("steps.classifiers", "steps.sizes", "training.fit", "training.global_rng", "training.prefix"),
+    *("words.arithmetic", "words.classifier", "words.defense", "words.finite", "words.learner", "words.model"),
+    *("words.augmentation", "words.batches", "words.crops", "words.recipe"),
 }
 TARGET_SEEN = {"words.desk", "words.meter", "words.view"}
 NEEDS = TARGET_SEEN | {"steps.given", "words.comparer", "words.generator", "words.given", "words.names", "words.needs"}
@@ -25,7 +25,7 @@ REACHED = {
     "comparer": {"words.comparer", "words.needs"},
     "strength": {"figures.tries"},
     "data": PICTURES,
-    "model": PICTURES | {"words.classifier", "words.defense", "words.model", "words.needs"},
+    "model": PICTURES | {"steps.sizes", "words.classifier", "words.defense", "words.model", "words.needs"},
     "target": TRAINED,
     "ladder": TRAINED,
     "pretraining": TRAINED | {"steps.people"},
