@@ -51,12 +51,16 @@ def test_there_is_something_to_test() -> None:
 
 
 @pytest.mark.parametrize(("page", "text"), PLANS)
-def test_plans_shown_expand(page: Path, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plans_shown_expand(
+    page: Path, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_faces: Any
+) -> None:
     for name in ("private/ann/1.jpg", "private/bob/1.jpg", "public/1.jpg"):  # content is hashed here, not decoded
         file = tmp_path / "faces" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(name.encode())
     write_files(page, tmp_path)
+    if "celeba" in text:
+        monkeypatch.setenv("UNVEIL_CELEBA", str(made_faces.names_of_celeba(tmp_path / "celeba", 1001)))
     monkeypatch.chdir(tmp_path)
     plan = parse(text, "documentation")
     matrix = expand(PlanFile(plan, text, tmp_path, "documentation"))
