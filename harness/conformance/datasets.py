@@ -10,7 +10,7 @@ from unveil.harness.conformance import watch
 from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.watch import Tensors, Trial, require_pixels
 from unveil.harness.data.copies import fingerprints
-from unveil.harness.data.published import Public
+from unveil.harness.data.selection import Public
 from unveil.harness.data.splits import PARTS, ROLES, Pictures, Shares, assemble, label
 from unveil.harness.words.images import Data, Images
 from unveil.harness.words.run import Run

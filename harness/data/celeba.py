@@ -11,7 +11,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from unveil.harness.assets.fetch import sha256
 from unveil.harness.data import wordlist
+from unveil.harness.data.celeba_files import IDENTITIES, CelebAFiles
 from unveil.harness.data.cuts import Cut, Fixed, whole
 from unveil.harness.data.listing import Entry
 from unveil.harness.data.names import shown
@@ -22,11 +24,8 @@ from unveil.harness.words.errors import DataError, PluginError, listed
 from unveil.harness.words.spec import LocalPath
 
 WIDTH, HEIGHT = 178, 218  # of an aligned picture
-FOLDERS = ("", "Anno", "Eval", "Img", "celeba")  # where lists and pictures lie in the copies that are around
-PARTITIONS = ("train", "validation", "test")
 # Beginnings of the md5 sums of the lists that come with PLG-MI, which GMI, KEDMI, LOMMA, BiDO and TL-DMI share.
 PUBLISHED_LISTS = {"train_list": "f4710b40", "test_list": "7b3504a4", "public_list": "d9f5bdf5"}
-PACKED = (".zip", ".7z", ".7z.001", ".tar", ".tar.gz", ".tgz")
 
 
 Start = Annotated[int, Field(ge=0)]
@@ -102,19 +101,24 @@ class CelebA(Published):
                 "correct the crop",
             )
 
+    def content(self) -> Mapping[str, str]:
+        """As of any published data set, and hashes of the lists in place of where they lie."""
+        lists = {name: sha256(Path(file)) for name in PUBLISHED_LISTS if (file := getattr(self, name))}
+        return {**super().content(), **lists}
+
     def everybody(self) -> Selection:
         """All pictures that the identity file names.
 
         Raises:
             DataError: If a list or a picture is missing, or the lists do not fit each other.
         """
-        return self._placed({stem: Entry(Path(), _numbered(who)) for stem, who in self._identities().items()})
+        return self._placed({stem: Entry(Path(), _numbered(who)) for stem, who in self._files.identities().items()})
 
     def chosen(self, everybody: Selection) -> list[str]:
         """The private people: those with most pictures, of the partition that is asked for."""
         if self.partition == "all":
             return super().chosen(everybody)
-        inside = self._partition(self.partition)
+        inside = self._files.partition(self.partition)
         rows = [row for row, entry in enumerate(everybody.entries) if entry.file.stem in inside]
         return super().chosen(everybody.at(rows))
 
@@ -124,7 +128,7 @@ class CelebA(Published):
 
     def apart(self) -> str:
         """How nobody is on both sides, in words."""
-        if self.public is not None or self._find("identity_CelebA.txt") is None:
+        if self.public is not None or self._files.find(IDENTITIES) is None:
             return ""
         return "CelebA's identity file gives the public pictures to other people"
 
@@ -145,9 +149,14 @@ class CelebA(Published):
             if file and not _md5(Path(file)).startswith(PUBLISHED_LISTS[name])
         ]
 
+    @property
+    def _files(self) -> CelebAFiles:
+        return CelebAFiles(self.place(), self.where)
+
     def _by_lists(self) -> tuple[Selection, Selection]:
         """As the three published lists have it."""
-        own, identities = self._listed(), self._identities(needed=self.public is None and self.public_list is None)
+        own = self._listed()
+        identities = self._files.identities(needed=self.public is None and self.public_list is None)
         _require_one_identity(own, identities)
         others = {} if self.public else self._beside(own, identities)
         both = self._placed(own | others)
@@ -192,7 +201,7 @@ class CelebA(Published):
 
     def _placed(self, wanted: Mapping[str, Entry]) -> Selection:
         """Entries with their files, of which none may be missing; what else lies there is remarked on."""
-        at = self._folder()
+        at = self._files.folder(self.pictures)
         there, others = pictures_in(at)
         files = {Path(name).stem: file for name, file in there.items()}
         gone = [stem for stem in wanted if stem not in files]
@@ -214,51 +223,6 @@ class CelebA(Published):
             return (whole, square) if square else (aligned, (HEIGHT, WIDTH))
         left, top, width, height = self.crop
         return Fixed((left, top, left + width, top + height), WIDTH, HEIGHT), square or (height, width)
-
-    def _identities(self, *, needed: bool = True) -> dict[str, int]:
-        """Who is on each picture, by what it is called without its ending; empty where nobody knows and need not."""
-        if not needed and self._find("identity_CelebA.txt") is None:
-            return {}
-        file = self._list("identity_CelebA.txt")
-        lines = wordlist.read(file, 2)
-        known = {line.stem: who for line, who in zip(lines, wordlist.numbers(file, lines), strict=True)}
-        if self._find("list_eval_partition.txt") is not None:
-            _require_alike(known, self._partition("all"))
-        return known
-
-    def _partition(self, part: str) -> set[str]:
-        """The pictures of a part of the official partition."""
-        file = self._list("list_eval_partition.txt")
-        lines = wordlist.read(file, 2)
-        parts = zip(lines, wordlist.numbers(file, lines, most=2), strict=True)
-        return {line.stem for line, number in parts if part in ("all", PARTITIONS[number])}
-
-    def _find(self, name: str) -> Path | None:
-        """A list or folder, wherever it lies in the copies that are around."""
-        places = (self.place() / folder / name for folder in FOLDERS)
-        return next((place for place in places if place.exists()), None)
-
-    def _list(self, name: str) -> Path:
-        if (found := self._find(name)) is None:
-            raise DataError(
-                f"{name} is not in {shown(self.place())}, nor in {', '.join(filter(None, FOLDERS))} there",
-                "the official list, as it comes with CelebA",
-                f"get it ({self.where})",
-            )
-        return found
-
-    def _folder(self) -> Path:
-        """The folder with the pictures, also where it lies in one of the same name, as some archives unpack."""
-        found = self._find(self.pictures)
-        if found is not None and found.is_dir():
-            return found / self.pictures if (found / self.pictures).is_dir() else found
-        packed = next((file for end in PACKED if (file := self._find(self.pictures + end))), None)
-        raise DataError(
-            f"there is no folder {self.pictures} in {shown(self.place())}"
-            + (f", but {shown(packed.name)}, which is not opened" if packed else ""),
-            "the aligned pictures 000001.jpg to 202599.jpg, or PNGs of the same names",
-            "unpack it there" if packed else f"get them ({self.where})",
-        )
 
 
 def _numbered(who: int) -> str:
@@ -282,14 +246,4 @@ def _require_one_identity(own: Mapping[str, Entry], identities: Mapping[str, int
             f"the lists and the identity file do not agree on who is who: {listed(torn)}",
             "one identity for each number in the lists",
             "are these lists for CelebA?",
-        )
-
-
-def _require_alike(known: Mapping[str, int], partition: set[str]) -> None:
-    odd = sorted(known.keys() ^ partition)
-    if odd:
-        raise DataError(
-            f"identity_CelebA.txt and list_eval_partition.txt do not name the same pictures: {listed(odd)}",
-            "both as they come with CelebA",
-            "get them anew",
         )

@@ -12,17 +12,18 @@ import torch
 from pydantic import Field
 
 from unveil.harness.assets.fetch import sha256
-from unveil.harness.data.images import decode
+from unveil.harness.data.cuts import centre, whole
 from unveil.harness.data.labels import Columns, from_csv
 from unveil.harness.data.listing import Entry, Listing, absolute, checksum, from_folders, relative, unnamed
 from unveil.harness.data.names import shown
-from unveil.harness.data.splits import Pictures, Shares, assemble, label
+from unveil.harness.data.selection import Selection, public_side
+from unveil.harness.data.splits import Shares, assemble
 from unveil.harness.data.walk import key
-from unveil.harness.words.account import Remark, Side, remark
+from unveil.harness.words.account import Remark, remark
 from unveil.harness.words.errors import DataError, listed
 from unveil.harness.words.images import Data
 from unveil.harness.words.run import Run
-from unveil.harness.words.spec import LocalPath
+from unveil.harness.words.spec import HeldData, LocalPath, Spec
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,15 @@ class Folder:
     says, laid on white if transparent, cut to the centre square and resized. A picture that cannot be read, or is all
     of one colour, is an error that names it.
 
+    The public side may be another data set, such as ``{ use = "ffhq" }``; people whom it names as the private ones are
+    left out of it.
+
     Everything below the roots is used or accounted for: ``unveil data PLAN`` shows what was read and what was not.
     Links are followed, and what they lead to is read once. Of identical pictures of one person the first is used.
 
     Attributes:
         private: Folder of the private people.
-        public: Folder of other people's pictures, which the attacker may have.
+        public: Folder of other people's pictures, which the attacker may have, or another data set.
         labels: CSV of the private pictures: file, who is on it, and optionally the split (train, validation, test).
         public_labels: CSV of the public pictures: file, and optionally who is on it.
         file_column: Column with the path, in both CSVs.
@@ -68,7 +72,7 @@ class Folder:
     """
 
     private: Annotated[LocalPath, Field(min_length=1)]
-    public: Annotated[LocalPath, Field(min_length=1)]
+    public: Annotated[LocalPath, Field(min_length=1)] | HeldData
     labels: LocalPath | None = None
     public_labels: LocalPath | None = None
     file_column: Annotated[str, Field(min_length=1)] = "file"
@@ -97,8 +101,8 @@ class Folder:
         """
         private, public = self._sides()
         found = {
-            "private": checksum(relative(private.entries, Path(self.private))),
-            "public": checksum(relative(public.entries, Path(self.public))),
+            "private": checksum(relative(private.entries, private.root)),
+            "public": public.checksum() if self._other else checksum(relative(public.entries, public.root)),
             "public_folders": "people" if self.public_folders == "auto" else self.public_folders,
         }
         tables = {"labels": self.labels, "public_labels": self.public_labels}
@@ -122,8 +126,8 @@ class Folder:
         """
         private, public = self._sides()
         given = [entry.split for entry in private.entries] if private.entries[0].split else None
-        shown_private, odd = self._decode(private.entries, "private", run)
-        shown_public, more = self._decode(public.entries, "public", run)
+        shown_private, odd = private.decoded("private", self.channels, run)
+        shown_public, more = public.decoded("public", self.channels, run)
         return assemble(
             shown_private,
             shown_public,
@@ -133,16 +137,34 @@ class Folder:
             remarks=(*private.remarks, *public.remarks, *odd, *more),
         )
 
-    def _sides(self) -> tuple[Listing, Listing]:
+    @property
+    def _other(self) -> Spec | None:
+        """The data set that the public side is; None where it is a folder."""
+        return self.public if isinstance(self.public, Spec) else None
+
+    def _sides(self) -> tuple[Selection, Selection]:
         """What is used of both sides, after it is certain that no file is on both."""
-        private, public = self._private(), self._public()
+        private = self._private()
+        if self._other is not None:
+            hidden = sorted({entry.person for entry in private.entries})
+            others = public_side(self._other).without(hidden)
+            _require_two_sides(private.entries, others.entries, "")
+            return self._selection(self._kept(private.accounted("private", set())), self.private), self._drawn(others)
+        public = self._public()
         _require_two_sides(private.entries, public.entries, self._nested())
         used = {key(entry.file) for entry in (*private.entries, *public.entries)}  # two CSVs may share one folder
-        return self._kept(private.accounted("private", used)), self._drawn(public.accounted("public", used))
+        beside = self._selection(public.accounted("public", used), str(self.public))
+        return self._selection(self._kept(private.accounted("private", used)), self.private), self._drawn(beside)
+
+    def _selection(self, found: Listing, root: str) -> Selection:
+        """Pictures with what is kept of each."""
+        cut, shape = centre if self.crop else whole, (self.size, self.size)
+        entries = tuple(found.entries)
+        return Selection(absolute(Path(root)), entries, (cut,) * len(entries), shape, tuple(found.remarks))
 
     def _nested(self) -> str:
         """What is wrong with the roots, if one is in the other: two CSVs may still list different pictures."""
-        private, public = (Path(root).resolve() for root in (self.private, self.public))
+        private, public = (Path(root).resolve() for root in (self.private, str(self.public)))
         if private == public:
             return " (both roots are the same folder)"
         inside = {"private": private.is_relative_to(public), "public": public.is_relative_to(private)}
@@ -179,34 +201,16 @@ class Folder:
         return Listing(entries, [*found.remarks, *(one for one in remarks if one.count)])
 
     def _public(self) -> Listing:
-        root = Path(self.public)
+        root = Path(str(self.public))
         if self.public_labels:
             columns = Columns(self.file_column, self.public_identity_column, "")
             return from_csv(Path(self.public_labels), root, columns, "public")
         return from_folders(root, "public", people=self.public_folders != "shards", sure=self.public_folders != "auto")
 
-    def _drawn(self, found: Listing) -> Listing:
+    def _drawn(self, found: Selection) -> Selection:
         """No more public pictures than asked for."""
-        entries = found.entries
-        if self.max_public is None or len(entries) <= self.max_public:
-            return found
-        draw = torch.randperm(len(entries), generator=Run(f"folder {self.seed}").generator("public"))
-        chosen = [entries[i] for i in draw[: self.max_public].sort().values.tolist()]
-        rest = len(entries) - len(chosen)
-        what = f"pictures beyond max_public = {self.max_public}"
-        return Listing(chosen, [*found.remarks, Remark(side="public", what=what, count=rest)])
-
-    def _decode(self, entries: Sequence[Entry], side: Side, run: Run) -> tuple[Pictures, list[Remark]]:
-        files = [entry.file for entry in entries]
-        found = decode(files, size=self.size, channels=self.channels, crop=self.crop, run=run)
-        root = absolute(Path(self.private if side == "private" else self.public))
-        names = tuple(shown(file.relative_to(root).as_posix()) for file in files)
-        odd = [
-            remark(side, what, [names[row] for row in rows], used=True, decoded=True)
-            for what, rows in sorted(found.odd.items())
-        ]
-        pictures = Pictures(found.pixels, *label([entry.person for entry in entries]), names)
-        return pictures, odd
+        source = Run(f"folder {self.seed}").generator("public")
+        return found.drawn(self.max_public, torch.randperm(len(found.entries), generator=source).tolist())
 
 
 def _require_two_sides(private: Sequence[Entry], public: Sequence[Entry], nested: str) -> None:

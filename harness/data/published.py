@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,9 +16,8 @@ from pydantic import Field
 
 from unveil.harness.data.listing import folder
 from unveil.harness.data.names import shown
-from unveil.harness.data.selection import Selection
+from unveil.harness.data.selection import Selection, public_side
 from unveil.harness.data.splits import Shares, assemble
-from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.words.account import Remark, remark
 from unveil.harness.words.errors import DataError
 from unveil.harness.words.images import Data
@@ -26,15 +25,6 @@ from unveil.harness.words.run import Run
 from unveil.harness.words.spec import HeldData, LocalPath
 
 SEED, TRAINS = 42, 0.9  # of the split that Plug & Play Attacks and those who follow it draw (numpy's generator)
-
-
-@runtime_checkable
-class Public(Protocol):
-    """A data set whose pictures can be the public ones of another data set."""
-
-    def everybody(self) -> Selection:
-        """All its pictures."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -160,8 +150,7 @@ class Published(ABC):
             others = {entry.person for entry in everybody.entries} - hidden
             found = replace(everybody.of(others), remarks=())  # which stand with the private ones
         else:
-            found = self._other().everybody().without(sorted(hidden))
-            found = replace(found, remarks=tuple(one.model_copy(update={"side": "public"}) for one in found.remarks))
+            found = public_side(self.public).without(sorted(hidden))
         return self._drawn(found, private)
 
     def _drawn(self, found: Selection, private: Selection) -> Selection:
@@ -175,17 +164,6 @@ class Published(ABC):
             )
         source = Run(f"{type(self).__name__} {self.seed}").generator("public")
         return found.drawn(self.max_public, torch.randperm(len(found.entries), generator=source).tolist())
-
-    def _other(self) -> Public:
-        assert self.public is not None
-        other = plugin_settings.make("datasets", self.public, Path())
-        if not isinstance(other, Public):
-            raise DataError(
-                f"{self.public.use} cannot be the public side of another data set",
-                "one that says what its pictures are, such as ffhq, celeba, facescrub or lfw",
-                "choose another one",
-            )
-        return other
 
 
 def placed(root: str, variable: str, where: str) -> Path:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self, runtime_checkable
 
 from unveil.harness.data.cuts import Cut
 from unveil.harness.data.images import Channels, decode_cut
@@ -15,9 +15,11 @@ from unveil.harness.data.listing import Entry, checksum, relative
 from unveil.harness.data.names import same_as, shown
 from unveil.harness.data.splits import Pictures, label
 from unveil.harness.data.walk import SUFFIXES
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.words.account import Remark, Side, remark
 from unveil.harness.words.errors import DataError, listed
 from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,32 @@ class Selection:
             for what, rows in sorted(found.odd.items())
         ]
         return Pictures(found.pixels, *label([entry.person for entry in self.entries], order), tuple(names)), odd
+
+
+@runtime_checkable
+class Public(Protocol):
+    """A data set whose pictures can be the public ones of another data set."""
+
+    def everybody(self) -> Selection:
+        """All its pictures."""
+        ...
+
+
+def public_side(spec: Spec) -> Selection:
+    """All pictures of a data set that another one names for its public side.
+
+    Raises:
+        DataError: If it cannot be one, or something of it is missing.
+    """
+    other = plugin_settings.make("datasets", spec, Path())
+    if not isinstance(other, Public):
+        raise DataError(
+            f"{spec.use} cannot be the public side of another data set",
+            "one that says what its pictures are, such as ffhq, celeba, facescrub or lfw",
+            "choose another one",
+        )
+    found = other.everybody()
+    return replace(found, remarks=tuple(one.model_copy(update={"side": "public"}) for one in found.remarks))
 
 
 def pictures_in(folder: Path) -> tuple[dict[str, Path], list[str]]:

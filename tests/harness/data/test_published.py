@@ -12,6 +12,8 @@ from unveil.harness.words.errors import DataError, UnveilError
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import Spec
 
+PUBLIC = {"public": {"use": "ffhq", "root": "ffhq", "partial": True}}
+
 
 @pytest.fixture(scope="module")
 def whole(made_faces, tmp_path_factory):
@@ -139,7 +141,9 @@ def test_published_lists(made, made_faces):
     data = load(made, "celeba", validation=0.0, **lists)
     assert data.names == ("label 0000", "label 0001")
     assert counts(data) == [8, 0, 3, 7]
-    assert "is not the list" in dataset(made, "celeba", **lists).preflight()[0]
+    chosen = dataset(made, "celeba", **lists)
+    assert "is not the list" in chosen.preflight()[0]
+    assert str(made) not in str(settings.question(Spec("celeba"), chosen)), "another place is no other question"
     made_faces.write(public, [mine[0][0]])
     with pytest.raises(DataError, match=r"lists 1 pictures that are private: 000001"):
         load(made, "celeba", **lists)
@@ -163,6 +167,18 @@ def test_people_who_are_on_both_sides_by_name_are_left_out(made):
     data = load(made, "lfw", people=2, min_images=3, public={"use": "facescrub", "root": "facescrub"})
     assert any("pictures of people who are private, by their names: 5" in one for one in told(data))
     assert data.disjoint.startswith("by name: none of the 2 private people is among the 4 public ones")
+
+
+def test_ones_own_people_beside_a_published_public_side(made):
+    folder = settings.make(
+        "datasets",
+        Spec("folder", {"private": "lfw/lfw_home/lfw_funneled", "min_images": 4, "size": 16, **PUBLIC}),
+        made,
+    )
+    data = folder.load(Run("test"))
+    assert (data.names, data.train.shape, data.public.shape) == (("Ann_Smith", "Bnn_Smith"), (3, 16, 16), (3, 88, 88))
+    assert len(data.public) == 6
+    assert str(made) not in str(settings.question(Spec("folder"), folder))
 
 
 def damage_celeba(root):
@@ -220,7 +236,6 @@ def no_actresses(root):
     shutil.rmtree(root / "facescrub" / "actresses")
 
 
-PUBLIC = {"public": {"use": "ffhq", "root": "ffhq", "partial": True}}
 DAMAGED = [
     ("celeba", damage_celeba, {}, "1 listed pictures are not in .*: 000003"),
     ("celeba", shrink, {}, "000001.jpg: ValueError: 100 x 100 pixels, where the crop is meant for 178 x 218"),
