@@ -22,7 +22,7 @@ def halvings(size: int) -> int:
         raise UnveilError(
             f"images of side {size} for networks that double from 4x4 to 7x7",
             "a side of 16, 32, 64, ... or in between 80, 96, 112, ...",
-            "set the data set's image size to a power of two, or to 5, 6 or 7 times one",
+            "give the attack a resolution, or the data set a size, that is a power of two, or 5, 6 or 7 times one",
         )
     return count
 

@@ -17,6 +17,7 @@ from unveil.harness.data.names import shown
 from unveil.harness.data.parallel import in_parallel
 from unveil.harness.data.published import Published
 from unveil.harness.data.selection import Selection, folders_in, pictures_in
+from unveil.harness.data.wordlist import whole_number
 from unveil.harness.words.account import remark
 from unveil.harness.words.errors import DataError, listed
 from unveil.harness.words.images import Data
@@ -137,7 +138,7 @@ class FaceScrub(Published):
     def _lists(self) -> dict[str, dict[str, _Listed]]:
         """What the lists that are there say, by group and by what a picture is called without its ending."""
         root = self.place()
-        found = {group: _read(file, self.pictures) for group in GROUPS if (file := _list(root, group)) is not None}
+        found = {group: read_list(file, self.pictures) for group in GROUPS if (file := _list(root, group)) is not None}
         gone = [f"facescrub_{group}.txt" for group in self._groups if group not in found]
         if gone and self.pictures == "images":
             raise DataError(
@@ -216,7 +217,7 @@ def _list(root: Path, group: str) -> Path | None:
     return next((file for file in (root / name, root / group / name) if file.is_file()), None)
 
 
-def _read(file: Path, pictures: str) -> dict[str, _Listed]:
+def read_list(file: Path, pictures: str) -> dict[str, _Listed]:
     """What a list says, by what a picture is called without its ending."""
     known = table.read(file, "image_id")
     name, image, face, bbox, checksum = (known.column(c) for c in ("name", "image_id", "face_id", "bbox", "sha256"))
@@ -231,14 +232,15 @@ def _read(file: Path, pictures: str) -> dict[str, _Listed]:
 
 
 def _parsed(file: Path, line: int, text: str) -> Box:
-    numbers = text.split(",")
-    if len(numbers) != 4 or not all(number.strip().isdecimal() for number in numbers):
+    numbers = [whole_number(number.strip()) for number in text.split(",")]
+    found = [number for number in numbers if number is not None]
+    if len(numbers) != 4 or len(found) != 4:
         raise DataError(
-            f"{shown(file)}, line {line}: bbox {text!r}",
+            f"{shown(file)}, line {line}: bbox {text[:40]!r}",
             "left, top, right and bottom in pixels, such as 113,137,294,318",
             "get the list anew",
         )
-    left, top, right, bottom = (int(number) for number in numbers)
+    left, top, right, bottom = found
     return left, top, right, bottom
 
 

@@ -16,6 +16,7 @@ from unveil.harness.data.listing import Entry
 from unveil.harness.data.names import shown
 from unveil.harness.data.published import Published, placed
 from unveil.harness.data.selection import Selection, folders_in, pictures_in, require_none_missing
+from unveil.harness.data.wordlist import whole_number
 from unveil.harness.words.account import remark
 from unveil.harness.words.errors import DataError, PluginError, listed
 
@@ -109,7 +110,7 @@ class LFW(Published):
         for entry in entries:
             last[entry.person] = max(last.get(entry.person, 0), _number(entry.person, entry.file.stem))
         numbered = {_called(person, k) for person, most in last.items() for k in range(1, most + 1)}
-        return numbered | {name for file in self._pairs() for name in _paired(file)}
+        return numbered | {name for file in self._pairs() for name in paired(file)}
 
     def _pairs(self) -> list[Path]:
         at = self.place()
@@ -127,8 +128,8 @@ def _number(person: str, stem: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-def _paired(file: Path) -> Iterator[str]:
-    """What the pictures in a file of pairs are called: ``name a b`` for two of one person, ``name a other b``.
+def paired(file: Path) -> Iterator[str]:
+    """What the pictures in a file of pairs are called: ``name a b`` for two of one person, ``name a other b`` else.
 
     Raises:
         DataError: If it is no such file.
@@ -138,7 +139,9 @@ def _paired(file: Path) -> Iterator[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{shown(file)} cannot be read: {error}", "pairs of LFW", "get the file anew") from error
     pairs = [(f[0], f[1], f[0], f[2]) if len(f) == 3 else tuple(f) for f in lines[1:]]  # the first counts them
-    odd = [number for number, f in enumerate(pairs, 2) if len(f) != 4 or not (f[1].isdecimal() and f[3].isdecimal())]
+    odd = [
+        number for number, f in enumerate(pairs, 2) if len(f) != 4 or None in (whole_number(f[1]), whole_number(f[3]))
+    ]
     if odd:
         raise DataError(
             f"{shown(file)}: {listed([f'line {number}' for number in odd])}",

@@ -54,7 +54,7 @@ def read(file: Path, fields: int, *, more: bool = False) -> list[Line]:
     ]
     odd = [line for line in lines if len(line.fields) + 1 < fields or (not more and len(line.fields) + 1 > fields)]
     if odd or not lines:
-        told = [f"line {line.number}: {' '.join((line.picture, *line.fields))!r}" for line in odd]
+        told = [f"line {line.number}: {' '.join((line.picture, *line.fields))[:60]!r}" for line in odd]
         raise DataError(
             f"{shown(file)}: {listed(told) if told else 'it is empty'}",
             f"{fields} fields a line, separated by blanks, the first of which is the picture's file",
@@ -87,12 +87,22 @@ def numbers(file: Path, lines: Sequence[Line], *, most: int | None = None) -> li
     Raises:
         DataError: If one is none.
     """
+    found = [whole_number(line.fields[0]) for line in lines]
     odd = [
-        f"line {line.number}: {line.fields[0]!r}"
-        for line in lines
-        if not line.fields[0].isdecimal() or (most is not None and int(line.fields[0]) > most)
+        f"line {line.number}: {line.fields[0][:40]!r}"
+        for line, number in zip(lines, found, strict=True)
+        if number is None or (most is not None and number > most)
     ]
     if odd:
         wanted = "a whole number" if most is None else f"a whole number from 0 to {most}"
         raise DataError(f"{shown(file)}: {listed(odd)}", f"{wanted} after each picture", "get the file anew")
-    return [int(line.fields[0]) for line in lines]
+    return [number for number in found if number is not None]
+
+
+def whole_number(text: str) -> int | None:
+    """A number of up to nine digits; None if the text is none.
+
+    >>> whole_number("12"), whole_number("-1"), whole_number("9" * 5000)
+    (12, None, None)
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 9 else None

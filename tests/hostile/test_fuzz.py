@@ -30,7 +30,7 @@ from unveil.harness.assets import (
 )
 from unveil.harness.assets.asset import Asset, Registry
 from unveil.harness.assets.inert_pickle import Reader
-from unveil.harness.data import images, table
+from unveil.harness.data import facescrub, images, lfw, table, wordlist
 from unveil.harness.figures.rows import Figure, Results, Row
 from unveil.harness.plan import file as plans
 from unveil.harness.running.reports import Reports
@@ -171,6 +171,11 @@ def read_picture(path: Path) -> None:
     images.decode([path], size=16, channels=3, crop=True, run=Run("x"))
 
 
+def read_identities(path: Path) -> None:
+    wordlist.numbers(path, wordlist.read(path, 2))
+
+
+SCRUBBED = b"name\timage_id\tface_id\turl\tbbox\tsha256\nAnn Lee\t1\t7\thttp://x/a.jpg\t1,2,30,40\t" + b"0" * 64 + b"\n"
 STYLE = pickle.dumps({"G_ema": {"a": [1, 2.5, (None, True)], "b": b"xyz"}}, 4)
 STORAGE = b"".join(
     [
@@ -199,6 +204,9 @@ PARSERS = {
     "wheel": (unpack(Registry.PYPI, "tiny/*.bin"), wheel()),
     "plan": (lambda path: plans.read(str(path)), PLAN),
     "labels": (lambda path: table.read(path, "file"), b"file,person\na.png,ann\nb.png,bob\n"),
+    "identities": (read_identities, b"000001.jpg 2880\n000002.jpg 12\n"),
+    "FaceScrub": (lambda path: facescrub.read_list(path, "faces"), SCRUBBED),
+    "pairs": (lambda path: list(lfw.paired(path)), b"1\t1\nAnn_Lee\t1\t2\nAnn_Lee\t3\tBob_Lee\t1\n"),
     "answers": (answer_sheet.read, b"question,same person\r\n0001,yes\r\n0002,\r\n"),
     "manifest": (read_manifest, manifest()),
     "results": (read_results, parts(RESULTS)),
