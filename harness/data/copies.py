@@ -32,18 +32,19 @@ def fingerprints(pixels: Stored) -> Iterator[bytes]:
 
 
 def without_copies(
-    pictures: Pictures, side: Side, given: Sequence[str] | None = None, *, torn_splits: bool = False
+    pictures: Pictures, side: Side, given: Sequence[str] | None = None, *, published: bool = False
 ) -> tuple[Tensor, tuple[Remark, ...]]:
     """The rows to keep: the first of each picture.
 
-    A public picture that is several people's is of neither: all of it is left out.
+    A public picture that is several people's is of neither: all of it is left out. So is a private one of a published
+    data set, whose lists nobody here can correct.
 
     Args:
         pictures: In their order.
         side: Whose pictures these are.
         given: A role for each picture, if it is prescribed.
-        torn_splits: Whether copies may be prescribed for two splits, as where a published split was drawn without a
-            look at them: then the one to train on is kept.
+        published: Whether these are somebody's published lists. Then copies may be prescribed for two splits, and the
+            one to train on is kept.
 
     Returns:
         Rows in ascending order, and what was left out.
@@ -57,10 +58,9 @@ def without_copies(
     same = [rows for rows in groups.values() if len(rows) > 1]
     torn = [rows for rows in same if len(_people(pictures, rows)) > 1]
     whole = [rows for rows in same if len(_people(pictures, rows)) <= 1]
-    if side == "private":
+    if side == "private" and not published:
         _require_one_person(pictures, torn)
-        if not torn_splits:
-            _require_one_role(pictures, same, given)
+        _require_one_role(pictures, same, given)
     copies = [row for rows in whole for row in _but_one(pictures, rows, given)]
     lost = [row for rows in torn for row in rows]
     keep = torch.ones(len(pictures.labels), dtype=torch.bool)
@@ -70,6 +70,16 @@ def without_copies(
         remark(side, "pictures that are there as two people's", _called(pictures, lost), decoded=True),
     )
     return keep.nonzero().flatten(), tuple(one for one in remarks if one.count)
+
+
+def without_private(public: Pictures, private: Pictures) -> tuple[Tensor, tuple[Remark, ...]]:
+    """The rows of public pictures that are no private ones, pixel for pixel, and what was left out."""
+    hidden = set(fingerprints(private.pixels))
+    theirs = [row for row, mark in enumerate(fingerprints(public.pixels)) if mark in hidden]
+    keep = torch.ones(len(public.labels), dtype=torch.bool)
+    keep[theirs] = False
+    told = remark("public", "pictures that are private ones, pixel for pixel", _called(public, theirs), decoded=True)
+    return keep.nonzero().flatten(), (told,) if theirs else ()
 
 
 def _people(pictures: Pictures, rows: Sequence[int]) -> set[int]:

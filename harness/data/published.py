@@ -84,7 +84,7 @@ class Published(ABC):
             Shares(self.test, self.validation, self.seed),
             publishable=False,
             given=given if any(given) else None,
-            uneven=any(given),
+            published=True,
             apart=self.apart(),
             remarks=(*private.remarks, *public.remarks, *odd, *more),
         )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from unveil.harness.data.apart import require_disjoint
-from unveil.harness.data.copies import without_copies
+from unveil.harness.data.copies import without_copies, without_private
 from unveil.harness.words import pixels as eight_bit
 from unveil.harness.words.account import Remark
 from unveil.harness.words.errors import DataError, listed
@@ -184,7 +184,7 @@ def assemble(
     *,
     publishable: bool,
     given: Sequence[str] | None = None,
-    uneven: bool = False,
+    published: bool = False,
     apart: str = "",
     remarks: Sequence[Remark] = (),
 ) -> Data:
@@ -196,8 +196,9 @@ def assemble(
         shares: How to split.
         publishable: Whether pictures may be shown on a page.
         given: A role for each private picture, if it is prescribed.
-        uneven: Whether the roles were drawn from all pictures together, so that people may have none to validate or
-            test on, and identical copies different ones.
+        published: Whether these are somebody's published lists, which nobody here can correct. Then people may have no
+            picture to validate or test on where roles are given, and what is doubtful is left out and counted: copies
+            with different roles, pictures of two people or of both sides.
         apart: How the data set was made so that nobody is on both sides, in words; empty if only names can tell.
         remarks: What lies beside the pictures and was not used.
 
@@ -205,14 +206,18 @@ def assemble(
         DataError: If somebody has too few pictures, names differ in spelling only, a picture is of two people or in
             two splits, or private people or pictures are among the public ones.
     """
+    shared: tuple[Remark, ...] = ()
+    if published:
+        others, shared = without_private(public, private)
+        public = public[others] if shared else public
     disjoint = require_disjoint(private, public, apart)
-    kept, copies = without_copies(private, "private", given, torn_splits=uneven)
+    kept, copies = without_copies(private, "private", given, published=published)
     shown, more = without_copies(public, "public")
     if copies:
         private, given = private[kept], given and [given[row] for row in kept.tolist()]
     if more:
         public = public[shown]
-    rows = stratify(private.labels, private.names, shares, given, uneven=uneven)
+    rows = stratify(private.labels, private.names, shares, given, uneven=published and given is not None)
     both = Images(private.pixels, private.labels)
     parts = {**{role: both[index] for role, index in rows.items()}, "public": Images(public.pixels, public.labels)}
     return Data(
@@ -222,7 +227,7 @@ def assemble(
         disjoint=disjoint,
         publishable=publishable,
         anchors=None,  # a data set that knows them adds them
-        remarks=(*remarks, *copies, *more),
+        remarks=(*remarks, *shared, *copies, *more),
     )
 
 

@@ -81,11 +81,25 @@ def test_a_split_of_all_pictures_together_may_leave_people_untested_and_keeps_co
         torch.cat([PRIVATE.pixels, PRIVATE.pixels[:1]]), torch.cat([PRIVATE.labels, torch.tensor([0])]), PRIVATE.names
     )
     given = ["test"] + ["train"] * 23
-    data = assemble(twice, PUBLIC, replace(SHARES, validation=0.0), publishable=False, given=given, uneven=True)
+    data = assemble(twice, PUBLIC, replace(SHARES, validation=0.0), publishable=False, given=given, published=True)
     assert (len(data.train), len(data.validation), len(data.test)) == (23, 0, 0), "the copy that is trained on is kept"
     assert data.remarks[0].what.startswith("copies of a picture")
     with pytest.raises(DataError, match="prescribed for two splits"):
         assemble(twice, PUBLIC, SHARES, publishable=False, given=given)
+
+
+def test_what_is_doubtful_of_published_lists_is_left_out_and_counted():
+    first, last = PRIVATE.pixels[:1], PRIVATE.pixels[-1:]
+    torn = Pictures(torch.cat([PRIVATE.pixels, first]), torch.cat([PRIVATE.labels, torch.tensor([1])]), PRIVATE.names)
+    public = Pictures(torch.cat([PUBLIC.pixels, last]), torch.cat([PUBLIC.labels, torch.tensor([-1])]), PUBLIC.names)
+    shares = replace(SHARES, validation=0.0)
+    data = assemble(torn, public, shares, publishable=False, published=True)
+    assert [remark.count for remark in data.remarks] == [1, 2]
+    assert len(data.train) + len(data.test) == 22, "neither ann's nor bob's"
+    assert len(data.public) == 3
+    for private, others in ((torn, PUBLIC), (PRIVATE, public)):
+        with pytest.raises(DataError, match="pixel for pixel"):
+            assemble(private, others, shares, publishable=False)
 
 
 def test_too_few_names_class_count_and_minimum():
