@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from unveil.attacks.priors.networks import halvings
+from unveil.attacks.priors.networks import halvings, square_side
 
 LATENT = 128
 
@@ -79,7 +79,7 @@ class GPLG(nn.Module):
     def __init__(self, shape: tuple[int, int, int], classes: int, width: int = 64, *, signed: bool = False) -> None:
         super().__init__()
         self.signed = signed
-        ups = halvings(shape[-1])
+        ups = halvings(square_side(shape))
         wide, side = width << ups, shape[-1] >> ups
         self.start = nn.Sequential(nn.Linear(LATENT, wide * side**2), nn.Unflatten(1, (wide, side, side)))
         self.blocks = nn.ModuleList(Up(wide >> k, wide >> (k + 1), classes) for k in range(ups))
@@ -132,7 +132,7 @@ class DPLG(nn.Module):
 
     def __init__(self, shape: tuple[int, int, int], classes: int, width: int = 64) -> None:
         super().__init__()
-        downs = halvings(shape[-1])
+        downs = halvings(square_side(shape))
         blocks = [Down(width << k, width << (k + 1)) for k in range(downs)]
         self.blocks = nn.Sequential(Down(shape[0], width, first=True), *blocks)
         self.score, self.embed = nn.Linear(width << downs, 1), nn.Embedding(classes, width << downs)

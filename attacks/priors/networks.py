@@ -11,6 +11,21 @@ from unveil.harness.words.errors import UnveilError
 LATENT = 100
 
 
+def square_side(shape: tuple[int, int, int]) -> int:
+    """The side of square images ``(C, H, W)``.
+
+    Raises:
+        UnveilError: If they are not as high as wide.
+    """
+    if shape[1] != shape[2]:
+        raise UnveilError(
+            f"images of {shape[2]} x {shape[1]} pixels for networks that draw squares",
+            "images as high as wide",
+            "give the attack a resolution: public pictures are then brought to a square of that side",
+        )
+    return shape[1]
+
+
 def halvings(size: int) -> int:
     """How often a square image is halved until 4x4 is left, or up to 7x7 where the side is no power of two.
 
@@ -37,7 +52,7 @@ class GZ100(nn.Module):
 
     def __init__(self, shape: tuple[int, int, int], width: int = 64) -> None:
         super().__init__()
-        ups = halvings(shape[-1])
+        ups = halvings(square_side(shape))
         wide, side = width << (ups - 1), shape[-1] >> ups
         self.start = nn.Sequential(
             nn.Linear(LATENT, wide * side**2, bias=False),
@@ -77,7 +92,7 @@ class DWGAN(nn.Module):
     def __init__(self, shape: tuple[int, int, int], width: int = 64) -> None:
         super().__init__()
         layers = _halve(shape[0], width, norm=False)
-        count = halvings(shape[-1])
+        count = halvings(square_side(shape))
         for k in range(count - 1):
             layers += _halve(width << k, width << (k + 1))
         self.layers = nn.Sequential(*layers, nn.Conv2d(width << (count - 1), 1, shape[-1] >> count))
@@ -126,7 +141,7 @@ class DMB(nn.Module):
     def __init__(self, shape: tuple[int, int, int], classes: int, width: int = 64) -> None:
         super().__init__()
         layers = _halve(shape[0], width)
-        count = halvings(shape[-1])
+        count = halvings(square_side(shape))
         for k in range(count - 2):
             layers += _halve(width << k, width << (k + 1))
         wide, side = width << (count - 2), shape[-1] >> count

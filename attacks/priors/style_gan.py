@@ -15,6 +15,7 @@ from torch.optim import Adam
 
 from unveil.attacks.priors import gan
 from unveil.attacks.priors.augment import augment
+from unveil.attacks.priors.networks import square_side
 from unveil.attacks.priors.style_critic import StyleCritic
 from unveil.attacks.priors.style_layers import Layout
 from unveil.attacks.priors.style_networks import StyleGAN2, StyleGenerator
@@ -71,7 +72,7 @@ class StyleGAN:
     def build(self, classes: int, shape: tuple[int, int, int]) -> Generator:  # noqa: ARG002
         """The untrained networks; a target's classes play no part."""
         layout = Layout(
-            resolution=shape[-1],
+            resolution=square_side(shape),
             channels=shape[0],
             z_dim=self.latent,
             w_dim=self.latent,
