@@ -144,7 +144,7 @@ def _files(at: Path, others: list[str]) -> Iterator[tuple[str, Path]]:
         if NAME.fullmatch(name) and int(name[:5]) < COUNT:
             yield "", file
         else:
-            others.append(name)
+            others.append(shown(name))
     for shard in rest:
         if not (re.fullmatch(r"\d\d000", shard) and (at / shard).is_dir()):
             others.append(shard)
@@ -152,4 +152,4 @@ def _files(at: Path, others: list[str]) -> Iterator[tuple[str, Path]]:
         inside, more = pictures_in(at / shard)
         yield from ((shard, file) for name, file in inside.items() if NAME.fullmatch(name) and int(name[:5]) < COUNT)
         odd = (name for name in inside if not NAME.fullmatch(name) or int(name[:5]) >= COUNT)
-        others += [f"{shard}/{name}" for name in (*odd, *more)]
+        others += [f"{shard}/{shown(name)}" for name in (*odd, *more)]

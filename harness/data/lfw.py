@@ -89,7 +89,7 @@ class LFW(Published):
             there, rest = pictures_in(folder)
             mine = {name: file for name, file in there.items() if _number(folder.name, file.stem)}
             entries += [Entry(file, shown(folder.name)) for file in mine.values()]
-            others += [f"{shown(folder.name)}/{name}" for name in sorted({*there, *rest} - {*mine})]
+            others += [f"{shown(folder.name)}/{shown(name)}" for name in sorted({*there, *rest} - {*mine})]
         if not entries:
             raise DataError(
                 f"there is no picture of a person in {shown(at)}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -145,25 +146,40 @@ def public_side(spec: Spec) -> Selection:
 
 
 def pictures_in(folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """The picture files that lie in a folder itself by name, in sorted order, and the names of all else.
+    """The picture files that lie in a folder itself by name, in sorted order, and all else as it can be printed.
 
     Raises:
-        DataError: If it cannot be listed.
+        DataError: If it cannot be listed, or a picture is there in two formats.
     """
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise DataError(
-            f"{shown(folder)} cannot be listed: {error.strerror}", "a readable folder", "check its rights"
-        ) from error
+    entries = _listing(folder)
     plain = (entry for entry in entries if not entry.name.startswith("."))  # some systems leave ._0.png beside 0.png
     found = {e.name: Path(e.path) for e in plain if Path(e.name).suffix.lower() in SUFFIXES and e.is_file()}
+    stems = Counter(Path(name).stem for name in found)
+    if twice := [shown(name) for name in found if stems[Path(name).stem] > 1]:
+        raise DataError(
+            f"pictures in {shown(folder)} are there in two formats: {listed(twice)}",
+            "one file for each picture",
+            "remove one of each",
+        )
     return found, [shown(entry.name) for entry in entries if entry.name not in found]
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The folders in a folder, in sorted order, but hidden ones."""
-    return sorted(one for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
+    """The folders in a folder, in sorted order, but hidden ones.
+
+    Raises:
+        DataError: If it cannot be listed.
+    """
+    return [Path(entry.path) for entry in _listing(folder) if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def _listing(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        return sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(
+            f"{shown(folder)} cannot be listed: {error.strerror}", "a readable folder", "check its rights"
+        ) from error
 
 
 def require_none_missing(

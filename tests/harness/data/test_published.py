@@ -95,9 +95,10 @@ def test_large_ffhq_is_cut_to_704_of_1024(made_faces, tmp_path):
     assert [int(pixels[:1][0, 0, at, at]) for at in (0, -1)] == [160 // 4, 863 // 4]
 
 
-def test_whole_aligned_pictures_are_rectangles(made):
-    data = load(made, "celeba", people=2, crop="whole")
-    assert data.train.shape == (3, 218, 178)
+def test_pictures_may_be_rectangles_or_of_a_size(made):
+    assert load(made, "celeba", people=2, crop="whole").train.shape == (3, 218, 178)
+    assert load(made, "celeba", people=2, crop=[10, 20, 40, 60]).train.shape == (3, 60, 40)
+    assert load(made, "celeba", people=2, crop=[10, 20, 40, 60], size=32).train.shape == (3, 32, 32)
 
 
 def test_facescrubs_faces_and_boxes(made, made_faces):
@@ -205,6 +206,11 @@ def other_list(root):
     file.write_text(file.read_text() + "999999.jpg 0\n")
 
 
+def double(root):
+    picture = root / "celeba" / "img_align_celeba" / "000001.jpg"
+    Image.open(picture).save(picture.with_suffix(".png"))
+
+
 def pack(root):
     shutil.rmtree(root / "celeba" / "img_align_celeba")
     (root / "celeba" / "img_align_celeba.zip").write_bytes(b"PK")
@@ -241,6 +247,8 @@ DAMAGED = [
     ("celeba", shrink, {}, "000001.jpg: ValueError: 100 x 100 pixels, where the crop is meant for 178 x 218"),
     ("celeba", cut_list, {}, "identity_CelebA.txt: line 2: '000002.jpg'"),
     ("celeba", other_list, {}, "do not name the same pictures: 999999"),
+    ("celeba", double, {}, "in two formats: 000001.jpg, 000001.png"),
+    ("celeba", None, {"crop": [100, 0, 100, 100]}, "a box in 178 x 218 pixels"),
     ("celeba", pack, {}, "but img_align_celeba.zip, which is not opened"),
     ("celeba", damage_ffhq, PUBLIC, "in a folder of others: 01000/00001.png"),
     ("celeba", None, {"public": {"use": "ffhq", "root": "ffhq"}}, "69994 pictures of FFHQ are not in"),
