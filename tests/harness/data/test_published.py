@@ -72,6 +72,29 @@ def test_celebas_private_people_are_the_most_frequent_and_numbered_so(made):
     assert most == sorted(most, reverse=True)
 
 
+def test_private_people_of_one_partition(made):
+    # the made list puts 11 and 14 into train, 12 and 15 into validation, 13 into test
+    assert load(made, "celeba", people=2, partition="train").names == ("00011", "00014")
+    with pytest.raises(DataError, match="1 of the 1 people"):
+        load(made, "celeba", people=2, partition="test")
+
+
+def test_celeba_as_its_publisher_packs_it(made):
+    before, root = load(made, "celeba", people=3).checksum, made / "celeba"
+    for name, place in {
+        "identity_CelebA.txt": "Anno",
+        "list_eval_partition.txt": "Eval",
+        "img_align_celeba": "Img",
+    }.items():
+        (root / place / name).parent.mkdir()
+        (root / name).rename(root / place / name)
+    assert load(made, "celeba", people=3).checksum == before
+    (root / "Img" / "img_align_celeba").rename(root / "moved")
+    (root / "Img" / "img_align_celeba").mkdir()
+    (root / "moved").rename(root / "Img" / "img_align_celeba" / "img_align_celeba")
+    assert load(made, "celeba", people=3).checksum == before
+
+
 def test_the_published_crops(made, made_faces):
     # CelebA: 108 pixels from 35, 55 of 178 x 218; FFHQ: 88 of 128 from 20; LFW as scikit-learn: 94 x 125 from 78, 70
     rule_all(made_faces, made / "celeba", 178, 218)
