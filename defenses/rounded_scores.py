@@ -38,6 +38,8 @@ class RoundedScores(Defense):
         "Temperature and top classes: Shokri et al., Membership Inference Attacks, S&P 2017"
     )
 
+    post_hoc: ClassVar[bool] = True
+
     temperature: Annotated[float, Field(ge=0.01, le=100)] = 1.0
     decimals: Annotated[int, Field(ge=0, le=6)] | None = 2
     top: Annotated[int, Field(ge=1)] | None = None

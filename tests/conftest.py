@@ -10,7 +10,11 @@ import pytest
 
 from unveil.harness.assets import fetch as assets
 
-collect_ignore = ["elsewhere.py", "another_device.py"]  # doctest would import them: they are for a process of their own
+collect_ignore = [
+    "elsewhere.py",
+    "another_device.py",
+    "elsewhere_models.py",
+]  # doctest would import them: they are for a process of their own
 
 DATA = '''
 """Blobs of colour."""

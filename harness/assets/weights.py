@@ -17,6 +17,7 @@ from unveil.harness.words.finite import not_finite
 
 log = logging.getLogger(__name__)
 SHOWN = 5  # names listed in an error
+WHOLE = ""  # in place of a head's name: the head must be there, too
 
 State = Mapping[str, Tensor]
 
@@ -43,6 +44,7 @@ def load(model: nn.Module, checkpoint: Checkpoint, head: str, stem: Sequence[str
         model: To be filled in place.
         checkpoint: As read. What wrappers have put before or into its names is taken off.
         head: Name of the model's classifier layer; left as it is if the checkpoint knows another number of classes.
+            ``WHOLE``: it must fit as all the rest.
         stem: Names of the convolutions that see the image; their weights are summed over colours for grey models.
 
     Returns:

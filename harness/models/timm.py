@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, TypeAlias, cast
@@ -18,7 +18,9 @@ from unveil.harness.assets import fetch as assets
 from unveil.harness.assets import torchvision_ops
 from unveil.harness.assets import weights as files
 from unveil.harness.assets.checkpoints import Checkpoint, read
+from unveil.harness.assets.wrappers import select
 from unveil.harness.models.chains import split
+from unveil.harness.models.trained_elsewhere import has_own_names, head_size, misfit
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import PluginError, WeightsError
@@ -98,16 +100,41 @@ class Timm(Model):
         cfg = _config(self.architecture)
         with seeded(run, "initial weights"):
             model = self._create(classes, channels, sides if cfg.fixed_input_size else None)
-        head_name, head = _head(self.architecture, model)
         if self.weights == "asset":
             assets.path(_asset(self.architecture))  # fetched, if it is not here
         if (path := self._file()) is not None:
-            self._load(model, read(path), head_name, _first(cfg.first_conv))
+            self._load(model, read(path), _head(self.architecture, model)[0], _first(cfg.first_conv))
+        return self._chain(model, classes, shape, run)
+
+    def _chain(self, model: nn.Module, classes: int, shape: tuple[int, int, int], run: Run) -> Classifier:
+        """A model of timm's, whose parameters it shares."""
+        channels, sides = shape[0], (shape[1:] if self.size is None else (self.size, self.size))
+        cfg, (head_name, head) = _config(self.architecture), _head(self.architecture, model)
         mean, std = _per_channel(self.mean or cfg.mean, channels), _per_channel(self.std or cfg.std, channels)
         probe = torch.randn(1, channels, *sides, generator=run.generator("chain check"))
         stages, head = _as_chain(self.architecture, model, head_name, head, probe)
         chain = Classifier(stages, head, classes=classes, mean=mean, std=std, size=self.size)
         return chain.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def restore(self, path: Path, shape: tuple[int, int, int], run: Run) -> tuple[Classifier, tuple[str, ...]] | None:
+        """As `harness.models.trained_elsewhere.Restoring`, of checkpoints with timm's own names."""
+        cfg, channels, checkpoint = _config(self.architecture), shape[0], read(path)
+        fixed = (self.size or cfg.input_size[-1]) if cfg.fixed_input_size else None
+        bare, sides = replace(self, weights="none", size=fixed or self.size), fixed and (fixed, fixed)
+        with seeded(run, "initial weights"):
+            empty = bare._create(2, channels, sides)
+            names = empty.state_dict().keys()
+            found, _ = select(checkpoint, names)
+            if 2 * found.fits <= len(names):
+                if has_own_names(bare.build(2, shape, run), checkpoint):
+                    return None
+                raise misfit(path, found, names)
+            head = _head(self.architecture, empty)[0]
+            _require_colours(found.tensors, _first(cfg.first_conv), channels, path)
+            classes = head_size(found, head, path)
+            model = bare._create(classes, channels, sides)
+        notes = tuple(files.load(model, checkpoint, files.WHOLE))
+        return bare._chain(model, classes, shape, run), notes
 
     def _create(self, classes: int, channels: int, sides: Sequence[int] | None) -> nn.Module:
         fixed = {} if sides is None else {"img_size": tuple(sides)}
@@ -172,6 +199,17 @@ def _first(named: str | Sequence[str] | None) -> tuple[str, ...]:
 def _is(name: str, layers: Sequence[str], value: Tensor) -> bool:
     """Whether a tensor is the kernel of one of the layers, whatever its name begins with."""
     return value.ndim == 4 and any(f".{name}".endswith(f".{layer}.weight") for layer in layers)
+
+
+def _require_colours(tensors: Mapping[str, Tensor], stem: Sequence[str], channels: int, path: Path) -> None:
+    """Refuses weights for pictures of other colours than these: a shape alone would not tell a user what to do."""
+    seen = {value.shape[1] for name, value in tensors.items() if _is(name, stem, value)}
+    if seen and seen != {channels}:
+        raise WeightsError(
+            f"{path} was trained on pictures of {min(seen)} channels, and these have {channels}",
+            "pictures as the model has seen them",
+            f"set channels = {min(seen)} for the data set, if it has that setting",
+        )
 
 
 def _asset(name: str) -> str:

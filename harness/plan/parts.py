@@ -32,6 +32,16 @@ class Part(BaseModel):
         return Spec(self.use, dict(self.model_extra or {}))
 
 
+CHECKPOINT = "checkpoint"
+
+
+def checkpoint(trained: str | dict[str, Any] | None) -> Spec | None:
+    """The file that an entry's ``trained`` names, as a plugin of the kind ``checkpoints``; None where it names none."""
+    if trained is None:
+        return None
+    return Spec(CHECKPOINT, {"file": trained} if isinstance(trained, str) else trained)
+
+
 class ModelPart(Part):
     """A model that looks at the data's pictures.
 
@@ -59,9 +69,19 @@ class TargetPart(ModelPart):
 
     Attributes:
         pretrain: Recipe changes for training on the data set's public people first; absent means no such training.
+        trained: A file with the weights that somebody has trained elsewhere: they are attacked as they are, and nothing
+            is trained. Or a table with ``file`` and what is known of it; see
+            `harness.models.trained_elsewhere.TrainedElsewhere`.
     """
 
     pretrain: dict[str, Any] | None = None
+    trained: str | dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _what_is_trained_is_not_trained_again(self) -> TargetPart:
+        if self.trained is not None and self.pretrain is not None:
+            raise ValueError("trained names weights that are used as they are, so pretrain has no use; leave one out")
+        return self
 
 
 class AttackPart(Part):
@@ -107,6 +127,8 @@ class EvaluatorPart(ModelPart):
             0.05, of a gallery 0.01, and 1 (no such threshold, as in most papers) for ``others = "none"``.
         seed: Seed of its split and training.
         recipe: Changes to the common recipe.
+        trained: As of a target: a network that somebody has trained on the private people elsewhere judges as it is,
+            with ``others = "none"``.
     """
 
     others: Others = "identities"
@@ -115,6 +137,16 @@ class EvaluatorPart(ModelPart):
     reject: Annotated[float, Field(ge=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 1000
     recipe: dict[str, Any] = Field(default_factory=dict)
+    trained: str | dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _what_is_trained_knows_the_private_people_alone(self) -> EvaluatorPart:
+        if self.trained is not None and (self.gallery or self.recipe or self.others != "none"):
+            raise ValueError(
+                "an evaluator whose weights are given as trained learns nothing and knows the private people alone: "
+                'it has others = "none", no recipe and no gallery'
+            )
+        return self
 
     @model_validator(mode="after")
     def _a_gallery_trains_nothing(self) -> EvaluatorPart:
@@ -153,6 +185,8 @@ class DefensePart(BaseModel):
         tune: Instead of rows, pick one strength by training each: the strongest that costs at most this share of
             validation accuracy. Strengths are those of ``sweep``, else the ladder of the last defense named. What a
             defense leaves open by itself (``freeze = "auto"``) is picked with the same allowance, 0.02 if absent.
+        trained: A file with weights that somebody has trained under this defense elsewhere, as of a target. They are
+            attacked as they are, with what the defense adds to the network and to its answers.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
@@ -162,6 +196,13 @@ class DefensePart(BaseModel):
     recipe: dict[str, Any] = Field(default_factory=dict)
     sweep: dict[str, Any] = Field(default_factory=dict)
     tune: Annotated[float, Field(ge=0, lt=1)] | None = None
+    trained: str | dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _what_is_trained_has_one_strength(self) -> DefensePart:
+        if self.trained is not None and (self.sweep or self.recipe or self.tune is not None):
+            raise ValueError("trained names weights that are used as they are: leave out sweep, tune and recipe")
+        return self
 
     @model_validator(mode="after")
     def _one_setting_is_swept(self) -> DefensePart:

@@ -35,6 +35,7 @@ OFFERS = {
     "attacks": ("access", "needs", "reconstruct"),
     "metrics": ("about", "needs_evaluator", "measure"),
     "comparers": ("yes_or_no", "compare"),  # no kind of their own in a plan: a setting of a metric names them
+    "checkpoints": ("restore",),  # nor these: the key `trained` of an entry names them
 }  # fmt: skip
 
 OF_FILE = "unveil_file_"  # how the modules of files are called

@@ -74,7 +74,7 @@ def row(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> Row:
         figures=(*figures, *_panel(cell, outcomes, store)),
         budget=asked.get("budget", {}),
         facts=_facts(record, cell, outcomes, store) if record else {},
-        notes=(*cell.notes, *(_frozen_noise(record, target) if record else ()), *asked.get("notes", ())),
+        notes=(*cell.notes, *(_of_target(record, target) if record else ()), *asked.get("notes", ())),
         keys={role: node.key for role, node in wanted.items()},
     )
 
@@ -122,8 +122,8 @@ def _trained(record: Mapping[str, Any]) -> dict[str, str]:
 def _precision(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> str:
     """What target and attack were computed in: ``full``, ``mixed``, or which of them in what."""
     inside = ("attack",) if cell.access is Access.WHITE_BOX else ()  # others compute nothing but float32
-    nodes = [cell.nodes[role] for role in ("target", *inside) if outcomes[cell.nodes[role].key].good]
-    found = {node.kind: str(store.provenance(node.key)["precision"]) for node in nodes}
+    nodes = {role: cell.nodes[role] for role in ("target", *inside) if outcomes[cell.nodes[role].key].good}
+    found = {role: str(store.provenance(node.key)["precision"]) for role, node in nodes.items()}
     if len(set(found.values())) == 1:
         return found["target"]
     return ", ".join(f"{kind} {precision}" for kind, precision in found.items())
@@ -156,10 +156,16 @@ def _drew_them(prior: Node) -> dict[str, str]:
     return {"prior drew the private people": f"{', '.join(shared)}: a best case for the attack"} if shared else {}
 
 
+def _of_target(record: Mapping[str, Any], target: Node) -> tuple[str, ...]:
+    told = (f"target: {note}" for note in record.get("notes", ()))
+    return (*_frozen_noise(record, target), *told)
+
+
 def _frozen_noise(record: Mapping[str, Any], target: Node) -> tuple[str, ...]:
     """Freezing layers that nobody trained is not transfer learning, and a reader must know."""
     settings = target.uses["model"][0].question["settings"]
-    trained = "weights" in target.parents or settings.get("weights", "none") != "none"
+    given = "trained" in target.uses
+    trained = given or "weights" in target.parents or settings.get("weights", "none") != "none"
     if not record.get("frozen layers") or trained:
         return ()
     return ("the frozen layers are random: the target starts from no pretrained weights",)

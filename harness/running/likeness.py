@@ -13,7 +13,7 @@ from unveil.harness.plan.node import Node
 
 LINEAR = ("steps", "epochs")  # twice as many cost twice as much
 IGNORED = ("seed",)
-TARGETS = ("weights", "ladder", "target")
+TARGETS = ("weights", "ladder", "target", "given_target")
 
 
 def surroundings(node: Node) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from unveil.harness.plan.file import PlanFile
 from unveil.harness.plan.node import Node
 from unveil.harness.plan.parts import AttackPart, DefensePart, Part, TargetPart
 from unveil.harness.plan.settings import dump
-from unveil.harness.running import independence
+from unveil.harness.running import independence, scores_only
 from unveil.harness.running.adaptive import adapted
 from unveil.harness.steps import attack as attacks
 from unveil.harness.steps import data as datasets
-from unveil.harness.steps import evaluator, measure, picture, target
+from unveil.harness.steps import evaluator, given_target, measure, picture, target
 from unveil.harness.steps.wishes import Place
 from unveil.harness.words.errors import PlanError
 from unveil.harness.words.names import Access, Role, Strength
@@ -113,7 +113,8 @@ class _Builder:
         """The same object for all attacks, so that it is hashed once."""
         place = (part.label, model.label, defense.label, str(seed))
         if place not in self.targets:
-            self.targets[place] = target.ask(self.asker, model, defense, datasets.ask(self.asker, part), seed)
+            kind = given_target if given_target.is_wanted(model, defense) else target
+            self.targets[place] = kind.ask(self.asker, model, defense, datasets.ask(self.asker, part), seed)
         return self.targets[place]
 
     def cell(self, names: tuple[Part, TargetPart, DefensePart, AttackPart, int], judges: Mapping[str, Node]) -> Cell:
@@ -123,6 +124,7 @@ class _Builder:
         place = Place(attacked.parents["data"], attacked, seed, None, attack.limits, attack.sides)
         known = adapted(self.asker, attack, defense)
         asked = attacks.ask(self.asker, known.spec, place, attack.label)
+        scores_only.require(asked)
         nodes = {"data": place.data, "target": attacked, **_flat(asked), "attack": asked}
         measures = [node for one in self.plan.metrics for node in measure.ask(self.asker, one, attacked, asked, judges)]
         if self.plan.pictures:
@@ -142,8 +144,17 @@ def targets(file: PlanFile, part: DefensePart) -> dict[tuple[str, str], Node]:
     Args:
         file: Gives data sets, models, recipe and seed; its own defenses are left alone.
         part: The defense.
+
+    Raises:
+        PlanError: If a model is not trained here.
     """
     asker, plan = Asker(file), file.plan
+    if given := [model.label for model in plan.targets if model.trained is not None]:
+        raise PlanError(
+            f"the target {given[0]!r} is given as trained: no strength of {part.label} can be tried on it",
+            "a target that is trained here",
+            "remove its key `trained`",
+        )
     return {
         (data.label, model.label): target.ask(asker, model, part, datasets.ask(asker, data), plan.seeds[0])
         for data in plan.data
@@ -178,6 +189,7 @@ def expand(file: PlanFile) -> Matrix:
         PlanError: For a metric that asks a judge where there is none.
         WeightsError: For weights that cannot be used.
         JudgeError: For an evaluator that is the target, or a network that judges and guides.
+        AccessError: For an attack that asks a target for what it cannot answer.
     """
     build, plan = _Builder(file), file.plan
     build.require_judges()

@@ -201,7 +201,8 @@ def target_seen(
 ) -> Iterator[View]:
     """An attack's view of its target. Where it needs no gradient, nothing of the target stays in this process."""
     target = node.parents["target"]
-    if access is Access.WHITE_BOX or not run.isolated:
+    elsewhere = getattr(target.uses["model"][0].plugin, "scores_only", False)  # a program has its own process already
+    if access is Access.WHITE_BOX or not run.isolated or elsewhere:
         yield View(classifiers.read(target, bench, run), access, shape, limits, run.compile)
         return
     forget_all()

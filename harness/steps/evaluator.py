@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from unveil.harness.figures.calibration import BINS, calibration_error
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.plan.asker import Asker
-from unveil.harness.plan.node import Node
-from unveil.harness.plan.parts import EvaluatorPart
+from unveil.harness.plan.node import Node, step
+from unveil.harness.plan.parts import EvaluatorPart, checkpoint
 from unveil.harness.steps import classifiers, enrolment
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
@@ -66,10 +66,12 @@ def ask(asker: Asker, part: EvaluatorPart, data: Node) -> Node:
             'set weights = "asset" or a checkpoint of it',
         )
     own = part.model_dump(include={"seed", "others", "min_pictures"})
-    learns = {"gallery": True} if part.gallery else {"recipe": asker.recipe(part.recipe)}
+    given = checkpoint(part.trained)
+    learns = {"gallery": True} if part.gallery else {} if given else {"recipe": asker.recipe(part.recipe)}
     options = {**learns, **own, "reject": part.rejects, **part.view}
     stream = {"model": model.question, "seed": part.seed, "data": data.identity}
-    return Node("evaluator", f"evaluator {part.label}", {"model": (model,)}, options, {"data": data}, stream)
+    uses = {"model": (model,), **({"trained": (asker.use("checkpoints", given),)} if given else {})}
+    return Node("evaluator", f"evaluator {part.label}", uses, options, {"data": data}, stream)
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,8 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     """An evaluator with its own figures."""
     data, gallery = datasets.read(node.parents["data"], bench), by_gallery(node)
     society = gather(data, node.options["others"], node.options["min_pictures"], run, gallery=gallery)
+    if "trained" in node.uses:
+        return _given(node, bench, data, society, run)
     classifier = classifiers.untrained(node, bench, society.classes, data.train.shape, run)
     if gallery:
         enrolment.enrol(classifier, society.train, society.classes, run)
@@ -195,6 +199,22 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     else:
         facts = train(node, classifier, (), society.train, society.validation, run)
         told = partial(predict, classifier, device=run.device)
+    judged = _judged(node, classifier, told, data, society)
+    return trained(classifier, data.train.shape, {**judged, **facts})
+
+
+def _given(node: Node, bench: Bench, data: Data, society: Society, run: Run) -> Artefact:
+    """One that somebody has trained elsewhere."""
+    classifier, facts = step("given_target").fitted(node, bench, data, run)
+    judged = _judged(node, classifier, partial(predict, classifier, device=run.device), data, society)
+    return trained(classifier, data.train.shape, {**judged, **facts})
+
+
+def _judged(
+    node: Node, classifier: Classifier, told: Callable[[Images], Tensor], data: Data, society: Society
+) -> dict[str, Any]:
+    """What it knows and how far it can be trusted; gives it the threshold below which it says "nobody here"."""
+    gallery = by_gallery(node)
     tested, apart = told(data.test), told(society.strangers)
     knows, own = society.knows, clean(tested, data, gallery=gallery)
     if node.options["reject"] < 1:
@@ -202,8 +222,7 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
         classifier.outputs, how = limit(told(society.calibration), data.classes, node.options["reject"])
         knows += f"; {how}"
     measured = [*trust(classifier.outputs(tested), classifier.outputs(apart), data, society.strangers), *own]
-    figures = [to_figure(TRUST, None, m).plain() for m in measured]
-    return trained(classifier, data.train.shape, {"knows": knows, "figures": figures, **facts})
+    return {"knows": knows, "figures": [to_figure(TRUST, None, m).plain() for m in measured]}
 
 
 def by_gallery(node: Node) -> bool:

@@ -72,9 +72,12 @@ class Defense(Plugin):
     Attributes:
         per_sample: Whether its loss terms are means of one term per picture, and its ``augment`` changes each picture
             by itself. Only then may it be stacked with a defense that needs each picture's own gradient (DP-SGD).
+        post_hoc: Whether it acts on finished targets only, by ``finish``: then it can be put around one that somebody
+            has trained elsewhere.
     """
 
     per_sample: ClassVar[bool] = False
+    post_hoc: ClassVar[bool] = False
 
     def prepare(self, classifier: Classifier, run: Run) -> Classifier:  # noqa: ARG002
         """Changes weights, architecture or what is trainable, before training.
