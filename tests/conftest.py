@@ -10,11 +10,8 @@ import pytest
 
 from unveil.harness.assets import fetch as assets
 
-collect_ignore = [
-    "elsewhere.py",
-    "another_device.py",
-    "elsewhere_models.py",
-]  # doctest would import them: they are for a process of their own
+# doctest would import them: they are for a process of their own, or for tests that load them
+collect_ignore = ["elsewhere.py", "another_device.py", "elsewhere_models.py"]
 
 DATA = '''
 """Blobs of colour."""

@@ -116,6 +116,16 @@ class Timm(Model):
         chain = Classifier(stages, head, classes=classes, mean=mean, std=std, size=self.size)
         return chain.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
+    def colours(self, path: Path) -> int:
+        """Channels of the pictures that a checkpoint was trained on; 3 if it does not say.
+
+        Raises:
+            WeightsError: If the file cannot be read.
+        """
+        first = _first(_config(self.architecture).first_conv)
+        groups = read(path).groups.values()
+        return next((int(t.shape[1]) for group in groups for name, t in group.items() if _is(name, first, t)), 3)
+
     def restore(self, path: Path, shape: tuple[int, int, int], run: Run) -> tuple[Classifier, tuple[str, ...]] | None:
         """As `harness.models.trained_elsewhere.Restoring`, of checkpoints with timm's own names."""
         cfg, channels, checkpoint = _config(self.architecture), shape[0], read(path)

@@ -49,7 +49,7 @@ SetOption = Annotated[
         "--set", help="Values to try, weakest first; default: the defense's own ladder.", metavar="NAME=V1,V2,..."
     ),
 ]
-RESERVED = ("use", "name", "recipe", "sweep", "tune")  # keys of a defense in a plan that are no settings
+RESERVED = ("use", "name", "recipe", "sweep", "tune", "trained")  # keys of a defense in a plan that are no settings
 
 
 def tune(  # noqa: PLR0913, PLR0917 (an option each)

@@ -1,0 +1,373 @@
+"""The audit of one given model: it is looked at, judges are found, a small try is timed, and the budget is spent.
+
+Every stage is a plan of its own on one store, so that a later one finds what an earlier one has computed, and the last
+one is a plan that anybody can run again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from unveil.harness.assets import fetch
+from unveil.harness.audit import Audit, prepare
+from unveil.harness.figures.audit_facts import AuditFacts
+from unveil.harness.figures.rows import Results
+from unveil.harness.models.timm import Timm
+from unveil.harness.plan.canonical import digest
+from unveil.harness.plan.node import Node
+from unveil.harness.running import audit_plan
+from unveil.harness.running.assemble import results as assemble
+from unveil.harness.running.audit_plan import Request, Setup
+from unveil.harness.running.effort import ATTACKS, FEWEST_PEOPLE, MARGIN, Tried, open_to, rate, sized
+from unveil.harness.running.execute import Outcome
+from unveil.harness.steps import data as datasets
+from unveil.harness.steps.bench import Bench
+from unveil.harness.steps.people import known_people
+from unveil.harness.store.artefacts import Store
+from unveil.harness.words.account import Account
+from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.names import ACCEPTS_PRIVATE, TAKES_STRANGERS, Access
+
+Work: TypeAlias = Callable[[Sequence[Node], Store], dict[str, Outcome]]
+Tell: TypeAlias = Callable[[str], None]
+
+LOOKED_AT = 128  # side at which a model is looked at
+SMALL = 64  # side that the strong prior and the attacks are quickest at
+ENOUGH = 0.75  # of its accuracy, that a model must keep at the small side
+FIT = {ACCEPTS_PRIVATE: 0.7, TAKES_STRANGERS: 0.1}  # what a judge by gallery must reach and must not exceed
+FEWEST_PICTURES = 5  # of a public person that is learnt
+TRAINING = 0.35  # of what is left goes to training again, with defenses
+EPOCHS = (2, 20)
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What an audit gives.
+
+    Attributes:
+        results: Its rows.
+        facts: What was found out before, and what was left out.
+        store: Where everything is.
+        folder: Of the report in the store.
+    """
+
+    results: Results
+    facts: AuditFacts
+    store: Store
+    folder: str
+
+
+@dataclass
+class Clock:
+    """Time that an audit has taken, with what it took before it was interrupted.
+
+    Attributes:
+        budget: Seconds; endless without one.
+        before: Seconds of earlier runs of the same audit.
+    """
+
+    budget: float
+    before: float = 0.0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def spent(self) -> float:
+        """Seconds so far."""
+        return self.before + time.monotonic() - self.began
+
+    @property
+    def left(self) -> float:
+        """Seconds that may still be planned."""
+        return MARGIN * self.budget - self.spent
+
+
+class Auditor:
+    """One audit under way.
+
+    Args:
+        request: What is wanted.
+        store: Where everything is kept.
+        work: Computes nodes; see `harness.audit.compute`.
+        tell: Says what is about to happen, a line at a time.
+    """
+
+    def __init__(self, request: Request, store: Store, work: Work, tell: Tell) -> None:
+        self.request, self.store, self.tell = request, store, tell
+        self._work = work
+        self.clock = Clock(float("inf") if request.budget is None else request.budget)
+        self.notes: list[str] = []
+        self.left_out: list[tuple[str, str]] = []
+        self.looks: dict[str, Any] = {}
+        self.tried: tuple[Tried, ...] = ()
+
+    def audited(self) -> Audited:
+        """Runs it.
+
+        Raises:
+            UnveilError: If the model or the pictures cannot be audited; a failed attack is a row that says so.
+        """
+        setup = self.judged(self.looked_at())
+        path = f"audits/{self._mark(setup)}.json"
+        known = json.loads(self.store.get_text(path) or "null")
+        if known is None:
+            setup = self.decided(self.prepared(setup))
+        else:
+            setup, self.clock.before = self._again(setup, known), known["spent"]
+            self.tell("this audit was begun before: it goes on with what was decided then")
+        self.store.put_text(path, json.dumps(self._decisions(setup)))
+        results, folder, fresh = self._finished(setup)
+        spent = self.clock.spent if fresh or known is None else known["spent"]
+        self.store.put_text(path, json.dumps({**self._decisions(setup), "spent": spent}))
+        facts = self._facts(setup, spent)
+        self.store.put_text(f"{folder}/audit.json", json.dumps(facts.as_dict(), indent=1) + "\n")
+        return Audited(results, facts, self.store, folder)
+
+    def looked_at(self) -> Setup:
+        """The model's own size, normalisation and order of classes, and the side that pictures are attacked at."""
+        self.tell(f"looking at {self.request.name}: classes, size and normalisation, by what it names rightly")
+        setup = Setup(self.request, channels=self._channels(), size=self.request.size, side=self._first_side())
+        node, record = self._given(setup)
+        found = record["expects"]["input"]
+        size = found["size"] or setup.side
+        known = {"mean": found["mean"], "std": found["std"], "bgr": found["bgr"]}
+        setup = setup.having(size=size, known=known)
+        self.looks = {**record, "checksum": node.uses["trained"][0].question["settings"]["file"]}
+        if setup.side > SMALL:
+            _, small = self._given(setup.having(side=SMALL))
+            if size <= SMALL or small["expects"]["accuracy"] >= ENOUGH * record["expects"]["accuracy"]:
+                setup = setup.having(side=SMALL)
+                self._note_side(small, record, size)
+        expects = record["expects"]
+        self.tell(
+            f"it tells {record['classes']} classes apart and names {expects['accuracy']:.1%} of {expects['pictures']} "
+            f"private pictures rightly; order of classes: {expects['by']}; {found['name']} at {size} px"
+        )
+        return setup
+
+    def judged(self, setup: Setup) -> Setup:
+        """With judges: embedders in which people are enrolled where these fit, else some that learn the people."""
+        here = [name for name in ("fr_feature", "faceres") if setup.channels == 3 and fetch.path_if_present(name)]
+        found = audit_plan.galleries(here)
+        if found:
+            audit = self._audit(setup.having(judges=found))
+            self._done(list(audit.matrix.judges.values()), must=False)
+            fit = [name for (_, name), node in audit.matrix.judges.items() if self._fits(node)]
+            found = tuple(judge for judge in found if judge["name"] in fit)
+        prior = {"use": "wgan_gp", "width": 16, "steps": self._steps(), "batch": 16}
+        if found and setup.side == SMALL and fetch.path_if_present("mobilestylegan"):
+            prior = dict(audit_plan.MOBILE)
+        if len(found) < 2:
+            if here:
+                self.notes.append("the embedders of faces do not tell these people apart, so that judges were trained")
+            others = "identities" if self._public_people(setup) >= 2 else "nobody"
+            found = (*found, *audit_plan.learning(self.request.architecture, others, 2 - len(found)))
+        self.tell(f"judges: {', '.join(str(judge['name']) for judge in found)}; generator: {prior['use']}")
+        return setup.having(judges=found, prior=prior)
+
+    def prepared(self, setup: Setup) -> Setup:
+        """With defenses to train again under, and as many epochs as a third of what is left allows."""
+        if not self.request.with_defenses:
+            return setup
+        if self.request.architecture is None:
+            self.left_out.append(("defenses", "a program cannot be trained again: that needs the architecture"))
+            return setup
+        start = self._start(setup)
+        setup = setup.having(start=start, defenses=({"use": "none", "name": audit_plan.AGAIN},))
+        target = self._audit(setup).matrix.cells[-1].nodes["target"]
+        self._done(list(dict.fromkeys(target.lineage())))
+        epoch = float(self.store.provenance(target.key)["seconds"])
+        wanted = [one for one in audit_plan.DEFENSES if start or one["use"] != "tl_dmi"]
+        each = TRAINING * self.clock.left / (1 + len(wanted)) / max(epoch, 0.1)
+        if each < EPOCHS[0]:
+            why = f"training once takes {epoch:.0f} s an epoch, and the budget leaves time for {each:.1f} of each"
+            self.left_out.append(("defenses", why))
+            return setup.having(start={}, defenses=())
+        epochs = int(min(each, EPOCHS[1]))
+        self.tell(
+            f"training again with {1 + len(wanted)} recipes, {epochs} epochs each: about {epoch * epochs:.0f} s each"
+        )
+        return setup.having(defenses=(*setup.defenses, *wanted), epochs=epochs)
+
+    def decided(self, setup: Setup) -> Setup:
+        """With attacks that fill what is left of the budget, after each has been tried on a few people."""
+        self.tried = self._affordable(setup)
+        trained = self._audit(setup)
+        self._done(list(dict.fromkeys(n for cell in trained.matrix.cells for n in cell.nodes["target"].lineage())))
+        rates, fixed = self._rates(setup)
+        if not self.tried:
+            return setup
+        count = int(self.looks["people"])
+        targets = 1 + len(setup.defenses)
+        sizing = sized(self.tried, rates, count, max(self.clock.left - targets * fixed, 1.0), targets)
+        setup = self._with(setup, sizing.people, sizing.each)
+        for name, seconds in sizing.seconds.items():
+            self.tell(f"{name}: {sizing.people} people, about {seconds:.0f} s")
+        first, *others = self.tried
+        small = self._with(setup, sizing.people, {one.use: sizing.each[one.use] for one in others})
+        self._done([n for n in self._audit(small).matrix.nodes() if n.kind != "picture"], must=False)
+        again = sized((first,), rates, sizing.people, max(self.clock.left - targets * fixed / 2, 1.0), targets)
+        self.tell(f"{first.use}: {sizing.people} people, about {again.seconds[first.use]:.0f} s")
+        return self._with(setup, sizing.people, {**sizing.each, first.use: again.each[first.use]})
+
+    def _with(self, setup: Setup, people: int, each: dict[str, float] | Any) -> Setup:
+        entries = [audit_plan.attack(one, people, each[one.use], setup.prior) for one in self.tried if one.use in each]
+        return setup.having(attacks=tuple(entries), people=people)
+
+    def _affordable(self, setup: Setup) -> tuple[Tried, ...]:
+        allowed = open_to(Access.SCORES if setup.request.architecture is None else setup.request.access)
+        return tuple(one for one in allowed if one in open_to(setup.request.access))
+
+    def _rates(self, setup: Setup) -> tuple[dict[str, float], float]:
+        """Seconds a picture of each attack, and what a target's controls and figures take, from a small try."""
+        few = min(int(self.looks["people"]), FEWEST_PEOPLE)
+        self.tell(f"a small try on {few} people, to see how long attacks take here")
+        tried = self._with(setup.having(defenses=()), few, {one.use: one.least for one in self.tried})
+        audit = self._audit(tried)
+        self._done([node for node in audit.matrix.nodes() if node.kind != "picture"], must=False)
+        rates: dict[str, float] = {}
+        for cell in audit.matrix.cells:
+            node = cell.nodes["attack"]
+            if not cell.role and self.store.has(node.key):
+                record = self.store.record(node.key)
+                rates[cell.attack] = rate(float(self.store.provenance(node.key)["seconds"]), record["budget"])
+        failed = [one for one in self.tried if one.use not in rates]
+        self.left_out += [(one.use, "it failed on the first people it was tried on") for one in failed]
+        self.tried = tuple(one for one in self.tried if one.use in rates)
+        measured = [n for cell in audit.matrix.cells for n in cell.measures if self.store.has(n.key)]
+        return rates, sum(float(self.store.provenance(node.key)["seconds"]) for node in measured)
+
+    def _finished(self, setup: Setup) -> tuple[Results, str, bool]:
+        audit = self._audit(setup)
+        outcomes = self._done(audit.matrix.nodes(), must=False)
+        results = assemble(audit.file, audit.matrix, outcomes, self.store)
+        fresh = any(outcome.status == "done" for outcome in outcomes.values())
+        return results, audit.keep(results), fresh
+
+    def _given(self, setup: Setup) -> tuple[Node, dict[str, Any]]:
+        """The given target at a side, and its record."""
+        audit = self._audit(setup)
+        node = audit.matrix.cells[0].nodes["target"]
+        self._done(list(dict.fromkeys(node.lineage())))
+        account = Account.model_validate(self.store.record(node.parents["data"].key)["account"])
+        return node, {**self.store.record(node.key), "people": len(account.people)}
+
+    def _audit(self, setup: Setup) -> Audit:
+        return prepare(setup.plan(), self.store)
+
+    def _done(self, nodes: Sequence[Node], *, must: bool = True) -> dict[str, Outcome]:
+        """Computes nodes.
+
+        Raises:
+            UnveilError: If one fails without which there is no audit.
+        """
+        outcomes = self._work(nodes, self.store)
+        failed = [one for one in outcomes.values() if one.status == "failed"]
+        if must and failed:
+            what, _, more = failed[0].error.partition("\nexpected: ")
+            expected, _, todo = more.partition("\nto do: ")
+            raise UnveilError(what, expected, todo)
+        return outcomes
+
+    def _first_side(self) -> int:
+        return LOOKED_AT if self.request.size is None else max(SMALL, min(self.request.size, LOOKED_AT))
+
+    def _channels(self) -> int:
+        if self.request.architecture is None:
+            return 3
+        return Timm(self.request.architecture).colours(Path(self.request.model))
+
+    def _note_side(self, small: dict[str, Any], record: dict[str, Any], size: int) -> None:
+        lost = record["expects"]["accuracy"] - small["expects"]["accuracy"]
+        if size > SMALL:
+            self.notes.append(
+                f"pictures of {SMALL} pixels are reconstructed, though the model takes {size}: of private pictures "
+                f"shrunk so it names {small['expects']['accuracy']:.0%} rightly, {lost:.0%} less than in full"
+            )
+
+    def _fits(self, node: Node) -> bool:
+        if not self.store.has(node.key):
+            return False
+        figures = {figure["quantity"]: figure["value"] for figure in self.store.record(node.key)["figures"]}
+        accepts, takes = (figures.get(name) for name in FIT)
+        return accepts is not None and accepts >= FIT[ACCEPTS_PRIVATE] and (takes or 0) <= FIT[TAKES_STRANGERS]
+
+    def _public_people(self, setup: Setup) -> int:
+        """Public people who have a few pictures each."""
+        node = self._audit(setup).matrix.cells[0].nodes["data"]
+        public = datasets.read(node, Bench(self.store)).public
+        return len(known_people(public, FEWEST_PICTURES).labels.unique())
+
+    def _steps(self) -> int:
+        """Of a generator that is trained here; a small budget buys few."""
+        return int(min(max(60.0, self.clock.budget / 2), 1000.0))
+
+    def _start(self, setup: Setup) -> dict[str, Any]:
+        """What training again begins with."""
+        name = f"efficientnet-lite{str(self.request.architecture)[-1]}"
+        known = str(self.request.architecture).startswith("tf_efficientnet_lite") and fetch.path_if_present(name)
+        if known:
+            return {"weights": "asset"}
+        return {"pretrain": {"epochs": 5}} if self._public_people(setup) >= 2 else {}
+
+    def _mark(self, setup: Setup) -> str:
+        """Names this audit: what is audited and how, and not when."""
+        node = self._audit(setup).matrix.cells[0].nodes["target"]
+        wanted = self.request
+        judges = [dict(one) for one in setup.judges]
+        asked = [node.identity, str(wanted.access), wanted.budget, wanted.with_defenses, judges, dict(setup.prior)]
+        return digest({"audit": asked})[:16]
+
+    def _decisions(self, setup: Setup) -> dict[str, Any]:
+        decided = ("attacks", "people", "defenses", "start", "epochs")
+        plain = {name: getattr(setup, name) for name in decided}
+        tried = [one.use for one in self.tried]
+        return {**plain, "tried": tried, "left_out": self.left_out, "spent": self.clock.spent}
+
+    def _again(self, setup: Setup, known: dict[str, Any]) -> Setup:
+        self.tried = tuple(one for one in ATTACKS if one.use in known["tried"])
+        self.left_out = [(name, why) for name, why in known["left_out"]]
+        fields = {f.name: known[f.name] for f in dataclasses.fields(setup) if f.name in known}
+        return setup.having(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+
+    def _facts(self, setup: Setup, spent: float) -> AuditFacts:
+        wanted, expects = self.request, self.looks["expects"]
+        access = self._access()
+        return AuditFacts(
+            model=wanted.name,
+            file=wanted.model,
+            checksum=self.looks["checksum"],
+            access=access,
+            classes=self.looks["classes"],
+            people_checked=expects["people"],
+            pictures_checked=expects["pictures"],
+            accuracy=expects["accuracy"],
+            order=expects["by"],
+            normalisation=expects["input"]["name"] + (", blue first" if expects["input"]["bgr"] else ""),
+            size=setup.size or setup.side,
+            budget=wanted.budget,
+            spent=spent,
+            tried=tuple((one.use, one.says) for one in self.tried),
+            not_tried=(*self.left_out, *audit_plan.not_tried(access, self.tried, ATTACKS)),
+            notes=(*self.looks["notes"], *self.notes, *self._unknown(setup)),
+            defenses=tuple(str(one.get("name", one["use"])) for one in setup.defenses),
+        )
+
+    def _access(self) -> Access:
+        program = self.request.architecture is None and self.request.access is Access.WHITE_BOX
+        return Access.SCORES if program else self.request.access
+
+    def _unknown(self, setup: Setup) -> list[str]:
+        """What follows from pictures that the model has probably been trained on."""
+        found = [
+            "the private pictures are probably those that the model learnt from: its accuracy here says nothing of how "
+            "well it does on new pictures of these people"
+        ]
+        if setup.people and setup.people < self.looks["people"]:
+            found.append(f"{setup.people} of {self.looks['people']} people were attacked, drawn at random")
+        return found
