@@ -9,7 +9,7 @@ from typing import Any
 from unveil.harness.running.effort import SAMPLES, Tried
 from unveil.harness.words.names import Access
 
-GIVEN, AGAIN = "as given", "trained again"
+GIVEN, AGAIN = "none", "none, trained again"
 MOBILE = {"use": "mobile_style"}
 GALLERIES = ({"use": "fr_feature", "weights": "asset"}, {"use": "faceres", "weights": "asset"})
 LEARNING = (
