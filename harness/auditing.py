@@ -175,12 +175,12 @@ class Auditor:
         if not self.request.with_defenses:
             return setup
         if self.request.architecture is None:
-            self.left_out.append(("defenses", "a program cannot be trained again: that needs the architecture"))
+            self.left_out.append(("defenses", "training the model again needs the name of its architecture"))
             return setup
         start = self._start(setup)
         setup = setup.having(start=start, defenses=({"use": "none", "name": audit_plan.AGAIN},))
         target = self._audit(setup).matrix.cells[-1].nodes["target"]
-        self._done(list(dict.fromkeys(target.lineage())))
+        self._done([target])
         epoch = float(self.store.provenance(target.key)["seconds"])
         wanted = [one for one in audit_plan.DEFENSES if start or one["use"] != "tl_dmi"]
         each = TRAINING * self.clock.left / (1 + len(wanted)) / max(epoch, 0.1)
@@ -196,9 +196,8 @@ class Auditor:
 
     def decided(self, setup: Setup) -> Setup:
         """With attacks that fill what is left of the budget, after each has been tried on a few people."""
-        self.tried = self._affordable(setup)
-        trained = self._audit(setup)
-        self._done(list(dict.fromkeys(n for cell in trained.matrix.cells for n in cell.nodes["target"].lineage())))
+        self.tried = self._affordable()
+        self._done([cell.nodes["target"] for cell in self._audit(setup).matrix.cells])
         rates, fixed = self._rates(setup)
         if not self.tried:
             return setup
@@ -219,9 +218,8 @@ class Auditor:
         entries = [audit_plan.attack(one, people, each[one.use], setup.prior) for one in self.tried if one.use in each]
         return setup.having(attacks=tuple(entries), people=people)
 
-    def _affordable(self, setup: Setup) -> tuple[Tried, ...]:
-        allowed = open_to(Access.SCORES if setup.request.architecture is None else setup.request.access)
-        return tuple(one for one in allowed if one in open_to(setup.request.access))
+    def _affordable(self) -> tuple[Tried, ...]:
+        return open_to(self._access())
 
     def _rates(self, setup: Setup) -> tuple[dict[str, float], float]:
         """Seconds a picture of each attack, and what a target's controls and figures take, from a small try."""
@@ -253,7 +251,7 @@ class Auditor:
         """The given target at a side, and its record."""
         audit = self._audit(setup)
         node = audit.matrix.cells[0].nodes["target"]
-        self._done(list(dict.fromkeys(node.lineage())))
+        self._done([node])
         account = Account.model_validate(self.store.record(node.parents["data"].key)["account"])
         return node, {**self.store.record(node.key), "people": len(account.people)}
 
@@ -261,12 +259,13 @@ class Auditor:
         return prepare(setup.plan(), self.store)
 
     def _done(self, nodes: Sequence[Node], *, must: bool = True) -> dict[str, Outcome]:
-        """Computes nodes.
+        """Computes nodes, and before them all that they need.
 
         Raises:
             UnveilError: If one fails without which there is no audit.
         """
-        outcomes = self._work(nodes, self.store)
+        every = list(dict.fromkeys(one for node in nodes for one in node.lineage()))
+        outcomes = self._work(every, self.store)
         failed = [one for one in outcomes.values() if one.status == "failed"]
         if must and failed:
             what, _, more = failed[0].error.partition("\nexpected: ")
@@ -359,8 +358,8 @@ class Auditor:
         )
 
     def _access(self) -> Access:
-        program = self.request.architecture is None and self.request.access is Access.WHITE_BOX
-        return Access.SCORES if program else self.request.access
+        hidden = self.request.is_program and self.request.access is Access.WHITE_BOX
+        return Access.SCORES if hidden else self.request.access
 
     def _unknown(self, setup: Setup) -> list[str]:
         """What follows from pictures that the model has probably been trained on."""

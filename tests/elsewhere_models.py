@@ -53,3 +53,19 @@ def learnt(people: tuple[str, ...] = PEOPLE, each: int = 8, architecture: str = 
             torch.nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
             optimiser.step()
     return model.eval()
+
+
+class Wrapped(torch.nn.Module):
+    """A network of somebody's own, which answers with a dictionary.
+
+    Args:
+        inner: What it asks.
+    """
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Logits, among other things."""
+        return {"aux": x.mean(), "logits": self.inner(x)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -96,11 +96,15 @@ class Program(Model):
             'add trained = "model.onnx" or another file to its entry',
         )
 
+    def colours(self, path: Path) -> int:  # noqa: ARG002 (as all that restore)
+        """A program does not say; colour is the rule."""
+        return 3
+
     def restore(self, path: Path, shape: tuple[int, int, int], run: Run) -> tuple[Classifier, tuple[str, ...]]:
         """As `harness.models.trained_elsewhere.Restoring`."""
         kind, content = self._opened(path)
         classifier = self.reopened({KEPT: content}, 0, shape, run)
-        size, classes = self._sides(classifier, shape, path)
+        size, classes = answered_at(classifier.stages[KEPT], self.size, shape, str(path))
         found = self.reopened({KEPT: content}, classes, shape, run)
         found.size = size
         return found, (f"it is {NAMES[kind]}: attacks see its scores only",)
@@ -138,22 +142,35 @@ class Program(Model):
             )
         return kind, content
 
-    def _sides(self, classifier: Classifier, shape: tuple[int, int, int], path: Path) -> tuple[int | None, int]:
-        """A side that it takes, None for that of the pictures, and how many classes it answers with."""
-        own = shape[-1]
-        told: dict[int, str] = {}
-        for side in (self.size,) if self.size else (own, *SIDES):
-            try:
-                x = torch.zeros(1, shape[0], side, side)
-                return (None if side == own and not self.size else side), classifier.stages[KEPT](x).shape[1]
-            except ValueError as error:
-                told[side] = str(error)
-        first = next(iter(told))
-        raise WeightsError(
-            f"{path} answers no pictures of {', '.join(map(str, told))} pixels; at {first}: {told[first]}",
-            f"one answer a class to pictures of shape ({shape[0]}, side, side)",
-            "say which size it takes",
-        )
+
+def answered_at(
+    network: Callable[[Tensor], Tensor], size: int | None, shape: tuple[int, int, int], called: str
+) -> tuple[int | None, int]:
+    """A side of pictures that a network takes, None for that of the data's, and how many classes it answers with.
+
+    Args:
+        network: Answers normalised pixels with logits.
+        size: The side that it is said to take; None if nobody says.
+        shape: Of the data's pictures, ``(C, H, W)``.
+        called: Its name, for the error.
+
+    Raises:
+        WeightsError: If it answers none.
+    """
+    told: dict[int, str] = {}
+    for side in (size,) if size else (shape[-1], *SIDES):
+        try:
+            classes = network(torch.zeros(1, shape[0], side, side)).shape[1]
+        except (ValueError, RuntimeError, AssertionError, IndexError) as error:
+            told[side] = str(error)
+        else:
+            return (None if side == shape[-1] and not size else side), classes
+    first = next(iter(told))
+    raise WeightsError(
+        f"{called} answers no pictures of {', '.join(map(str, told))} pixels; at {first}: {told[first]}",
+        f"one answer a class to pictures of shape ({shape[0]}, side, side)",
+        "say which size it takes",
+    )
 
 
 def kind_of(content: bytes, called: str) -> str:

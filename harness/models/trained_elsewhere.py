@@ -16,13 +16,14 @@ from unveil.harness.assets.checkpoints import Checkpoint
 from unveil.harness.assets.weights import WHOLE
 from unveil.harness.assets.wrappers import Found, select
 from unveil.harness.words.classifier import Classifier
-from unveil.harness.words.errors import WeightsError, listed
+from unveil.harness.words.errors import PluginError, WeightsError, listed
 from unveil.harness.words.model import Model
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import LocalPath
 
 AUTO, SORTED = "auto", "sorted"
 FEW = 3  # names in an error
+SIDE = 64  # of pictures for which a network is built to be tried out
 Notes: TypeAlias = tuple[str, ...]
 Change: TypeAlias = Callable[[Classifier], Classifier]
 
@@ -30,6 +31,10 @@ Change: TypeAlias = Callable[[Classifier], Classifier]
 @runtime_checkable
 class Restoring(Protocol):
     """A model plugin that reads files of its own kind, such as checkpoints with the names of another library."""
+
+    def colours(self, path: Path) -> int:
+        """Channels of the pictures that a checkpoint was trained on; 3 if it does not say."""
+        ...
 
     def restore(self, path: Path, shape: tuple[int, int, int], run: Run) -> tuple[Classifier, Notes] | None:
         """A classifier for as many classes as the file knows, in the file's order, and what a reader must know of it.
@@ -87,6 +92,24 @@ class TrainedElsewhere:
         """
         found = {"file": weights.checksum(Path(self.file))}
         return found if self.order in (AUTO, SORTED) else {**found, "order": weights.checksum(Path(self.order))}
+
+    def try_out(self, model: Model) -> Notes:
+        """Reads the weights into the model, as far as that can be done without the pictures.
+
+        Returns:
+            What a reader must know of them.
+
+        Raises:
+            WeightsError: If they do not fit.
+        """
+        self.names()
+        if isinstance(model, Reopening):  # a program is asked when there are pictures
+            return ()
+        colours = model.colours(Path(self.file)) if isinstance(model, Restoring) else 3
+        try:
+            return self.restore(model, lambda classifier: classifier, (colours, SIDE, SIDE), Run("tried out"))[1]
+        except PluginError:  # which pictures and which defenses there are is not known yet
+            return ()
 
     def restore(
         self, model: Model, defended: Change, shape: tuple[int, int, int], run: Run

@@ -28,7 +28,7 @@ class Request:
 
     Attributes:
         model: The file.
-        architecture: timm's name of the network whose weights the file holds; None if the file is a program.
+        architecture: timm's name of the network whose weights the file holds; None if it is another one.
         private: Folder of the people it was trained on, a folder each.
         public: Folder of other people's pictures.
         access: What attackers are taken to see.
@@ -38,6 +38,7 @@ class Request:
         size: Side of the pictures that the model takes; None finds it out.
         trust: Whether a program may be opened.
         name: What to call the model.
+        held: What a network is known by that this process has in memory; empty if it has none.
     """
 
     model: str
@@ -51,6 +52,12 @@ class Request:
     size: int | None
     trust: bool
     name: str
+    held: str = ""
+
+    @property
+    def is_program(self) -> bool:
+        """Whether the file is a program, of which nobody sees more than its scores."""
+        return self.architecture is None and not self.held
 
 
 @dataclass(frozen=True)
@@ -115,8 +122,10 @@ class Setup:
 
     def _target(self) -> dict[str, Any]:
         size = {} if self.size is None else {"size": self.size}
-        if self.request.architecture is None:
+        if self.request.is_program:
             return {"use": "program", "name": "model", "trust": self.request.trust, **size}
+        if self.request.held:
+            return {"use": "in_memory", "name": "model", "source": self.request.held, **size}
         return {"use": "timm", "name": "model", "architecture": self.request.architecture, **size, **self.start}
 
     def _trained(self) -> dict[str, Any]:

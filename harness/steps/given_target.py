@@ -50,7 +50,10 @@ def ask(asker: Asker, part: TargetPart, defense: DefensePart, data: Node, seed: 
             "the strength that the weights were trained with",
             f"set it for {open_[0]}",
         )
-    uses = {"model": (model,), "defenses": defenses, "trained": (asker.use("checkpoints", wanted),)}
+    trained = asker.use("checkpoints", wanted)
+    if not defenses or all(use.plugin == use.plugin.at_zero() for use in defenses):  # others may change the network
+        trained.plugin.try_out(model.plugin)
+    uses = {"model": (model,), "defenses": defenses, "trained": (trained,)}
     stream = {"model": model.question, "seed": seed, "data": data.identity}
     label = f"target {part.label}, as given, with {defense.label}{seed_label(seed)}"
     return Node("given_target", label, uses, {"seed": seed}, {"data": data}, stream)

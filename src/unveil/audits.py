@@ -82,10 +82,12 @@ def audit(  # noqa: PLR0913 (an option each)
     """Attacks a model that somebody has trained, and says what it gives away of the people it was trained on.
 
     Args:
-        model: A file with weights, a program (TorchScript, an exported program, ONNX), or a timm network in memory.
+        model: A file with weights, a program (TorchScript, an exported program, ONNX), or a network in memory. The last
+            is known by its weights and the source of its classes; what its constructor was given is in neither.
         private: Folder of the people it was trained on, a folder each.
         public: Folder of other people's pictures, which an attacker may have.
-        arch: timm's name of the network in a file of weights. A program needs none, nor does a network in memory.
+        arch: timm's name of the network in a file of weights. A program needs none. A network in memory that has one is
+            built again by it, and can then be attacked in other processes and trained again.
         budget: How long it may take: ``"30m"``, seconds, or None.
         access: What attackers see: ``white-box``, ``scores`` or ``labels``.
         with_defenses: Whether to train the same network again, with and without defenses.
@@ -110,13 +112,14 @@ def audit(  # noqa: PLR0913 (an option each)
     from unveil.harness.words.names import Precision  # noqa: PLC0415
 
     kept = Store(str(store))
-    file, arch = (model, arch) if isinstance(model, str | Path) else in_a_file(model, kept, arch)
-    seconds = _seconds(budget)
+    source = "" if arch or isinstance(model, str | Path) else held(model)
+    file = model if isinstance(model, str | Path) else in_a_file(model, kept)
     asked = request(
-        file, arch, private, public, Access(access), seconds, with_defenses, order=str(order), size=size,
-        trust=trust_program,
+        file, arch, private, public, Access(access), _seconds(budget), with_defenses, order=str(order), size=size,
+        trust=trust_program, source=source,
     )  # fmt: skip
-    around = surroundings(kept, device, Precision.AUTO, False, pool=pooling(None, None, threads))
+    # another process, such as one that holds a target for an attack on its scores, does not have what is in memory here
+    around = surroundings(kept, device, Precision.AUTO, False, isolated=not source, pool=pooling(None, None, threads))
     return report(
         asked,
         kept,
@@ -151,6 +154,7 @@ def request(  # noqa: PLR0913 (an option each)
     order: str,
     size: int | None,
     trust: bool,
+    source: str = "",
 ) -> Request:
     """What is to be audited, with every path absolute.
 
@@ -169,11 +173,11 @@ def request(  # noqa: PLR0913 (an option each)
                 f"there is no folder {str(folder)!r} of {what} pictures", "a folder of pictures", "correct the path"
             )
     name = f"{Path(model).name} ({checksum(file)[:8]})"
-    if arch is None:
+    if arch is None and not source:
         kind_of(file.read_bytes(), str(model))
     order = order if order in ("auto", "sorted") else str(Path(order).expanduser().resolve())
     mine, theirs = (str(Path(side).expanduser().resolve()) for side in (private, public))
-    return Request(str(file), arch, mine, theirs, access, budget, with_defenses, order, size, trust, name)
+    return Request(str(file), arch, mine, theirs, access, budget, with_defenses, order, size, trust, name, source)
 
 
 def report(asked: Request, store: Store, work: Work, tell: Tell, *, private_pictures: bool) -> Report:
@@ -203,35 +207,34 @@ def written(done: Audited, *, private_pictures: bool) -> Report:
     return Report(done.results, done.facts, page, plain, f"{done.store.url}/{done.folder}")
 
 
-def in_a_file(model: nn.Module, store: Store, arch: str | None) -> tuple[Path, str]:
-    """The weights of a network in memory, as a file in the store that is named by what is in it, and its architecture.
-
-    Its class must be one that can be built again from a name: everything that an audit computes is known by the code
-    and the weights behind it, and a class that only this process has is neither.
+def in_a_file(model: nn.Module, store: Store) -> Path:
+    """The weights of a network in memory, as a file in the store that is named by what is in it.
 
     Raises:
-        PlanError: If it is no network of timm's, or the store is no folder.
+        PlanError: If the store is no folder.
     """
     import hashlib  # noqa: PLC0415 (for this alone)
 
     from safetensors.torch import save  # noqa: PLC0415 (torch takes seconds)
 
-    known: Any = getattr(model, "pretrained_cfg", None) or {}
-    name = arch or known.get("architecture")
-    if name is None or store.local is None:
+    from unveil.harness.words import disk  # noqa: PLC0415 (as above)
+
+    if store.local is None:
         raise PlanError(
-            f"{type(model).__name__} is no network of timm's"
-            if name is None
-            else f"the store {store.url} is no folder, where the weights could be put",
-            "a network made by timm.create_model, or arch = its timm name, and a store that is a folder",
-            "save its state_dict() and name a model plugin in a plan, or export it: a program is audited by its scores",
+            f"the store {store.url} is no folder, where the network's weights could be put",
+            "a folder",
+            "save its state_dict() to a file and name that",
         )
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    content = save(state)
+    content = save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
     file = store.local / "audits" / f"{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
     if not file.exists():
-        from unveil.harness.words import disk  # noqa: PLC0415 (as above)
-
         file.parent.mkdir(parents=True, exist_ok=True)
         disk.write(file.resolve(), content)
-    return file, name
+    return file
+
+
+def held(model: nn.Module) -> str:
+    """What a network in memory is known by, besides its weights."""
+    from unveil.harness.models.in_memory import hold  # noqa: PLC0415 (torch takes seconds)
+
+    return hold(model)

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from unveil.audits import in_a_file
 from unveil.harness.audit import compute, prepare
+from unveil.harness.models.in_memory import InMemory, hold
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefacts import Store
-from unveil.harness.words.errors import AccessError, PlanError, WeightsError
+from unveil.harness.words.errors import AccessError, PlanError, PluginError, WeightsError
 from unveil.harness.words.run import Run
 
 spec = importlib.util.spec_from_file_location("elsewhere_models", Path(__file__).parents[2] / "elsewhere_models.py")
@@ -200,3 +202,57 @@ def test_a_program_is_refused_without_trust_and_then_answers_with_scores_only(wo
     traced(network, tmp_path / "model.pt")
     with pytest.raises(AccessError, match="scores only"):
         prepare(plan(root, file, target=trusted, attack={"use": "pixel_adversarial"}), tmp_path / "runs")
+
+
+def test_an_onnx_file_and_an_exported_program_name_the_same_people(world, tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    root, network = world
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the exporter
+        torch.onnx.export(
+            network, (torch.rand(1, 3, 32, 32),), tmp_path / "model.onnx", dynamo=False, input_names=["x"],
+            dynamic_axes={"x": {0: "n"}},
+        )  # fmt: skip
+        torch.export.save(torch.export.export(network, (torch.rand(1, 3, 32, 32),)), tmp_path / "model.pt2")
+    for file, trust in (("model.onnx", False), ("model.pt2", True)):
+        program = {"use": "program", "trust": trust, "size": 32}
+        node, record = target(plan(root, str(tmp_path / file), target=program), tmp_path / "runs")
+        assert record["expects"]["accuracy"] == 1.0
+        assert any("scores only" in note for note in record["notes"])
+
+
+def test_a_network_in_memory_is_known_by_its_weights_and_its_code(world, tmp_path):
+    root, network = world
+    store = Store(str(tmp_path / "runs"))
+    own = models.Wrapped(network)
+    file = in_a_file(own, store)
+    source = hold(own)
+    assert in_a_file(own, store) == file
+    changed = models.Wrapped(torch.nn.Sequential(network))
+    assert (in_a_file(changed, store) != file, hold(changed) != source) == (True, True)
+    program = {"use": "in_memory", "source": source, "size": 32}
+    node, record = target(plan(root, str(file), target=program), tmp_path / "runs")
+    assert record["expects"]["accuracy"] == 1.0
+    assert rightly(node, tmp_path / "runs") == 1.0
+    x = torch.rand(2, 3, 32, 32, requires_grad=True)
+    classifiers.read(node, Bench(store), Run("test")).logits(x)[:, 0].sum().backward()
+    assert x.grad.abs().max() > 0  # white-box
+    with pytest.raises(PluginError, match="another process"):
+        InMemory("0" * 64).build(6, (3, 32, 32), Run("test"))
+
+
+def test_an_evaluator_may_be_given_and_knows_the_private_people_alone(world, tmp_path):
+    root, network = world
+    file = saved(tmp_path / "a.pt", network.state_dict())
+    wanted = plan(root, None, target={"use": "small_resnet", "width": 4})
+    judge = {"use": "timm", "architecture": "test_resnet", "size": 32, "name": "given", "trained": file}
+    with pytest.raises(PlanError, match='others = "none"'):
+        prepare({**wanted, "evaluator": judge}, tmp_path / "runs")
+    audit = prepare({**wanted, "evaluator": {**judge, "others": "none"}}, tmp_path / "runs")
+    (node,) = audit.matrix.judges.values()
+    outcomes = compute(list(node.lineage()), audit.store, Surroundings(str(tmp_path / "runs")), lambda *_: None)
+    assert outcomes[node.key].good, outcomes[node.key].error
+    figures = {figure["quantity"]: figure["value"] for figure in audit.store.record(node.key)["figures"]}
+    assert figures["accepts held-out private"] == 1.0
+    assert rightly(node, tmp_path / "runs") == 1.0
