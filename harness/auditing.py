@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,7 +23,7 @@ from unveil.harness.plan.node import Node
 from unveil.harness.running import audit_plan
 from unveil.harness.running.assemble import results as assemble
 from unveil.harness.running.audit_plan import Request, Setup
-from unveil.harness.running.effort import ATTACKS, FEWEST_PEOPLE, MARGIN, Tried, open_to, rate, sized
+from unveil.harness.running.effort import ATTACKS, FEWEST_PEOPLE, Clock, Tried, open_to, rate, sized
 from unveil.harness.running.execute import Outcome
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
@@ -44,6 +43,7 @@ FIT = {ACCEPTS_PRIVATE: 0.7, TAKES_STRANGERS: 0.1}  # what a judge by gallery mu
 FEWEST_PICTURES = 5  # of a public person that is learnt
 TRAINING = 0.35  # of what is left goes to training again, with defenses
 EPOCHS = (2, 20)
+LEARNS_A_HEAD = 2400.0  # seconds of a budget in which a strong prior can be fitted to another side than the small one
 
 
 @dataclass(frozen=True)
@@ -61,30 +61,6 @@ class Audited:
     facts: AuditFacts
     store: Store
     folder: str
-
-
-@dataclass
-class Clock:
-    """Time that an audit has taken, with what it took before it was interrupted.
-
-    Attributes:
-        budget: Seconds; endless without one.
-        before: Seconds of earlier runs of the same audit.
-    """
-
-    budget: float
-    before: float = 0.0
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def spent(self) -> float:
-        """Seconds so far."""
-        return self.before + time.monotonic() - self.began
-
-    @property
-    def left(self) -> float:
-        """Seconds that may still be planned."""
-        return MARGIN * self.budget - self.spent
 
 
 class Auditor:
@@ -160,7 +136,8 @@ class Auditor:
             fit = [name for (_, name), node in audit.matrix.judges.items() if self._fits(node)]
             found = tuple(judge for judge in found if judge["name"] in fit)
         prior = {"use": "wgan_gp", "width": 16, "steps": self._steps(), "batch": 16}
-        if found and setup.side == SMALL and fetch.path_if_present("mobilestylegan"):
+        quick = setup.side == SMALL or self.clock.budget >= LEARNS_A_HEAD
+        if found and quick and fetch.path_if_present("mobilestylegan"):
             prior = dict(audit_plan.MOBILE)
         if len(found) < 2:
             if here:

@@ -6,8 +6,9 @@ The unit of work is a picture that the target answers; a gradient costs two more
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from unveil.harness.words.errors import PlanError
@@ -176,6 +177,30 @@ def rate(seconds: float, budget: Mapping[str, int]) -> float:
     """Seconds a picture that an attack took, by what its record says it asked."""
     work = budget.get("attack queries", 0) + GRADIENT * budget.get("attack gradients", 0)
     return seconds / max(work, 1.0)
+
+
+@dataclass
+class Clock:
+    """Time that an audit has taken, with what it took before it was interrupted.
+
+    Attributes:
+        budget: Seconds; endless without one.
+        before: Seconds of earlier runs of the same audit.
+    """
+
+    budget: float
+    before: float = 0.0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def spent(self) -> float:
+        """Seconds so far."""
+        return self.before + time.monotonic() - self.began
+
+    @property
+    def left(self) -> float:
+        """Seconds that may still be planned."""
+        return MARGIN * self.budget - self.spent
 
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -204,7 +204,7 @@ def _search(classifier: Classifier, few: Images, known: Knowledge, run: Run) -> 
         attempt(list(_normalisations(classifier, known, first if known.size is None else known.size)))
         if tried and known.size is None and first is None:
             attempt([_changed(best(), size=size) for size in SIZES if size != few.shape[-1]])
-        if tried and known.bgr is None and few.shape[0] == 3:
+        if tried and known.bgr is None and _coloured(few):
             attempt([_changed(best(), bgr=True)])
     if not tried:
         raise WeightsError(
@@ -213,6 +213,12 @@ def _search(classifier: Classifier, few: Images, known: Knowledge, run: Run) -> 
             "say which size it takes",
         )
     return tried
+
+
+def _coloured(images: Images) -> bool:
+    """Whether the order of colours makes a difference."""
+    x = images.at(slice(None))
+    return x.shape[1] == 3 and not torch.equal(x, x.flip(1))
 
 
 def _changed(guess: Input, *, size: int | None = None, bgr: bool = False) -> Input:

@@ -217,7 +217,7 @@ def test_an_onnx_file_and_an_exported_program_name_the_same_people(world, tmp_pa
         torch.export.save(torch.export.export(network, (torch.rand(1, 3, 32, 32),)), tmp_path / "model.pt2")
     for file, trust in (("model.onnx", False), ("model.pt2", True)):
         program = {"use": "program", "trust": trust, "size": 32}
-        node, record = target(plan(root, str(tmp_path / file), target=program), tmp_path / "runs")
+        _, record = target(plan(root, str(tmp_path / file), target=program), tmp_path / "runs")
         assert record["expects"]["accuracy"] == 1.0
         assert any("scores only" in note for note in record["notes"])
 
