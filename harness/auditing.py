@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,7 +23,7 @@ from unveil.harness.plan.node import Node
 from unveil.harness.running import audit_plan
 from unveil.harness.running.assemble import results as assemble
 from unveil.harness.running.audit_plan import Request, Setup
-from unveil.harness.running.effort import ATTACKS, FEWEST_PEOPLE, Clock, Tried, open_to, rate, sized
+from unveil.harness.running.effort import ATTACKS, FEWEST_PEOPLE, Clock, Tried, open_to, pictures, rate, sized
 from unveil.harness.running.execute import Outcome
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
@@ -173,33 +173,37 @@ class Auditor:
 
     def decided(self, setup: Setup) -> Setup:
         """With attacks that fill what is left of the budget, after each has been tried on a few people."""
-        self.tried = self._affordable()
+        self.tried = open_to(self._access())
         self._done([cell.nodes["target"] for cell in self._audit(setup).matrix.cells])
-        rates, fixed = self._rates(setup)
+        rates, fixed, small = self._rates(setup)
         if not self.tried:
             return setup
-        count = int(self.looks["people"])
         targets = 1 + len(setup.defenses)
-        sizing = sized(self.tried, rates, count, max(self.clock.left - targets * fixed, 1.0), targets)
-        setup = self._with(setup, sizing.people, sizing.each)
+        sizing = sized(self.tried, rates, int(self.looks["people"]), self.clock.left - targets * fixed, targets)
+        if sum(sizing.seconds.values()) > self.clock.left:
+            self.notes.append(
+                f"the budget was spent on preparing (looking, judges, a generator and a small try took "
+                f"{self.clock.spent:.0f} s): attacks made their least effort, on {small.people} people; give more time"
+            )
+            return small.having(defenses=setup.defenses, epochs=setup.epochs)
         for name, seconds in sizing.seconds.items():
             self.tell(f"{name}: {sizing.people} people, about {seconds:.0f} s")
         first, *others = self.tried
-        small = self._with(setup, sizing.people, {one.use: sizing.each[one.use] for one in others})
-        self._done([n for n in self._audit(small).matrix.nodes() if n.kind != "picture"], must=False)
-        again = sized((first,), rates, sizing.people, max(self.clock.left - targets * fixed / 2, 1.0), targets)
-        self.tell(f"{first.use}: {sizing.people} people, about {again.seconds[first.use]:.0f} s")
-        return self._with(setup, sizing.people, {**sizing.each, first.use: again.each[first.use]})
+        each = dict(sizing.each)
+        before = self._with(setup, sizing.people, {one.use: each[one.use] for one in others})
+        self._done([n for n in self._audit(before).matrix.nodes() if n.kind != "picture"], must=False)
+        left = self.clock.left - targets * fixed / 2
+        each[first.use] = pictures(first, rates[first.use], sizing.people, left / targets)
+        seconds = targets * rates[first.use] * first.effort(sizing.people, each[first.use]).work
+        self.tell(f"{first.use}, with what is left: about {seconds:.0f} s")
+        return self._with(setup, sizing.people, each)
 
-    def _with(self, setup: Setup, people: int, each: dict[str, float] | Any) -> Setup:
+    def _with(self, setup: Setup, people: int, each: Mapping[str, float]) -> Setup:
         entries = [audit_plan.attack(one, people, each[one.use], setup.prior) for one in self.tried if one.use in each]
         return setup.having(attacks=tuple(entries), people=people)
 
-    def _affordable(self) -> tuple[Tried, ...]:
-        return open_to(self._access())
-
-    def _rates(self, setup: Setup) -> tuple[dict[str, float], float]:
-        """Seconds a picture of each attack, and what a target's controls and figures take, from a small try."""
+    def _rates(self, setup: Setup) -> tuple[dict[str, float], float, Setup]:
+        """Seconds a picture of each attack, what a target's figures take, and the small try that this is known from."""
         few = min(int(self.looks["people"]), FEWEST_PEOPLE)
         self.tell(f"a small try on {few} people, to see how long attacks take here")
         tried = self._with(setup.having(defenses=()), few, {one.use: one.least for one in self.tried})
@@ -215,7 +219,8 @@ class Auditor:
         self.left_out += [(one.use, "it failed on the first people it was tried on") for one in failed]
         self.tried = tuple(one for one in self.tried if one.use in rates)
         measured = [n for cell in audit.matrix.cells for n in cell.measures if self.store.has(n.key)]
-        return rates, sum(float(self.store.provenance(node.key)["seconds"]) for node in measured)
+        fixed = sum(float(self.store.provenance(node.key)["seconds"]) for node in measured)
+        return rates, fixed, self._with(tried, few, {one.use: one.least for one in self.tried})
 
     def _finished(self, setup: Setup) -> tuple[Results, str, bool]:
         audit = self._audit(setup)

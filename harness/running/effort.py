@@ -161,12 +161,21 @@ def sized(tried: tuple[Tried, ...], rates: Mapping[str, float], people: int, sec
         targets: On how many targets each is run.
     """
     shares = dict(zip((one.use for one in tried), _shares(len(tried)), strict=True))
-    affordable = {one.use: shares[one.use] * seconds / targets / rates[one.use] / (1 + POOL_SHARE) for one in tried}
-    reached = min(int(min(affordable[one.use] / one.least, people)) for one in tried)
-    count = min(people, max(FEWEST_PEOPLE, reached))
-    each = {one.use: min(one.most, max(one.least, affordable[one.use] / count)) for one in tried}
+    time = {one.use: max(shares[one.use] * seconds / targets, 0.0) for one in tried}
+    enough = (time[one.use] / rates[one.use] / (1 + POOL_SHARE) / one.least for one in tried)
+    count = min(people, max(FEWEST_PEOPLE, int(min(*enough, people))))
+    each = {one.use: pictures(one, rates[one.use], count, time[one.use]) for one in tried}
     costs = {one.use: targets * rates[one.use] * one.effort(count, each[one.use]).work for one in tried}
     return Sizing(count, each, costs)
+
+
+def pictures(one: Tried, rate: float, people: int, seconds: float) -> float:
+    """Pictures a person that an attack may show in a time; no fewer than its fewest.
+
+    >>> pictures(ATTACKS[0], rate=0.01, people=10, seconds=110.0)
+    1000.0
+    """
+    return min(one.most, max(one.least, round(seconds / rate / (1 + POOL_SHARE) / people, 6)))
 
 
 def _shares(count: int) -> tuple[float, ...]:
