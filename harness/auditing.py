@@ -42,7 +42,7 @@ ENOUGH = 0.75  # of its accuracy, that a model must keep at the small side
 FIT = {ACCEPTS_PRIVATE: 0.7, TAKES_STRANGERS: 0.1}  # what a judge by gallery must reach and must not exceed
 FEWEST_PICTURES = 5  # of a public person that is learnt
 TRAINING = 0.35  # of what is left goes to training again, with defenses
-EPOCHS = (2, 20)
+EPOCHS = (2, 40)
 LEARNS_A_HEAD = 2400.0  # seconds of a budget in which a strong prior can be fitted to another side than the small one
 
 
@@ -112,7 +112,7 @@ class Auditor:
         found = record["expects"]["input"]
         size = found["size"] or setup.side
         known = {"mean": found["mean"], "std": found["std"], "bgr": found["bgr"]}
-        setup = setup.having(size=size, known=known)
+        setup = setup.having(size=size, known=known, batch=audit_plan.batch(record["pictures"]))
         self.looks = {**record, "checksum": node.uses["trained"][0].question["settings"]["file"]}
         if setup.side > SMALL:
             _, small = self._given(setup.having(side=SMALL))
@@ -143,7 +143,8 @@ class Auditor:
             if here:
                 self.notes.append("the embedders of faces do not tell these people apart, so that judges were trained")
             others = "identities" if self._public_people(setup) >= 2 else "nobody"
-            found = (*found, *audit_plan.learning(self.request.architecture, others, 2 - len(found)))
+            count = self.looks["pictures"]
+            found = (*found, *audit_plan.learning(self.request.architecture, others, 2 - len(found), count))
         self.tell(f"judges: {', '.join(str(judge['name']) for judge in found)}; generator: {prior['use']}")
         return setup.having(judges=found, prior=prior)
 
@@ -235,7 +236,8 @@ class Auditor:
         node = audit.matrix.cells[0].nodes["target"]
         self._done([node])
         account = Account.model_validate(self.store.record(node.parents["data"].key)["account"])
-        return node, {**self.store.record(node.key), "people": len(account.people)}
+        counts = {"people": len(account.people), "pictures": account.parts["train"].pictures}
+        return node, {**self.store.record(node.key), **counts}
 
     def _audit(self, setup: Setup) -> Audit:
         return prepare(setup.plan(), self.store)

@@ -17,6 +17,8 @@ LEARNING = (
     {"use": "timm", "name": "starnet", "architecture": "starnet_s050"},
     {"use": "timm", "name": "efficientnet", "architecture": "test_efficientnet"},
 )
+LEAST = {"plain_cnn": 12, "starnet": 16, "efficientnet": 20}  # epochs
+STEPS = 300  # of training that a judge needs at least
 DEFENSES: tuple[Mapping[str, Any], ...] = ({"use": "tl_dmi", "share": 0.25}, {"use": "ls", "alpha": -0.1})
 METRICS = ({"use": "attack_accuracy"}, {"use": "exposure"}, {"use": "utility"})
 Table = Mapping[str, Any]
@@ -77,6 +79,7 @@ class Setup:
         defenses: Entries that are trained again.
         start: What training begins with: keys of the target's entry.
         epochs: Of training again.
+        batch: Of training again.
         pictures: How many people the page shows.
     """
 
@@ -92,6 +95,7 @@ class Setup:
     defenses: tuple[Table, ...] = ()
     start: Table = field(default_factory=dict)
     epochs: int = 1
+    batch: int = 64
     pictures: int = 6
 
     @property
@@ -111,7 +115,7 @@ class Setup:
             "title": self.title,
             "identities": self.people,
             "pictures": self.pictures,
-            "recipe": {"epochs": self.epochs, "lr": 1e-3},
+            "recipe": {"epochs": self.epochs, "lr": 1e-3, "batch": self.batch},
             "data": {**data, "size": self.side, "channels": self.channels},
             "target": self._target(),
             "evaluators": [dict(judge) for judge in self.judges],
@@ -149,12 +153,30 @@ def galleries(names: Sequence[str]) -> tuple[Table, ...]:
     return tuple({**one, "name": one["use"], "gallery": True, "others": "nobody"} for one in found)
 
 
-def learning(architecture: str | None, others: str, wanted: int) -> tuple[Table, ...]:
-    """Judges that learn the private people, none of the target's architecture."""
+def batch(count: int) -> int:
+    """Of training on so many pictures: few pictures make few steps in an epoch."""
+    return 16 if count < 1000 else 64
+
+
+def learning(architecture: str | None, others: str, wanted: int, count: int) -> tuple[Table, ...]:
+    """Judges that learn the private people, none of the target's architecture.
+
+    Args:
+        architecture: The target's.
+        others: Whom else they know; see `harness.plan.parts.EvaluatorPart`.
+        wanted: How many.
+        count: Pictures that they learn from; of few they see each more often.
+    """
     fit = [one for one in LEARNING if one.get("architecture") != architecture]
-    recipes = {"plain_cnn": 12, "starnet": 16, "efficientnet": 20}
+    size = batch(count)
+    epochs = {name: min(60, max(least, STEPS * size // max(count, 1))) for name, least in LEAST.items()}
     return tuple(
-        {**one, "others": others, "seed": 1000 * (i + 1), "recipe": {"epochs": recipes[one["name"]], "lr": 3e-3}}
+        {
+            **one,
+            "others": others,
+            "seed": 1000 * (i + 1),
+            "recipe": {"epochs": epochs[one["name"]], "lr": 3e-3, "batch": size},
+        }
         for i, one in enumerate(fit[:wanted])
     )
 

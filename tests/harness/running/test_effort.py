@@ -76,6 +76,9 @@ def test_less_access_leaves_attacks_and_controls_out_and_says_why():
     assert "the model's file" in why["ppa"]
 
 
-def test_no_judge_has_the_architecture_of_the_target():
-    names = [judge["name"] for judge in audit_plan.learning("starnet_s050", "nobody", 2)]
-    assert names == ["plain_cnn", "efficientnet"]
+def test_no_judge_has_the_architecture_of_the_target_and_all_make_enough_steps():
+    for count in (40, 400, 40_000):
+        judges = audit_plan.learning("starnet_s050", "nobody", 2, count)
+        assert [judge["name"] for judge in judges] == ["plain_cnn", "efficientnet"]
+        recipes = [judge["recipe"] for judge in judges]
+        assert all(one["epochs"] * -(-count // one["batch"]) >= 150 for one in recipes)
