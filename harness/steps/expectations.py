@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from unveil.harness.figures.class_order import Numbers, assigned, is_chance, rate, spread
 from unveil.harness.steps.people import join
+from unveil.harness.steps.preparation import KNOWN, Input, changed, likely
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import WeightsError
 from unveil.harness.words.finite import not_finite
@@ -22,63 +22,6 @@ LOOKED_AT = (24, 3)  # people, and pictures of each, that every guess is tried o
 CONFIRMED_ON = 2000  # pictures that the best guess is confirmed on
 SIZES = (64, 112, 160, 224)
 BATCH = 32
-KNOWN = {
-    "ImageNet's mean and standard deviation": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "pixels from -1 to 1": ((0.5,) * 3, (0.5,) * 3),
-    "pixels from 0 to 1": ((0.0,) * 3, (1.0,) * 3),
-    "pixels from 0 to 255": ((0.0,) * 3, (1 / 255,) * 3),
-}
-
-
-class Swapped(nn.Module):
-    """Colours in reverse order, as OpenCV reads them."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(N, 3, H, W)`` with the last colour first."""
-        return x.flip(1)
-
-
-SWAPPED = "bgr"
-"""The stage in front of a network that expects blue first."""
-
-
-@dataclass(frozen=True)
-class Input:
-    """How pixels in [0, 1] become what a network was trained on.
-
-    Attributes:
-        name: In words.
-        mean: Of each colour, red first.
-        std: As the mean.
-        size: Side that pictures are resized to; None takes them as they are.
-        bgr: Whether the network wants blue first.
-    """
-
-    name: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    size: int | None
-    bgr: bool = False
-
-    @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> Input:
-        """From what ``asdict`` gave, by way of JSON."""
-        return cls(plain["name"], tuple(plain["mean"]), tuple(plain["std"]), plain["size"], plain["bgr"])
-
-    def give(self, classifier: Classifier) -> None:
-        """Makes a classifier expect such pictures."""
-        where = classifier.mean.device
-        classifier.mean, classifier.std = (
-            torch.tensor(v, device=where).view(1, -1, 1, 1) for v in (self.mean, self.std)
-        )
-        classifier.size = self.size
-        stages = {name: stage for name, stage in classifier.stages.items() if name != SWAPPED}
-        classifier.stages = nn.ModuleDict({**({SWAPPED: Swapped()} if self.bgr else {}), **stages})
-
-    @property
-    def told(self) -> str:
-        """In words, with the order of colours where it is the rarer one."""
-        return f"{self.name}, blue first" if self.bgr else self.name
 
 
 @dataclass(frozen=True)
@@ -201,11 +144,11 @@ def _search(classifier: Classifier, few: Images, known: Knowledge, run: Run) -> 
                     tried.append(trial)
                 bar.advance()
 
-        attempt(list(_normalisations(classifier, known, first if known.size is None else known.size)))
+        attempt(list(_first_guesses(classifier, known, first if known.size is None else known.size)))
         if tried and known.size is None and first is None:
-            attempt([_changed(best(), size=size) for size in SIZES if size != few.shape[-1]])
+            attempt([changed(best(), size=size) for size in SIZES if size != few.shape[-1]])
         if tried and known.bgr is None and _coloured(few):
-            attempt([_changed(best(), bgr=True)])
+            attempt([changed(best(), bgr=True)])
     if not tried:
         raise WeightsError(
             f"the model takes no pictures of shape {few.shape}, nor of {', '.join(map(str, SIZES))} pixels",
@@ -219,28 +162,6 @@ def _coloured(images: Images) -> bool:
     """Whether the order of colours makes a difference."""
     x = images.at(slice(None))
     return x.shape[1] == 3 and not torch.equal(x, x.flip(1))
-
-
-def _changed(guess: Input, *, size: int | None = None, bgr: bool = False) -> Input:
-    return Input(guess.name, guess.mean, guess.std, size or guess.size, bgr or guess.bgr)
-
-
-def _normalisations(classifier: Classifier, known: Knowledge, size: int | None) -> Iterator[Input]:
-    channels, bgr = classifier.mean.numel(), bool(known.bgr)
-    if known.mean is not None and known.std is not None:
-        yield Input("as declared", known.mean, known.std, size, bgr)
-        return
-    own = tuple(tuple(v.flatten().tolist()) for v in (classifier.mean, classifier.std))
-    names = {tuple(map(_rounded, pair)): name for name, pair in KNOWN.items()}
-    yield Input(names.get(tuple(map(_rounded, own)), "its architecture's own normalisation"), own[0], own[1], size, bgr)
-    for name, (mean, std) in KNOWN.items():
-        if tuple(map(_rounded, (mean, std))) != tuple(map(_rounded, own)):
-            a, b = (v if channels == len(v) else (sum(v) / len(v),) * channels for v in (mean, std))
-            yield Input(name, a, b, size, bgr)
-
-
-def _rounded(values: Sequence[float]) -> tuple[float, ...]:
-    return tuple(round(v, 4) for v in values)
 
 
 def _trial(classifier: Classifier, guess: Input, few: Images, known: Knowledge, run: Run) -> Trial | None:
@@ -367,3 +288,11 @@ def _answers(classifier: Classifier, images: Images, run: Run) -> Numbers:
         raise ValueError("answers that are no numbers")
     answers: Numbers = found.argmax(1).numpy()
     return answers
+
+
+def _first_guesses(classifier: Classifier, known: Knowledge, size: int | None) -> Iterator[Input]:
+    bgr = bool(known.bgr)
+    if known.mean is not None and known.std is not None:
+        yield Input("as declared", known.mean, known.std, size, bgr)
+    else:
+        yield from likely(classifier, size, bgr)

@@ -17,7 +17,8 @@ from unveil.harness.plan.parts import DefensePart, TargetPart, checkpoint
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench, owned
-from unveil.harness.steps.expectations import Expectations, Input, Knowledge, expectations
+from unveil.harness.steps.expectations import Expectations, Knowledge, expectations
+from unveil.harness.steps.preparation import Input
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import PlanError, WeightsError, listed

@@ -17,12 +17,13 @@ from unveil.harness.words.names import Access
 if TYPE_CHECKING:
     from torch import nn
 
-    from unveil.harness.auditing import Audited, Tell, Work
+    from unveil.auditor import Audited
     from unveil.harness.figures.rows import Results
     from unveil.harness.plan.node import Node
     from unveil.harness.running.audit_plan import Request
     from unveil.harness.running.execute import Outcome
     from unveil.harness.store.artefacts import Store
+    from unveil.looker import Tell, Work
 
 log = logging.getLogger("unveil")
 REPORT, SUMMARY = "audit.html", "summary.json"
@@ -190,7 +191,7 @@ def report(asked: Request, store: Store, work: Work, tell: Tell, *, private_pict
         tell: Says what is about to happen.
         private_pictures: Whether the report shows pictures and names of real people.
     """
-    from unveil.harness.auditing import Auditor  # noqa: PLC0415 (torch takes seconds)
+    from unveil.auditor import Auditor  # noqa: PLC0415 (torch takes seconds)
 
     return written(Auditor(asked, store, work, tell).audited(), private_pictures=private_pictures)
 

@@ -20,34 +20,44 @@ if TYPE_CHECKING:
     from unveil.harness.store.artefacts import Store
 
 
+ModelOption = Annotated[
+    str, typer.Option("--model", help="File with weights, or a TorchScript, exported or ONNX program.")
+]
+PrivateSide = Annotated[
+    str, typer.Option("--private", help="Folder of the people it was trained on, a folder each.", metavar="DIR")
+]
+PublicSide = Annotated[
+    str, typer.Option("--public", help="Folder of other people's pictures, which attackers have.", metavar="DIR")
+]
+ArchOption = Annotated[
+    str, typer.Option("--arch", help="timm's name of the network whose weights the file holds.", metavar="NAME")
+]
+BudgetOption = Annotated[str, typer.Option("--budget", help="How long it may take, such as 90s, 30m or 2h.")]
+AccessOption = Annotated[Access, typer.Option("--access", help="What attackers see of the model.")]
+DefensesOption = Annotated[
+    bool, typer.Option("--with-defenses", help="Train the same network again, with and without defenses.")
+]
+OrderOption = Annotated[str, typer.Option("--order", help="sorted, auto, or a file that says which class is whom.")]
+SizeOption = Annotated[int, typer.Option("--size", help="Side of pictures that the model takes; 0: find it out.")]
+TrustOption = Annotated[
+    bool, typer.Option("--trust-program", help="Open a TorchScript or exported program, which runs as you.")
+]
+OutOption = Annotated[str, typer.Option("--out", help="Also write the report to this folder.", metavar="DIR")]
+
+
 def audit(  # noqa: PLR0913, PLR0917 (an option each)
-    model: Annotated[
-        str, typer.Option("--model", help="File with weights, or a TorchScript, exported or ONNX program.")
-    ],
-    private: Annotated[
-        str, typer.Option("--private", help="Folder of the people it was trained on, a folder each.", metavar="DIR")
-    ],
-    public: Annotated[
-        str,
-        typer.Option("--public", help="Folder of other people's pictures, which an attacker may have.", metavar="DIR"),
-    ],
-    arch: Annotated[
-        str, typer.Option("--arch", help="timm's name of the network whose weights the file holds.", metavar="NAME")
-    ] = "",
-    budget: Annotated[str, typer.Option("--budget", help="How long it may take, such as 90s, 30m or 2h.")] = "30m",
-    access: Annotated[Access, typer.Option("--access", help="What attackers see of the model.")] = Access.WHITE_BOX,
-    with_defenses: Annotated[
-        bool, typer.Option("--with-defenses", help="Train the same network again, with and without defenses.")
-    ] = False,
-    order: Annotated[
-        str, typer.Option("--order", help="sorted, auto, or a file that says which class is whom.")
-    ] = "auto",
-    size: Annotated[int, typer.Option("--size", help="Side of pictures that the model takes; 0: find it out.")] = 0,
-    trust_program: Annotated[
-        bool, typer.Option("--trust-program", help="Open a TorchScript or exported program, which runs as you.")
-    ] = False,
+    model: ModelOption,
+    private: PrivateSide,
+    public: PublicSide,
+    arch: ArchOption = "",
+    budget: BudgetOption = "30m",
+    access: AccessOption = Access.WHITE_BOX,
+    with_defenses: DefensesOption = False,
+    order: OrderOption = "auto",
+    size: SizeOption = 0,
+    trust_program: TrustOption = False,
     store: StoreOption = "runs",
-    out: Annotated[str, typer.Option("--out", help="Also write the report to this folder.", metavar="DIR")] = "",
+    out: OutOption = "",
     device: DeviceOption = "auto",
     threads: ThreadsOption = 0,
     private_pictures: PrivateOption = False,

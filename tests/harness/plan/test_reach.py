@@ -27,7 +27,10 @@ REACHED = {
     "data": PICTURES,
     "model": PICTURES | {"steps.sizes", "words.classifier", "words.defense", "words.model", "words.needs"},
     "target": TRAINED,
-    "given_target": TRAINED,
+    "given_target": TRAINED
+    | {f"assets.{name}" for name in ("checkpoints", "inert_pickle", "torch_pickle", "weights", "wrappers")}
+    | {"models.program", "models.program_process", "models.trained_elsewhere"}
+    | {"figures.class_order", "steps.expectations", "steps.people", "steps.preparation", "words.model"},
     "ladder": TRAINED,
     "pretraining": TRAINED | {"steps.people"},
     "student": TRAINED | TARGET_SEEN | {"steps.distillation", "words.names", "words.needs"},

@@ -8,42 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from unveil.harness.assets import fetch
-from unveil.harness.audit import Audit, prepare
 from unveil.harness.figures.audit_facts import AuditFacts
 from unveil.harness.figures.rows import Results
-from unveil.harness.models.timm import Timm
 from unveil.harness.plan.canonical import digest
-from unveil.harness.plan.node import Node
 from unveil.harness.running import audit_plan
 from unveil.harness.running.assemble import results as assemble
 from unveil.harness.running.audit_plan import Request, Setup
-from unveil.harness.running.effort import ATTACKS, FEWEST_PEOPLE, Clock, Tried, open_to, pictures, rate, sized
-from unveil.harness.running.execute import Outcome
-from unveil.harness.steps import data as datasets
-from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.people import known_people
+from unveil.harness.running.effort import ATTACKS, FEWEST_PEOPLE, Tried, open_to, pictures, rate, sized
 from unveil.harness.store.artefacts import Store
-from unveil.harness.words.account import Account
-from unveil.harness.words.errors import UnveilError
-from unveil.harness.words.names import ACCEPTS_PRIVATE, TAKES_STRANGERS, Access
+from unveil.harness.words.names import Access
+from unveil.looker import Looker, Tell, Work
 
-Work: TypeAlias = Callable[[Sequence[Node], Store], dict[str, Outcome]]
-Tell: TypeAlias = Callable[[str], None]
-
-LOOKED_AT = 128  # side at which a model is looked at
-SMALL = 64  # side that the strong prior and the attacks are quickest at
-ENOUGH = 0.75  # of its accuracy, that a model must keep at the small side
-FIT = {ACCEPTS_PRIVATE: 0.7, TAKES_STRANGERS: 0.1}  # what a judge by gallery must reach and must not exceed
-FEWEST_PICTURES = 5  # of a public person that is learnt
 TRAINING = 0.35  # of what is left goes to training again, with defenses
 EPOCHS = (2, 40)
-LEARNS_A_HEAD = 2400.0  # seconds of a budget in which a strong prior can be fitted to another side than the small one
 
 
 @dataclass(frozen=True)
@@ -63,7 +45,7 @@ class Audited:
     folder: str
 
 
-class Auditor:
+class Auditor(Looker):
     """One audit under way.
 
     Args:
@@ -74,12 +56,8 @@ class Auditor:
     """
 
     def __init__(self, request: Request, store: Store, work: Work, tell: Tell) -> None:
-        self.request, self.store, self.tell = request, store, tell
-        self._work = work
-        self.clock = Clock(float("inf") if request.budget is None else request.budget)
-        self.notes: list[str] = []
+        super().__init__(request, store, work, tell)
         self.left_out: list[tuple[str, str]] = []
-        self.looks: dict[str, Any] = {}
         self.tried: tuple[Tried, ...] = ()
 
     def audited(self) -> Audited:
@@ -104,50 +82,6 @@ class Auditor:
         self.store.put_text(f"{folder}/audit.json", json.dumps(facts.as_dict(), indent=1) + "\n")
         return Audited(results, facts, self.store, folder)
 
-    def looked_at(self) -> Setup:
-        """The model's own size, normalisation and order of classes, and the side that pictures are attacked at."""
-        self.tell(f"looking at {self.request.name}: classes, size and normalisation, by what it names rightly")
-        setup = Setup(self.request, channels=self._channels(), size=self.request.size, side=self._first_side())
-        node, record = self._given(setup)
-        found = record["expects"]["input"]
-        size = found["size"] or setup.side
-        known = {"mean": found["mean"], "std": found["std"], "bgr": found["bgr"]}
-        setup = setup.having(size=size, known=known, batch=audit_plan.batch(record["pictures"]))
-        self.looks = {**record, "checksum": node.uses["trained"][0].question["settings"]["file"]}
-        if setup.side > SMALL:
-            _, small = self._given(setup.having(side=SMALL))
-            if size <= SMALL or small["expects"]["accuracy"] >= ENOUGH * record["expects"]["accuracy"]:
-                setup = setup.having(side=SMALL)
-                self._note_side(small, record, size)
-        expects = record["expects"]
-        self.tell(
-            f"it tells {record['classes']} classes apart and names {expects['accuracy']:.1%} of {expects['pictures']} "
-            f"private pictures rightly; order of classes: {expects['by']}; {found['name']} at {size} px"
-        )
-        return setup
-
-    def judged(self, setup: Setup) -> Setup:
-        """With judges: embedders in which people are enrolled where these fit, else some that learn the people."""
-        here = [name for name in ("fr_feature", "faceres") if setup.channels == 3 and fetch.path_if_present(name)]
-        found = audit_plan.galleries(here)
-        if found:
-            audit = self._audit(setup.having(judges=found))
-            self._done(list(audit.matrix.judges.values()), must=False)
-            fit = [name for (_, name), node in audit.matrix.judges.items() if self._fits(node)]
-            found = tuple(judge for judge in found if judge["name"] in fit)
-        prior = {"use": "wgan_gp", "width": 16, "steps": self._steps(), "batch": 16}
-        quick = setup.side == SMALL or self.clock.budget >= LEARNS_A_HEAD
-        if found and quick and fetch.path_if_present("mobilestylegan"):
-            prior = dict(audit_plan.MOBILE)
-        if len(found) < 2:
-            if here:
-                self.notes.append("the embedders of faces do not tell these people apart, so that judges were trained")
-            others = "identities" if self._public_people(setup) >= 2 else "nobody"
-            count = self.looks["pictures"]
-            found = (*found, *audit_plan.learning(self.request.architecture, others, 2 - len(found), count))
-        self.tell(f"judges: {', '.join(str(judge['name']) for judge in found)}; generator: {prior['use']}")
-        return setup.having(judges=found, prior=prior)
-
     def prepared(self, setup: Setup) -> Setup:
         """With defenses to train again under, and as many epochs as a third of what is left allows."""
         if not self.request.with_defenses:
@@ -157,8 +91,8 @@ class Auditor:
             return setup
         start = self._start(setup)
         setup = setup.having(start=start, defenses=({"use": "none", "name": audit_plan.AGAIN},))
-        target = self._audit(setup).matrix.cells[-1].nodes["target"]
-        self._done([target])
+        target = self.audit(setup).matrix.cells[-1].nodes["target"]
+        self.done([target])
         epoch = float(self.store.provenance(target.key)["seconds"])
         wanted = [one for one in audit_plan.DEFENSES if start or one["use"] != "tl_dmi"]
         each = TRAINING * self.clock.left / (1 + len(wanted)) / max(epoch, 0.1)
@@ -175,7 +109,7 @@ class Auditor:
     def decided(self, setup: Setup) -> Setup:
         """With attacks that fill what is left of the budget, after each has been tried on a few people."""
         self.tried = open_to(self._access())
-        self._done([cell.nodes["target"] for cell in self._audit(setup).matrix.cells])
+        self.done([cell.nodes["target"] for cell in self.audit(setup).matrix.cells])
         rates, fixed, small = self._rates(setup)
         if not self.tried:
             return setup
@@ -192,7 +126,7 @@ class Auditor:
         first, *others = self.tried
         each = dict(sizing.each)
         before = self._with(setup, sizing.people, {one.use: each[one.use] for one in others})
-        self._done([n for n in self._audit(before).matrix.nodes() if n.kind != "picture"], must=False)
+        self.done([n for n in self.audit(before).matrix.nodes() if n.kind != "picture"], must=False)
         left = self.clock.left - targets * fixed / 2
         each[first.use] = pictures(first, rates[first.use], sizing.people, left / targets)
         seconds = targets * rates[first.use] * first.effort(sizing.people, each[first.use]).work
@@ -208,8 +142,8 @@ class Auditor:
         few = min(int(self.looks["people"]), FEWEST_PEOPLE)
         self.tell(f"a small try on {few} people, to see how long attacks take here")
         tried = self._with(setup.having(defenses=()), few, {one.use: one.least for one in self.tried})
-        audit = self._audit(tried)
-        self._done([node for node in audit.matrix.nodes() if node.kind != "picture"], must=False)
+        audit = self.audit(tried)
+        self.done([node for node in audit.matrix.nodes() if node.kind != "picture"], must=False)
         rates: dict[str, float] = {}
         for cell in audit.matrix.cells:
             node = cell.nodes["attack"]
@@ -224,71 +158,11 @@ class Auditor:
         return rates, fixed, self._with(tried, few, {one.use: one.least for one in self.tried})
 
     def _finished(self, setup: Setup) -> tuple[Results, str, bool]:
-        audit = self._audit(setup)
-        outcomes = self._done(audit.matrix.nodes(), must=False)
+        audit = self.audit(setup)
+        outcomes = self.done(audit.matrix.nodes(), must=False)
         results = assemble(audit.file, audit.matrix, outcomes, self.store)
         fresh = any(outcome.status == "done" for outcome in outcomes.values())
         return results, audit.keep(results), fresh
-
-    def _given(self, setup: Setup) -> tuple[Node, dict[str, Any]]:
-        """The given target at a side, and its record."""
-        audit = self._audit(setup)
-        node = audit.matrix.cells[0].nodes["target"]
-        self._done([node])
-        account = Account.model_validate(self.store.record(node.parents["data"].key)["account"])
-        counts = {"people": len(account.people), "pictures": account.parts["train"].pictures}
-        return node, {**self.store.record(node.key), **counts}
-
-    def _audit(self, setup: Setup) -> Audit:
-        return prepare(setup.plan(), self.store)
-
-    def _done(self, nodes: Sequence[Node], *, must: bool = True) -> dict[str, Outcome]:
-        """Computes nodes, and before them all that they need.
-
-        Raises:
-            UnveilError: If one fails without which there is no audit.
-        """
-        every = list(dict.fromkeys(one for node in nodes for one in node.lineage()))
-        outcomes = self._work(every, self.store)
-        failed = [one for one in outcomes.values() if one.status == "failed"]
-        if must and failed:
-            what, _, more = failed[0].error.partition("\nexpected: ")
-            expected, _, todo = more.partition("\nto do: ")
-            raise UnveilError(what, expected, todo)
-        return outcomes
-
-    def _first_side(self) -> int:
-        return LOOKED_AT if self.request.size is None else max(SMALL, min(self.request.size, LOOKED_AT))
-
-    def _channels(self) -> int:
-        if self.request.architecture is None:
-            return 3
-        return Timm(self.request.architecture).colours(Path(self.request.model))
-
-    def _note_side(self, small: dict[str, Any], record: dict[str, Any], size: int) -> None:
-        lost = record["expects"]["accuracy"] - small["expects"]["accuracy"]
-        if size > SMALL:
-            self.notes.append(
-                f"pictures of {SMALL} pixels are reconstructed, though the model takes {size}: of private pictures "
-                f"shrunk so it names {small['expects']['accuracy']:.0%} rightly, {lost:.0%} less than in full"
-            )
-
-    def _fits(self, node: Node) -> bool:
-        if not self.store.has(node.key):
-            return False
-        figures = {figure["quantity"]: figure["value"] for figure in self.store.record(node.key)["figures"]}
-        accepts, takes = (figures.get(name) for name in FIT)
-        return accepts is not None and accepts >= FIT[ACCEPTS_PRIVATE] and (takes or 0) <= FIT[TAKES_STRANGERS]
-
-    def _public_people(self, setup: Setup) -> int:
-        """Public people who have a few pictures each."""
-        node = self._audit(setup).matrix.cells[0].nodes["data"]
-        public = datasets.read(node, Bench(self.store)).public
-        return len(known_people(public, FEWEST_PICTURES).labels.unique())
-
-    def _steps(self) -> int:
-        """Of a generator that is trained here; a small budget buys few."""
-        return int(min(max(60.0, self.clock.budget / 2), 1000.0))
 
     def _start(self, setup: Setup) -> dict[str, Any]:
         """What training again begins with."""
@@ -296,11 +170,11 @@ class Auditor:
         known = str(self.request.architecture).startswith("tf_efficientnet_lite") and fetch.path_if_present(name)
         if known:
             return {"weights": "asset"}
-        return {"pretrain": {"epochs": 5}} if self._public_people(setup) >= 2 else {}
+        return {"pretrain": {"epochs": 5}} if self.public_people(setup) >= 2 else {}
 
     def _mark(self, setup: Setup) -> str:
         """Names this audit: what is audited and how, and not when."""
-        node = self._audit(setup).matrix.cells[0].nodes["target"]
+        node = self.audit(setup).matrix.cells[0].nodes["target"]
         wanted = self.request
         judges = [dict(one) for one in setup.judges]
         asked = [node.identity, str(wanted.access), wanted.budget, wanted.with_defenses, judges, dict(setup.prior)]
