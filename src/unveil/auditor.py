@@ -213,6 +213,7 @@ class Auditor(Looker):
             not_tried=(*self.left_out, *audit_plan.not_tried(access, self.tried, ATTACKS)),
             notes=(*self.looks["notes"], *self.notes, *self._unknown(setup)),
             defenses=tuple(str(one.get("name", one["use"])) for one in setup.defenses),
+            reference=audit_plan.AGAIN if setup.defenses else "",
         )
 
     def _access(self) -> Access:
