@@ -15,8 +15,10 @@ from unveil.harness.words.names import Access, Precision
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from unveil.audits import Report
     from unveil.harness.plan.node import Node
-    from unveil.harness.running.execute import Outcome
+    from unveil.harness.running.audit_plan import Request
+    from unveil.harness.running.execute import Outcome, Surroundings
     from unveil.harness.store.artefacts import Store
 
 
@@ -64,26 +66,19 @@ def audit(  # noqa: PLR0913, PLR0917 (an option each)
     as_json: JsonOption = False,
 ) -> None:
     """Attack a model of your own, and write a report of what it gives away of the people it was trained on."""
-    from unveil.audits import report, request  # noqa: PLC0415 (torch is loaded here, not for --help)
+    from unveil.audits import request  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.running.devices import surroundings  # noqa: PLC0415
     from unveil.harness.running.effort import duration  # noqa: PLC0415
     from unveil.harness.running.pools import pooling  # noqa: PLC0415
     from unveil.harness.store.artefacts import Store  # noqa: PLC0415
 
-    kept, pool = Store(store), pooling(None, None, threads or None)
+    kept, pool, side = Store(store), pooling(None, None, threads or None), size or None
     asked = request(
-        model, arch or None, private, public, access, duration(budget), with_defenses, order=order, size=size or None,
+        model, arch or None, private, public, access, duration(budget), with_defenses, order=order, size=side,
         trust=trust_program,
     )  # fmt: skip
     around = surroundings(kept, device, Precision.AUTO, False, pool=pool)
-
-    def work(nodes: Sequence[Node], at: Store) -> dict[str, Outcome]:
-        return compute_all(nodes, at, around, accounts=False)
-
-    def tell(line: str) -> None:
-        errors().print(f"audit: {line}", soft_wrap=True)
-
-    found = report(asked, kept, work, tell, private_pictures=private_pictures)
+    found = _report(asked, kept, around, private_pictures=private_pictures)
     if out:
         found.save(out)
     if as_json:
@@ -91,6 +86,19 @@ def audit(  # noqa: PLR0913, PLR0917 (an option each)
     else:
         output().print(str(found.summary["finding"]["sentence"]), soft_wrap=True)
     errors().print(f"report: {out or found.folder}/audit.html, after {lasting(found.facts.spent)}", soft_wrap=True)
+
+
+def _report(asked: Request, store: Store, around: Surroundings, *, private_pictures: bool) -> Report:
+    """Runs an audit on the screen."""
+    from unveil.audits import report  # noqa: PLC0415 (as above)
+
+    def work(nodes: Sequence[Node], at: Store) -> dict[str, Outcome]:
+        return compute_all(nodes, at, around, accounts=False)
+
+    def tell(line: str) -> None:
+        errors().print(f"audit: {line}", soft_wrap=True)
+
+    return report(asked, store, work, tell, private_pictures=private_pictures)
 
 
 COMMANDS = (audit,)
