@@ -49,7 +49,7 @@ REACHED = {
     "prior": TRAINED | NEEDS | {"data.grid", "steps.lineage", "words.prior"},
     "attack": ATTACKED,
     "measure": ATTACKED | {"figures.intervals", "words.metric"},
-    "picture": ATTACKED | {"data.grid"},
+    "picture": ATTACKED | {"data.grid", "figures.grids"},
 }
 
 
