@@ -144,10 +144,15 @@ def test_a_model_may_know_more_people_than_are_checked_and_not_fewer(world, tmp_
 def test_a_file_that_does_not_fit_is_told_in_words(world, tmp_path, broken, says):
     root, state = world[0], world[1].state_dict()
     file = saved(tmp_path / "a.pt", broken(state))
-    with pytest.raises(WeightsError, match=says):  # when the plan is read, but for colours, which the data decide
-        node = prepare(plan(root, file), tmp_path / "runs").matrix.cells[0].nodes["target"]
-        model, trained = (node.uses[role][0].make() for role in ("model", "trained"))
-        trained.restore(model, lambda c: c, (3, 32, 32), Run("test"))
+    with pytest.raises(WeightsError, match=says):
+        read_into(plan(root, file), tmp_path / "runs")
+
+
+def read_into(plan, store):
+    """Reads weights into a model: when a plan is read, and, since the data decide on colours, for these."""
+    node = prepare(plan, store).matrix.cells[0].nodes["target"]
+    model, trained = (node.uses[role][0].make() for role in ("model", "trained"))
+    trained.restore(model, lambda c: c, (3, 32, 32), Run("test"))
 
 
 def test_swapped_colours_and_other_normalisations_are_found(world, tmp_path):
