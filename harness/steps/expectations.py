@@ -132,7 +132,7 @@ class Knowledge:
 def _search(classifier: Classifier, few: Images, known: Knowledge, run: Run) -> list[Trial]:
     """Every guess that was tried: normalisations first, then sizes with the best of them, then the other colours."""
     tried: list[Trial] = []
-    first = classifier.size
+    first = classifier.size if isinstance(classifier.size, int) else None
     with run.progress("what the model expects", len(KNOWN) + len(SIZES) + 2) as bar:
 
         def best() -> Input:
