@@ -126,3 +126,15 @@ def test_the_script_for_submissions_tells_good_from_bad(tmp_path: Path) -> None:
     assert called.returncode == 1
     assert "| abc.zip | **refused" in called.stdout
     assert "is no bundle, or damaged" in called.stderr
+
+
+def test_the_workflow_publishes_what_the_command_makes() -> None:
+    """Every unveil command in it can be given, and the folder that is published is the one that is made."""
+    told = yaml.safe_load((EXAMPLE.parent / "pages.yml").read_text(encoding="utf-8"))
+    steps = told["jobs"]["build"]["steps"]
+    lines = [shlex.split(step["run"]) for step in steps if step.get("run", "").startswith("unveil")]
+    (made,) = [typer.main.get_command(app).commands["board"].make_context("board", line[2:]).params for line in lines]
+    (uploaded,) = [step["with"]["path"] for step in steps if "upload-pages-artifact" in step.get("uses", "")]
+    assert made["site"] == uploaded
+    assert told["permissions"] == {}
+    assert told["jobs"]["publish"]["permissions"] == {"pages": "write", "id-token": "write"}
