@@ -19,7 +19,7 @@ from typing import Any
 LAUNCH = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
 )
-PATIENCE = 60.0  # seconds for one answer
+PATIENCE = 180.0  # seconds for one answer
 
 
 class Browser:

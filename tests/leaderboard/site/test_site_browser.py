@@ -25,7 +25,7 @@ READ = """
     [...s.querySelectorAll('tbody tr')].filter((r) => !r.hidden).map((r) => r.cells[0].querySelector('a').textContent)])
 """
 AXE = """
-  axe.run(document, {resultTypes: ['violations']}).then((r) => r.violations.map((v) =>
+  axe.run(document, {resultTypes: ['violations'], preload: false}).then((r) => r.violations.map((v) =>
     [v.id, v.nodes.length, v.nodes[0].html.slice(0, 300), v.nodes[0].failureSummary]))
 """
 
@@ -177,10 +177,12 @@ def test_axe_finds_nothing_on_any_page_of_a_full_matrix(
     browser: Any, axe: str, results: Results, tmp_path: Path
 ) -> None:
     """With Fisher information, verification, agreement, failures, several seeds and two threat models."""
-    more = tuple(
-        row.model_copy(update={"access": Access.LABELS, "attack": f"{row.attack} (labels)"}) for row in results.rows
-    )
-    both = results.model_copy(update={"rows": (*results.rows, *more)})
+    few = [row for row in results.rows if row.defense != "tl_dmi" and row.attack in ("gmi", "kedmi", "random_latents")]
+    rows = [row for row in few if row.seed == 0 or row.defense == "bido"]
+    more = [
+        row.model_copy(update={"access": Access.LABELS, "attack": "labelled"}) for row in rows if row.attack == "gmi"
+    ]
+    both = results.model_copy(update={"rows": (*rows, *more)})
     folder.write(tmp_path, build([Exhibit("full", both)]))
     browser.said.clear()
     browser.media()
