@@ -28,6 +28,7 @@ NAV = (
     ("how-to-read.html", "How to read"),
     ("cite.html", "Cite and download"),
 )
+BESIDE = 4  # grids that stand beside a table; more go below it
 HERE = Path(__file__).parent / "templates"
 
 
@@ -44,7 +45,7 @@ class Press:
         self._env = environment(HERE)
         self._env.globals |= {
             "NAV": NAV, "policy": POLICY, "site_title": title, "private": private, "slug": slug, "depth": depth,
-            "estimate": estimate,
+            "estimate": estimate, "BESIDE": BESIDE,
         }  # fmt: skip
 
     def page(self, path: str, template: str, **known: Any) -> None:

@@ -1,6 +1,6 @@
 """Which numbers may stand in one ranking: the same question, asked of the same people, answered by the same judges.
 
-Rows of several matrices are ranked together only if data (by their facts, not by name), target model, threat model,
+Rows of several matrices are ranked together only if data (by their checksum, not by name), target model, threat model,
 protocol, attacks and judges are the same, and if every cell that two of them have came out the same, an undefended one
 among them. A name alone proves nothing: `gmi` may have searched longer in one plan than in another, and then the
 undefended target tells it.
@@ -50,9 +50,10 @@ class Part:
         return self.shown.exhibit.results
 
     @cached_property
-    def facts(self) -> str:
-        """What is known of the data: data sets of one name need not be one."""
-        return json.dumps(self.results.datasets.get(self.setup.data, {}), sort_keys=True)
+    def content(self) -> str:
+        """What the data are: their checksum, or all that is known of them; data sets of one name need not be one."""
+        facts = self.results.datasets.get(self.setup.data, {})
+        return facts.get("checksum") or json.dumps(facts, sort_keys=True)
 
     @cached_property
     def question(self) -> tuple[object, ...]:
@@ -60,7 +61,7 @@ class Part:
         judges = tuple(judge for judge in self.results.judges if judge.data == self.setup.data)
         real = frozenset(self.setup.attacks)
         return (
-            self.setup.data, self.facts, self.setup.model, self.setup.access, self.shown.exhibit.protocol, real,
+            self.setup.data, self.content, self.setup.model, self.setup.access, self.shown.exhibit.protocol, real,
             tuple(judge.model_dump_json() for judge in judges),
         )  # fmt: skip
 

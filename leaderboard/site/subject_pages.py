@@ -85,20 +85,20 @@ def _data(press: Press, sets: Sequence[RankSet]) -> None:
 
 
 def _described(sets: Sequence[RankSet]) -> str:
-    count = len({part.facts for r in sets for part in r.parts})
+    count = len({part.content for r in sets for part in r.parts})
     return "in one way" if count == 1 else f"in {count} ways, never ranked together"
 
 
 def _variants(name: str, sets: Sequence[RankSet]) -> list[dict[str, Any]]:
-    """Data sets that share a name, told apart by their facts."""
+    """Data sets that share a name, told apart by their contents."""
     made = []
-    for facts in dict.fromkeys(part.facts for r in sets for part in r.parts):
-        mine = [r for r in sets if r.parts[0].facts == facts]
+    for content in dict.fromkeys(part.content for r in sets for part in r.parts):
+        mine = [r for r in sets if r.parts[0].content == content]
         shown = list(dict.fromkeys(part.shown for r in mine for part in r.parts))
         results = shown[0].exhibit.results
         account = results.accounts.get(name)
         made.append({
-            "id": f"data-{mark(facts)}", "facts": results.datasets.get(name, {}),
+            "id": f"data-{mark(content)}", "facts": results.datasets.get(name, {}),
             "account": account.without_names() if account and not account.publishable else account,
             "sets": mine, "shown": shown,
             "judged": list(_judged(name, shown)),

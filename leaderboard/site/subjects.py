@@ -53,7 +53,7 @@ class Gallery:
 
 
 def gallery(found: RankSet, private: bool, *, defenses: Sequence[str] = (), attack: str = "") -> Gallery:
-    """The grids of these defenses, or of one attack.
+    """The grids of these defenses under each attack, attack by attack; or of one attack or control.
 
     Args:
         found: The ranking.
@@ -61,9 +61,9 @@ def gallery(found: RankSet, private: bool, *, defenses: Sequence[str] = (), atta
         defenses: Their names.
         attack: Its name.
     """
-    roles = found.setup.roles
-    known = {*found.setup.attacks, *roles}
-    mine = [p for p in found.pictures if p.attack in known and (p.defense in defenses or p.attack == attack)]
+    attacks, order = (attack,) if attack else found.setup.attacks, defenses or found.setup.defenses
+    mine = [p for p in found.pictures if p.attack in attacks and p.defense in order]
+    mine.sort(key=lambda p: (attacks.index(p.attack), order.index(p.defense), p.seed))
     shown = [p for p in mine if p.publishable or private]
     return Gallery([_figure(p) for p in shown], len(mine) - len(shown))
 
@@ -165,11 +165,26 @@ def settings(results: Results, key: str, role: str) -> dict[str, str]:
     """
     uses = results.provenance.get(key, {}).get("uses")
     used = uses.get(role) if isinstance(uses, dict) else None
+    told = [one for one in used if isinstance(one, dict)] if isinstance(used, list) else []
     found: dict[str, str] = {}
-    for one in used if isinstance(used, list) else []:
-        if isinstance(one, dict) and isinstance(one.get("settings"), dict):
-            found |= {f"{one.get('use', role)} {name}": str(value) for name, value in one["settings"].items()}
+    for one in told:
+        prefix = f"{one.get('use', role)} " if len(told) > 1 else ""
+        own = one.get("settings")
+        found |= {f"{prefix}{name}": _said(value) for name, value in own.items()} if isinstance(own, dict) else {}
     return found
+
+
+def _said(value: Any) -> str:
+    """A setting as a reader takes it: a plugin by its name, its own settings behind that."""
+    if isinstance(value, dict) and set(value) == {"use", "settings"}:
+        own = value["settings"]
+        more = ", ".join(f"{name} {_said(one)}" for name, one in own.items()) if isinstance(own, dict) else ""
+        return f"{value['use']} ({more})" if more else str(value["use"])
+    if isinstance(value, list):
+        return ", ".join(map(_said, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
 
 
 def attack(found: RankSet, name: str, private: bool) -> dict[str, Any]:

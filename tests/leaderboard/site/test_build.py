@@ -16,7 +16,7 @@ import pytest
 
 from unveil.harness.figures.exhibit import Exhibit
 from unveil.harness.figures.rows import Results
-from unveil.leaderboard.site import records
+from unveil.leaderboard.site import records, subjects
 from unveil.leaderboard.site.build import build, index
 from unveil.leaderboard.site.press import Press
 from unveil.leaderboard.site.ranking import named, rank_sets
@@ -211,3 +211,17 @@ def test_a_site_of_nothing_is_a_site(make: Make) -> None:
     for exhibits in ([], [Exhibit("empty", empty)]):
         made = build(exhibits)
         assert b"There are no results on this site yet." in made["index.html"]
+
+
+def test_settings_are_said_as_a_reader_takes_them(make: Make) -> None:
+    prior = {"use": "wgan_gp", "settings": {"steps": 1, "start": None, "layers": [1, 2]}}
+    results = make()
+    key = results.rows[0].keys["attack"]
+    told = {
+        "kind": "attack",
+        "uses": {"attack": [{"use": "gmi", "settings": {"steps": 300, "clip": True, "prior": prior}}]},
+    }
+    assert subjects.settings(results.model_copy(update={"provenance": {key: told}}), key, "attack") == {
+        "steps": "300", "clip": "yes", "prior": "wgan_gp (steps 1, start none, layers 1, 2)",
+    }  # fmt: skip
+    assert subjects.settings(results, key, "attack") == {}

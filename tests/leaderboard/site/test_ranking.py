@@ -16,6 +16,7 @@ from unveil.leaderboard.site.slugs import slug
 Make = Callable[..., Results]
 OTHERS: dict[str, dict[str, Any]] = {
     "data by its facts, though the name is the same": {"facts": {"private people": "41"}},
+    "data by their checksum": {"facts": {"private people": "40", "checksum": "ab"}},
     "data by name": {"data": "others"},
     "attacks": {"attacks": ("gmi",)},
     "an attack that tried harder under the same name": {"effort": 1.3},
@@ -48,6 +49,12 @@ def test_what_answers_one_question_shares_a_ranking(make: Make) -> None:
 def test_what_answers_another_does_not(make: Make, changed: dict[str, Any]) -> None:
     other = make(**{"defenses": ("none", "bido"), **changed})
     assert len(ranked(Exhibit("a", make()), Exhibit("b", other))) == 2
+
+
+def test_the_same_data_in_another_folder_are_the_same(make: Make) -> None:
+    one = make(facts={"checksum": "ab", "private": "/home/ann/faces"})
+    other = make(facts={"checksum": "ab", "private": "/home/bob/faces"}, defenses=("none", "bido"))
+    assert ranked(Exhibit("a", one), Exhibit("b", other)) == [("none", "mid", "bido")]
 
 
 def test_protocols_are_never_mixed(make: Make) -> None:
