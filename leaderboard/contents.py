@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from unveil.harness.figures.rows import Picture, Results
-from unveil.harness.words.names import Direction
+from unveil.harness.words.names import Access, Direction
 from unveil.leaderboard import fisher, wording
 from unveil.leaderboard.adaptive import beside
 from unveil.leaderboard.agreement import panel
-from unveil.leaderboard.board import board
+from unveil.leaderboard.board import Board, board
 from unveil.leaderboard.columns import Column
 from unveil.leaderboard.complaints import Point
 from unveil.leaderboard.evidence import evidence, png_size
@@ -24,20 +25,24 @@ from unveil.leaderboard.tradeoff import tradeoffs
 from unveil.leaderboard.verdict import verdict
 from unveil.leaderboard.verification import systems
 
+Boards = Mapping[tuple[str, str, Access | None], Board]
+"""What was computed already, by data set, target model and threat model."""
 
-def contents(results: Results, *, private_pictures: bool) -> dict[str, Any]:
+
+def contents(results: Results, *, private_pictures: bool, known: Boards = MappingProxyType({})) -> dict[str, Any]:
     """The sections of a matrix, by the names that templates know.
 
     Args:
         results: Everything to show.
         private_pictures: Also show pictures, and names of files, that the data set does not allow to publish.
+        known: Boards of the same rows, which take the longest to compute.
     """
     results = results if private_pictures else without_names(results)
     shown = [p for p in results.pictures if p.publishable or private_pictures]
     columns = _columns(results)
     return {
         "results": results,
-        "sections": _sections(results, shown),
+        "sections": _sections(results, shown, known),
         "pictures": [_picture(p, private_pictures) for p in results.pictures],
         "private": any(not p.publishable for p in shown),
         "columns": columns,
@@ -53,17 +58,18 @@ def without_names(results: Results) -> Results:
     return results.model_copy(update={"accounts": shown})
 
 
-def _sections(results: Results, shown: Sequence[Picture]) -> list[dict[str, Any]]:
+def _sections(results: Results, shown: Sequence[Picture], known: Boards) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     for i, setup in enumerate(setups(results)):
         again = any((s["setup"].data, s["setup"].model) == (setup.data, setup.model) for s in made)
         # controls stand beside every threat model, but cell by cell only once
-        made.append(_section(i, setup, results, shown) | {"by_cell": setup.attacks + (() if again else setup.controls)})
+        found = known.get((setup.data, setup.model, setup.access)) or board(setup, results.judges)
+        made.append(_section(i, found, results, shown) | {"by_cell": setup.attacks + (() if again else setup.controls)})
     return made
 
 
-def _section(index: int, setup: Setup, results: Results, shown: Sequence[Picture]) -> dict[str, Any]:
-    found = board(setup, results.judges)
+def _section(index: int, found: Board, results: Results, shown: Sequence[Picture]) -> dict[str, Any]:
+    setup = found.setup
     told = verdict(found)
     matrices = list(found.matrices.values())
     return {

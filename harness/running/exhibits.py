@@ -21,10 +21,11 @@ WANTED = "a report, a results.json, a bundle, a store, mlflow:URI, a plan file o
 
 
 def is_place(source: str) -> bool:
-    """Whether a source is a place where results lie, and not a plan that was run."""
+    """Whether results lie there; else it is a plan that was run. A folder may be called as a preset is."""
     path = Path(source)
-    known = path.is_dir() or (path.is_file() and path.suffix != ".toml")
-    return source.startswith(MLFLOW) or "://" in source or known
+    if path.is_dir():
+        return (path / RESULTS).exists() or (path / "reports").is_dir()
+    return source.startswith(MLFLOW) or "://" in source or (path.is_file() and path.suffix != ".toml")
 
 
 def found(source: str) -> list[Exhibit]:

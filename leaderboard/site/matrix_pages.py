@@ -36,7 +36,9 @@ def pages(press: Press, shown: Shown, sets: Sequence[RankSet], *, private: bool)
         private: Whether pictures that may not be published are shown.
     """
     folder, exhibit = f"matrices/{shown.slug}", shown.exhibit
-    found = contents(exhibit.results, private_pictures=private)
+    alone = [r for r in sets if len(r.parts) == 1]
+    known = {(r.setup.data, r.setup.model, r.setup.access): r.board for r in alone}
+    found = contents(exhibit.results, private_pictures=private, known=known)
     tabs = [INDEX, *((file, name) for file, name, part in PARTS if _there(found, part))]
     for part, name in tabs:
         title = exhibit.results.title if part == INDEX[0] else f"{name} · {exhibit.results.title}"

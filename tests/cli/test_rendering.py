@@ -1,6 +1,6 @@
 """The page of stored results."""
 
-from unveil.cli.runs import board
+from unveil.cli.board import board
 from unveil.leaderboard import page
 
 
@@ -12,7 +12,7 @@ def test_a_page_is_made_again_when_its_results_or_its_makers_change_and_only_the
     where = project.folder / "store" / "reports" / "tiny" / "leaderboard.html"
 
     def shown():
-        board("tiny.toml", "store")
+        board(["tiny.toml"], "store")
         return where.read_text()
 
     assert shown() == shown()

@@ -83,10 +83,11 @@ def test_a_standing_that_cannot_be_read_is_none(store: Store) -> None:
 
 
 def test_plans_and_presets_are_no_places(tmp_path: Path, store: Store) -> None:
-    plan = tmp_path / "mine.toml"
+    plan, called_so = tmp_path / "mine.toml", tmp_path / "quick"
     plan.write_text("")
-    assert not any(exhibits.is_place(name) for name in ("quick", str(plan), "nowhere"))
-    assert all(exhibits.is_place(name) for name in (str(tmp_path), "s3://bucket/audit", "mlflow:http://host"))
+    called_so.mkdir()
+    assert not any(exhibits.is_place(name) for name in ("quick", str(plan), "nowhere", str(called_so)))
+    assert all(exhibits.is_place(name) for name in (store.url, "s3://bucket/audit", "mlflow:http://host"))
 
 
 @pytest.mark.filterwarnings("ignore")  # MLflow and what it imports warn about themselves

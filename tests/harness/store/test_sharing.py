@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from unveil.cli.board import board
 from unveil.cli.computing import compute_all
-from unveil.cli.runs import board
 from unveil.harness.figures.rows import Results
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.reports import Reports
@@ -196,10 +196,10 @@ def ran(tmp_path, monkeypatch):
 
 
 def test_results_of_a_plan_that_has_changed_say_so(ran, capsys):
-    board("plan.toml", "store")
+    board(["plan.toml"], "store")
     assert not capsys.readouterr().err
     (ran / "plan.toml").write_text('title = "edited')  # no TOML any more, either
-    board("plan.toml", "store")
+    board(["plan.toml"], "store")
     told = capsys.readouterr().err
     assert "plan.toml has changed since" in told
     assert "`unveil run plan.toml`" in told
@@ -207,10 +207,10 @@ def test_results_of_a_plan_that_has_changed_say_so(ran, capsys):
     assert "edited" not in page
     assert "tiny" in page
     (ran / "plan.toml").unlink()
-    board("plan.toml", "store")
+    board(["plan.toml"], "store")
     assert "there is no plan 'plan.toml'" in capsys.readouterr().err
     with pytest.raises(PlanError, match="there is no plan"):
-        board("other.toml", "store")
+        board(["other.toml"], "store")
 
 
 @pytest.mark.parametrize(
@@ -226,24 +226,24 @@ def test_results_that_cannot_be_read_are_told_in_words(ran, damage, told):
     path = ran / "store/reports/plan/results.json"
     path.write_text(damage(path.read_text()))
     with pytest.raises(StoreError, match=told) as found:
-        board("plan.toml", "store")
+        board(["plan.toml"], "store")
     assert "unveil run plan.toml" in found.value.todo
 
 
 def test_results_that_are_no_text_are_none(ran):
     (ran / "store/reports/plan/results.json").write_bytes(b"\xff")
     with pytest.raises(PlanError, match="no results that can be read"):
-        board("plan.toml", "store")
+        board(["plan.toml"], "store")
 
 
 @pytest.mark.parametrize("out", ["page.html", "sub/page.html", "plan.toml/page.html", "."])
 def test_a_page_is_written_whole_or_not_at_all(ran, out):
     if out in ("page.html", "sub/page.html"):
-        board("plan.toml", "store", out)
+        board(["plan.toml"], "store", out)
         assert "<html" in (ran / out).read_text()
     else:
         with pytest.raises(StoreError, match=r"the page .* cannot be written"):
-            board("plan.toml", "store", out)
+            board(["plan.toml"], "store", out)
     assert not list(ran.rglob("*.part"))
 
 
