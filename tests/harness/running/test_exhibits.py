@@ -61,7 +61,7 @@ def test_a_bundle_is_read_and_compared_and_nothing_is_written(store: Store, tmp_
     (found,) = exhibits.found(str(packed))
     assert (found.name, found.results, found.standing) == ("first", results(), None)
     packed.write_bytes(packed.read_bytes().replace(b'"value": 0.5', b'"value": 0.1'))
-    with pytest.raises(StoreError, match="has not the checksum"):
+    with pytest.raises(StoreError, match="is no bundle, or damaged"):
         exhibits.found(str(packed))
 
 
