@@ -113,9 +113,8 @@ def in_words(uri: str, verb: str, after: str) -> Iterator[None]:
             what, expected, todo = error.what, error.expected, error.todo
         else:
             what, expected = said(error), "a database such as sqlite:///mlflow.db, or a server that answers"
-            todo = "see that it is there, free and writable, or name another with --mlflow"
-            if isinstance(error, ImportError):
-                todo = f"install what it needs ({error.name}) beside unveil, or name another with --mlflow"
+            missing = f"install what it needs ({error.name}) beside unveil" if isinstance(error, ImportError) else ""
+            todo = f"{missing or 'see that it is there, free and writable'}, or name another with --mlflow"
         told = public(f"not {verb} MLflow at {uri}: {what}")
         raise TrackingError(told, expected, public(f"{todo}; {after}")) from error
 
