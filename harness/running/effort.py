@@ -5,6 +5,7 @@ The unit of work is a picture that the target answers; a gradient costs two more
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ SAMPLES = 3  # reconstructions of each person
 POOL_SHARE = 0.1  # of an attack's work goes to pictures that are scored for all people at once
 GRADIENT = 2.0
 MARGIN = 0.95  # of the budget is planned for: what is planned may take a little longer
+LATEST = 1.05  # budgets after which an attack is ended at its next checkpoint, so that they are kept within a tenth
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,11 @@ class Clock:
     def left(self) -> float:
         """Seconds that may still be planned."""
         return MARGIN * self.budget - self.spent
+
+    @property
+    def remains(self) -> float | None:
+        """Seconds until attacks are ended; None without a budget."""
+        return None if math.isinf(self.budget) else LATEST * self.budget - self.spent
 
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -60,6 +60,10 @@ class Surroundings:
     def over(self) -> bool:
         """Whether its deadline has passed."""
         return self.deadline is not None and self.deadline.passed()
+
+    def ending(self, within: float | None) -> Surroundings:
+        """The same, to be over within so many seconds; None: whenever it is."""
+        return self if within is None else replace(self, deadline=Deadline.within(within))
 
 
 @dataclass(frozen=True)

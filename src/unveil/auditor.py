@@ -19,6 +19,7 @@ from unveil.harness.plan.canonical import digest
 from unveil.harness.running import audit_plan
 from unveil.harness.running.assemble import results as assemble
 from unveil.harness.running.audit_plan import Request, Setup
+from unveil.harness.running.deadline import NO_TIME
 from unveil.harness.running.effort import ATTACKS, FEWEST_PEOPLE, Tried, open_to, pictures, rate, sized
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words.names import Access
@@ -161,6 +162,9 @@ class Auditor(Looker):
         audit = self.audit(setup)
         outcomes = self.done(audit.matrix.nodes(), must=False)
         results = assemble(audit.file, audit.matrix, outcomes, self.store)
+        ended = {row.attack for row in results.rows if not row.role and (row.error or "").startswith(NO_TIME)}
+        self.left_out += [(name, "the budget ended before it did") for name in sorted(ended)]
+        self.tried = tuple(one for one in self.tried if one.use not in ended)
         fresh = any(outcome.status == "done" for outcome in outcomes.values())
         return results, audit.keep(results), fresh
 

@@ -124,7 +124,7 @@ def audit(  # noqa: PLR0913 (an option each)
     return report(
         asked,
         kept,
-        lambda nodes, at: compute(nodes, at, around, _log_step),
+        lambda nodes, at, within: compute(nodes, at, around.ending(within), _log_step),
         log.info,
         private_pictures=private_pictures,
     )

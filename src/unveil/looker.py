@@ -22,7 +22,8 @@ from unveil.harness.words.account import Account
 from unveil.harness.words.errors import UnveilError
 from unveil.harness.words.names import ACCEPTS_PRIVATE, TAKES_STRANGERS
 
-Work: TypeAlias = Callable[[Sequence[Node], Store], dict[str, Outcome]]
+Work: TypeAlias = Callable[[Sequence[Node], Store, float | None], dict[str, Outcome]]
+"""Computes nodes; within so many seconds, where that is said: see `harness.running.deadline`."""
 Tell: TypeAlias = Callable[[str], None]
 
 LOOKED_AT = 128  # side at which a model is looked at
@@ -110,11 +111,15 @@ class Looker:
     def done(self, nodes: Sequence[Node], *, must: bool = True) -> dict[str, Outcome]:
         """Computes nodes, and before them all that they need.
 
+        Args:
+            nodes: What is wanted.
+            must: Whether there is no audit without them. Others end with the budget.
+
         Raises:
             UnveilError: If one fails without which there is no audit.
         """
         every = list(dict.fromkeys(one for node in nodes for one in node.lineage()))
-        outcomes = self._work(every, self.store)
+        outcomes = self._work(every, self.store, None if must else self.clock.remains)
         failed = [one for one in outcomes.values() if one.status == "failed"]
         if must and failed:
             what, _, more = failed[0].error.partition("\nexpected: ")

@@ -92,8 +92,8 @@ def _report(asked: Request, store: Store, around: Surroundings, *, private_pictu
     """Runs an audit on the screen."""
     from unveil.audits import report  # noqa: PLC0415 (as above)
 
-    def work(nodes: Sequence[Node], at: Store) -> dict[str, Outcome]:
-        return compute_all(nodes, at, around, accounts=False)
+    def work(nodes: Sequence[Node], at: Store, within: float | None) -> dict[str, Outcome]:
+        return compute_all(nodes, at, around.ending(within), accounts=False)
 
     def tell(line: str) -> None:
         errors().print(f"audit: {line}", soft_wrap=True)

@@ -1,12 +1,14 @@
 """What a budget buys, and what an audit may try."""
 
 import math
+import time
 
 import pytest
 
 from unveil.harness.running import audit_plan
 from unveil.harness.running.audit_plan import Request, Setup
-from unveil.harness.running.effort import ATTACKS, FEWEST_PEOPLE, duration, open_to, rate, sized
+from unveil.harness.running.effort import ATTACKS, FEWEST_PEOPLE, Clock, duration, open_to, rate, sized
+from unveil.harness.running.execute import Surroundings
 from unveil.harness.words.errors import PlanError
 from unveil.harness.words.names import Access
 
@@ -82,3 +84,20 @@ def test_no_judge_has_the_architecture_of_the_target_and_all_make_enough_steps()
         assert [judge["name"] for judge in judges] == ["plain_cnn", "efficientnet"]
         recipes = [judge["recipe"] for judge in judges]
         assert all(one["epochs"] * -(-count // one["batch"]) >= 150 for one in recipes)
+
+
+def test_attacks_are_ended_a_little_after_the_budget_and_never_without_one(monkeypatch):
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    clock = Clock(200.0, before=30.0)
+    monkeypatch.setattr(time, "monotonic", lambda: 1070.0)
+    assert clock.spent == 100
+    assert clock.left == pytest.approx(0.95 * 200 - 100)
+    assert clock.remains == pytest.approx(1.05 * 200 - 100)
+    assert Clock(math.inf).remains is None
+
+
+def test_what_surrounds_a_run_may_be_said_to_end():
+    around = Surroundings("store")
+    assert around.ending(None) is around
+    assert around.ending(-1.0).over()
+    assert not around.ending(1000.0).over()
