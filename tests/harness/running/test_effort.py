@@ -87,8 +87,7 @@ def test_no_judge_has_the_architecture_of_the_target_and_all_make_enough_steps()
 
 
 def test_attacks_are_ended_a_little_after_the_budget_and_never_without_one(monkeypatch):
-    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
-    clock = Clock(200.0, before=30.0)
+    clock = Clock(200.0, before=30.0, began=1000.0)
     monkeypatch.setattr(time, "monotonic", lambda: 1070.0)
     assert clock.spent == 100
     assert clock.left == pytest.approx(0.95 * 200 - 100)
