@@ -94,7 +94,7 @@ def inside(plugin: Any) -> list[tuple[str, Spec]]:
 def _held(plugin: Any, mark: str) -> dict[str, Spec]:
     hints = _hints(type(plugin))
     marked = [f.name for f in dataclasses.fields(plugin) if mark in _marks(hints[f.name])]
-    return {name: spec for name in marked if (spec := getattr(plugin, name)) is not None}
+    return {name: spec for name in marked if isinstance(spec := getattr(plugin, name), Spec)}
 
 
 def _parts(hint: Any) -> tuple[Any, ...]:
