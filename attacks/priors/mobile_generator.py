@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unveil.attacks.priors.style_networks import Clip, resize, truncated
-from unveil.harness.models.mobile_networks import Features, Head, Mapping, ToPicture, Window, small
+from unveil.harness.models.mobile_networks import Features, Head, Mapping, ToPicture, Window, headed
 from unveil.harness.models.mobile_weights import load_published
 from unveil.harness.types import Generator, Run
 from unveil.harness.words.errors import UnveilError
@@ -25,6 +25,7 @@ class MobileGenerator(Generator):
         latent: Length of z.
         w_dim: Length of w.
         num_ws: Styles per picture, one per convolution; what upsamples before a convolution takes that one's.
+        blocks: Parts of the synthesis, one per resolution of the features, and the end.
     """
 
     latent = w_dim = 512
@@ -33,6 +34,7 @@ class MobileGenerator(Generator):
         super().__init__()
         self.mapping, self.features, self.end = Mapping(), features, end
         self.window, self.size, self.num_ws = window, size, features.rows + end.rows
+        self.blocks = features.depth + 1
 
     @property
     def w_avg(self) -> Tensor:
@@ -52,18 +54,34 @@ class MobileGenerator(Generator):
 
     def drawn(self, w: Tensor) -> Tensor:
         """Styles ``(N, num_ws, w_dim)`` to pixels ``(N, 3, size, size)`` around [0, 1], not clipped."""
-        if isinstance(self.end, Head):
-            x = small(self.features, self.end, self.window, self.size, w)
-        else:
-            whole = self.end(self.features(w), w[:, self.features.rows :])
-            x = resize(self.window.cut(whole), self.size)
-        out: Tensor = x * 0.5 + 0.5
-        return out
+        return self._ended(self.features(w), w) * 0.5 + 0.5
 
     def synthesize_w(self, w: Tensor) -> Tensor:
         """Styles ``(N, num_ws, w_dim)`` to pixels ``(N, 3, size, size)`` in [0, 1]; gradients are not clipped."""
-        out: Tensor = Clip.apply(self.drawn(w))  # type: ignore[no-untyped-call]
+        return self.finished(self._ended(self.features(w), w))
+
+    def block(
+        self,
+        i: int,
+        h: Tensor | None,
+        rgb: Tensor | None,  # noqa: ARG002 (there are no colours before the end)
+        w: Tensor,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Features of one resolution to those of twice that, or to colours; see `unveil.attacks.layers.Layered`."""
+        if h is None or i < self.features.depth:
+            return self.features.part(i, h, w), None
+        return h, self._ended(h, w)
+
+    def finished(self, rgb: Tensor) -> Tensor:
+        """Colours of the end to pixels ``(N, 3, size, size)`` in [0, 1], as `synthesize_w` gives them."""
+        out: Tensor = Clip.apply(rgb * 0.5 + 0.5)  # type: ignore[no-untyped-call]
         return out
+
+    def _ended(self, h: Tensor, w: Tensor) -> Tensor:
+        ws = w[:, self.features.rows :]
+        if isinstance(self.end, Head):
+            return headed(h, self.end, self.window, self.size, ws)
+        return resize(self.window.cut(self.end(h, ws)), self.size)
 
     def synthesize(self, z: Tensor) -> Tensor:
         """Latents ``(N, latent)`` to pixels ``(N, 3, size, size)`` in [0, 1], not truncated."""

@@ -89,13 +89,17 @@ class SynthesisBlock(nn.Module):
     def forward(
         self, x: Tensor | None, rgb: Tensor | None, ws: Sequence[Tensor], noise: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
-        """Activations and colours of half the resolution (None for the first block) to those of this one."""
-        if x is None or rgb is None:
+        """Activations and colours of half the resolution (None for the first block) to those of this one.
+
+        Activations without colours begin a picture of their own.
+        """
+        if x is None:
             constant = self.const.expand(len(ws[0]), -1, -1, -1).contiguous(memory_format=torch.channels_last)
             x = self.conv1(constant, ws[0], noise)
             return x, self.torgb(x, ws[1])
         x = self.conv1(self.conv0(x, ws[0], noise), ws[1], noise)
-        return x, fir.double(rgb, self.resample_filter) + self.torgb(x, ws[2])
+        colours: Tensor = self.torgb(x, ws[2])
+        return x, colours if rgb is None else fir.double(rgb, self.resample_filter) + colours
 
 
 class Synthesis(nn.Module):
@@ -115,14 +119,20 @@ class Synthesis(nn.Module):
         """Styles ``(N, num_ws, w_dim)`` to pixels ``(N, C, H, W)``, not clipped."""
         x: Tensor | None = None
         rgb: Tensor | None = None
-        rows, k = ws.unbind(1), 0
-        for r in self.resolutions:
-            block = self.get_submodule(f"b{r}")
-            assert isinstance(block, SynthesisBlock)
-            x, rgb = block(x, rgb, rows[k : k + block.styles + 1], noise)
-            k += block.styles
+        for i in range(len(self.resolutions)):
+            x, rgb = self.block(i, x, rgb, ws, noise)
         assert rgb is not None
         return rgb
+
+    def block(
+        self, i: int, x: Tensor | None, rgb: Tensor | None, ws: Tensor, noise: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Block i alone, of the styles ``(N, num_ws, w_dim)`` of a whole picture."""
+        block = self.get_submodule(f"b{self.resolutions[i]}")
+        assert isinstance(block, SynthesisBlock)
+        first = max(0, 2 * i - 1)
+        out: tuple[Tensor, Tensor] = block(x, rgb, ws.unbind(1)[first : first + block.styles + 1], noise)
+        return out
 
 
 class StyleGAN2(nn.Module):
@@ -202,13 +212,14 @@ class StyleGenerator(Generator):
         latent: Length of z.
         w_dim: Length of w.
         num_ws: Styles per picture, two per resolution; 18 at 1024 pixels.
+        blocks: Parts of the synthesis, one per resolution; 9 at 1024 pixels.
     """
 
     def __init__(self, network: StyleGAN2, critic: StyleCritic | None, frame: Frame = Frame()) -> None:
         super().__init__()
         self.network, self.critic, self.frame = network, critic, frame
         self.latent, self.w_dim = network.layout.z_dim, network.layout.w_dim
-        self.num_ws = network.layout.num_ws
+        self.num_ws, self.blocks = network.layout.num_ws, len(network.layout.resolutions)
 
     @property
     def w_avg(self) -> Tensor:
@@ -236,12 +247,21 @@ class StyleGenerator(Generator):
 
         Values are clipped, gradients are not: a pixel beyond white still has the slope it would have had unclipped.
         """
-        out: Tensor = Clip.apply(self.drawn(w))  # type: ignore[no-untyped-call]
-        return out
+        return self.finished(self.network.synthesis(w))
 
     def drawn(self, w: Tensor) -> Tensor:
         """Styles ``(N, num_ws, w_dim)`` to pixels ``(N, C, H, W)`` around [0, 1], not clipped."""
         return self.frame(self.network.synthesis(w) * 0.5 + 0.5)
+
+    def block(self, i: int, h: Tensor | None, rgb: Tensor | None, w: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and colours of one resolution to those of twice that; see `unveil.attacks.layers.Layered`."""
+        out: tuple[Tensor, Tensor] = self.network.synthesis.block(i, h, rgb, w)
+        return out
+
+    def finished(self, rgb: Tensor) -> Tensor:
+        """Colours of the last block to pixels ``(N, C, H, W)`` in [0, 1], as `synthesize_w` gives them."""
+        out: Tensor = Clip.apply(self.frame(rgb * 0.5 + 0.5))  # type: ignore[no-untyped-call]
+        return out
 
     def synthesize(self, z: Tensor) -> Tensor:
         """Latents ``(N, latent)`` to pixels ``(N, C, H, W)`` in [0, 1], not truncated."""

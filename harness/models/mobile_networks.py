@@ -113,6 +113,7 @@ class Features(nn.Module):
     Attributes:
         rows: Styles that it takes.
         resolution: Height and width of what it gives.
+        depth: Parts that it can be run in.
     """
 
     def __init__(self, widths: Widths, style: int = 512) -> None:
@@ -121,13 +122,21 @@ class Features(nn.Module):
         self.first = Modulated(widths[0][0], widths[0][0], 4, style, separable=False)
         self.blocks = nn.ModuleList(Block(a, b, 8 << k, style) for k, (a, b) in enumerate(widths))
         self.rows, self.resolution, self.channels = 1 + 2 * len(widths), 4 << len(widths), widths[-1][1]
+        self.depth = 1 + len(widths)
 
     def forward(self, ws: Tensor) -> Tensor:
         """Styles ``(N, at least rows, style)`` to ``(N, channels, resolution, resolution)``."""
-        x = self.first(self.const.expand(len(ws), -1, -1, -1), ws[:, 0])
-        for k, block in enumerate(self.blocks):
-            x = block(x, ws[:, 1 + 2 * k], ws[:, 2 + 2 * k])
-        out: Tensor = x
+        x = self.part(0, None, ws)
+        for i in range(1, self.depth):
+            x = self.part(i, x, ws)
+        return x
+
+    def part(self, i: int, x: Tensor | None, ws: Tensor) -> Tensor:
+        """Features of part i, one resolution, of those of the part before; the first starts from a constant."""
+        if x is None:
+            out: Tensor = self.first(self.const.expand(len(ws), -1, -1, -1), ws[:, 0])
+        else:
+            out = self.blocks[i - 1](x, ws[:, 2 * i - 1], ws[:, 2 * i])
         return out
 
 
@@ -254,7 +263,12 @@ def cut(size: int, widths: Sequence[int]) -> tuple[Features, Head]:
 
 def small(features: Features, head: Head, window: Window, size: int, w: Tensor) -> Tensor:
     """Styles ``(N, features.rows + head.rows, style)`` to pixels ``(N, 3, size, size)`` around [-1, 1]."""
-    out: Tensor = head(window.sample(features(w), size >> head.doublings), w[:, features.rows :])
+    return headed(features(w), head, window, size, w[:, features.rows :])
+
+
+def headed(x: Tensor, head: Head, window: Window, size: int, ws: Tensor) -> Tensor:
+    """Features and the head's styles ``(N, head.rows, style)`` to pixels ``(N, 3, size, size)`` around [-1, 1]."""
+    out: Tensor = head(window.sample(x, size >> head.doublings), ws)
     return out
 
 

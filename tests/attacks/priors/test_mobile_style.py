@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from unveil.attacks import loop
+from unveil.attacks.layers import Layered
 from unveil.attacks.mirror_white_box import MirrorWhiteBox
 from unveil.attacks.ppa import PPA
 from unveil.attacks.priors import mobile_head
@@ -397,3 +398,16 @@ def test_attacks_on_styles_search_it_as_it_is(attack: PPA | MirrorWhiteBox) -> N
     assert sorted(set(found.labels.tolist())) == [0, 2]
     assert found.pixels.shape[1:] == (3, 32, 32)
     assert view.spent.gradients > 0
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_blocks_one_after_the_other_draw_the_same_picture(whole: bool) -> None:
+    generator = randomised(whole=whole)
+    assert isinstance(generator, Layered)
+    w = torch.randn(3, generator.num_ws, 512, generator=torch.Generator().manual_seed(1))
+    h: Tensor | None = None
+    rgb: Tensor | None = None
+    for i in range(generator.blocks):
+        assert rgb is None
+        h, rgb = generator.block(i, h, rgb, w)
+    assert torch.equal(generator.finished(rgb), generator.synthesize_w(w))  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import torch
 from scipy.signal import convolve2d, correlate2d
 from torch import Tensor
 
+from unveil.attacks.layers import Layered
 from unveil.attacks.priors import fir
 from unveil.attacks.priors.style_critic import EqualConv, StyleCritic, spread
 from unveil.attacks.priors.style_layers import Affine, Layout, SynthesisLayer
@@ -189,3 +190,25 @@ def test_frames_cut_the_middle_and_resize(generator: StyleGenerator) -> None:
 def test_sizes_that_do_not_double_are_named() -> None:
     with pytest.raises(UnveilError, match="side 48"):
         Layout(48)
+
+
+@pytest.mark.parametrize("frame", [Frame(), Frame(12, 8)], ids=["whole", "cut"])
+def test_blocks_one_after_the_other_draw_the_same_picture(generator: StyleGenerator, frame: Frame) -> None:
+    generator.frame = frame
+    w = noise(3, generator.num_ws, 6)
+    assert isinstance(generator, Layered)
+    h: Tensor | None = None
+    rgb: Tensor | None = None
+    for i in range(generator.blocks):
+        h, rgb = generator.block(i, h, rgb, w)
+        assert h.shape[-1] == rgb.shape[-1] == 4 << i
+    assert torch.equal(generator.finished(rgb), generator.synthesize_w(w))  # type: ignore[arg-type]
+
+
+def test_colours_add_up(generator: StyleGenerator) -> None:
+    """What the last block draws without the colours before it lacks them, and nothing else."""
+    w = noise(2, generator.num_ws, 6)
+    h, rgb = generator.block(1, *generator.block(0, None, None, w), w)
+    (_, whole), (_, fresh) = (generator.block(2, h, colours, w) for colours in (rgb, None))
+    kernel = generator.network.synthesis.get_submodule("b16").resample_filter
+    torch.testing.assert_close(whole - fresh, fir.double(rgb, kernel), atol=1e-5, rtol=0)  # type: ignore[arg-type]
