@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from unveil.attacks.brep_mi import BREPMI
 from unveil.attacks.gmi import GMI
+from unveil.attacks.if_gmi import IFGMI
 from unveil.attacks.kedmi import KEDMI
 from unveil.attacks.lomma import LOMMA
 from unveil.attacks.losses import logit
@@ -58,6 +60,7 @@ ATTACKS: dict[str, tuple[Any, str]] = {
     "lomma on plgmi": (LOMMA(Spec("plgmi", {"restarts": 2, "steps": 20}), "logit"), "classes"),
     "plgmi": (PLGMI(restarts=2, steps=20), "classes"),
     "ppa": (PPA(pool=20, candidates=4, keep=2, steps=20, views=3, crop_scale=(0.5, 1.0)), "styles"),
+    "if_gmi": (IFGMI(pool=20, candidates=2, stages=(4, 3, 3), crop_scale=(0.5, 1.0)), "blocks"),
     "mirror": (Mirror(presamples=40, samples=2, population=10, generations=4, confidence=1.0), "styles"),
     "mirror_white_box": (MirrorWhiteBox(presamples=40, restarts=4, samples=2, steps=12, views=3), "styles"),
     "smile": (SMILE(samples=40, pretrained=False, epochs=2, student_batch=16, steps=8, queries=10), "styles"),
@@ -79,11 +82,18 @@ def toys(
     painted: Classifier,
     canvas: Ingredients,
     student: Callable[[int], Classifier],
+    worlds: ModuleType,
 ) -> Toys:
     x = torch.rand(41, *ingredients.public.shape, generator=torch.Generator().manual_seed(1))
     helped = Ingredients(ingredients.prior, Images(x, torch.full((41,), -1)), (student(1), student(2)))
     guided = dataclasses.replace(styled, given=Given(models={"trunk": copy.deepcopy(style_target)}))
-    return {"latents": (target, helped), "styles": (style_target, guided), "classes": (painted, canvas)}
+    blocks = Ingredients(worlds.Blocks((1, 4, 4)), styled.public)
+    return {
+        "latents": (target, helped),
+        "styles": (style_target, guided),
+        "classes": (painted, canvas),
+        "blocks": (style_target, blocks),
+    }
 
 
 def found(attack: Attack, toy: tuple[Classifier, Ingredients], labels: Tensor = LABELS, **how: bool) -> Images:

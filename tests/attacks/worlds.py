@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from unveil.attacks.brep_mi import BREPMI
 from unveil.attacks.gmi import GMI
+from unveil.attacks.if_gmi import IFGMI
 from unveil.attacks.kedmi import KEDMI
 from unveil.attacks.lomma import LOMMA
 from unveil.attacks.mirror import Mirror
@@ -69,6 +70,26 @@ class Styled(Flat):
 
     def synthesize(self, z: Tensor) -> Tensor:
         return self.synthesize_w(self.map(z))
+
+
+class Blocks(Styled):
+    """Three blocks: features are a third of those before and the block's own style; colours add up."""
+
+    blocks = 3
+
+    def block(self, i: int, h: Tensor | None, rgb: Tensor | None, w: Tensor) -> tuple[Tensor, Tensor]:
+        own = w[:, i].view(-1, *self.shape)
+        h = own if h is None else h / 3 + own
+        return h, h if rgb is None else rgb + h
+
+    def finished(self, rgb: Tensor) -> Tensor:
+        return 0.5 + 0.03 * rgb
+
+    def synthesize_w(self, w: Tensor) -> Tensor:
+        h, rgb = self.block(0, None, None, w)
+        for i in range(1, self.blocks):
+            h, rgb = self.block(i, h, rgb, w)
+        return self.finished(rgb)
 
 
 class Told(Flat, ConditionalGenerator):
@@ -180,6 +201,10 @@ CASES: dict[str, Case] = {
     },
     "plgmi": Case(PLGMI(restarts=2, steps=5, batch=3), World(Told, (3, 8, 8))),
     "ppa": Case(PPA(pool=20, candidates=3, keep=2, steps=5, views=4, crop_scale=(0.5, 1.0), batch=4), STYLE),
+    "if_gmi": Case(
+        IFGMI(pool=20, candidates=2, stages=(3, 0, 2), radii=(1, 1, 0.05), crop_scale=(0.5, 1.0), batch=3),
+        World(Blocks, (1, 4, 4)),
+    ),
     "mirror_white_box": Case(
         MirrorWhiteBox(presamples=30, restarts=3, samples=2, steps=6, lr=0.1, views=3, batch=4), STYLE
     ),
