@@ -53,6 +53,7 @@ SETTINGS = {
         {"start": "wgan_gp", "learn_from": "wgan_gp"},
     ],
     ("priors", "conditional_gan"): [{}, {"learn_from": "wgan_gp"}],
+    ("priors", "t_acgan"): [{"unlabelled": 1}],
     ("priors", "style_gan"): [{}, {"augment": 0.6, "flip": True, "noise": False}],
     ("attacks", "align_mi"): [
         {"base": "gmi", "neighbours": 2},
