@@ -18,7 +18,7 @@ from unveil.harness.words.errors import AssetError, PluginError, WeightsError
 from unveil.harness.words.needs import TAKEN
 from unveil.harness.words.spec import Spec
 
-NEEDY = ("attack", "prior", "measure")  # kinds of nodes whose plugins may need something
+NEEDY = ("attack", "prior", "student", "measure")  # kinds of nodes whose plugins may need something
 STEPS = "unveil.harness.steps"
 FILES = {"weights": "pretraining"}  # where a kind, which is part of identities, has another name than its step
 SCHEMA = 2  # raised when the meaning of stored artefacts changes

@@ -1,4 +1,4 @@
-"""Teaches a model of the attacker's own to answer as the target does: surrogates, on public pictures only."""
+"""Teaches a model of the attacker's own to answer as the target does: surrogates, on no private picture."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from torch.optim import SGD
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.training.probe import choose_for_training
 from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.crops import NUMBERS, RandomCrop
 from unveil.harness.words.errors import DataError, TrainingError
 from unveil.harness.words.finite import require_finite
+from unveil.harness.words.generator import ConditionalGenerator, Generator
 from unveil.harness.words.images import Images
 from unveil.harness.words.names import Access
 from unveil.harness.words.needs import Distillation
+from unveil.harness.words.pixels import to_uint8
 from unveil.harness.words.run import Run
 from unveil.harness.words.view import View
 
 CHECKPOINT = "student"
 CHUNK = 256  # pictures per pass
+DRAWN = 64  # pictures that a prior draws at a time
+VIEW = RandomCrop((0.8, 1.0), flip=0.5)
 REMEDY = "lower its learning rate"
 
 
@@ -38,8 +43,29 @@ def kl(p: Tensor, o: Tensor, temperature: float) -> Tensor:
 
 
 @torch.no_grad()
+def drawn(prior: Generator, classes: int, each: int, run: Run) -> Images:
+    """Pictures that a prior draws, class by class, ``each`` of each; without classes as many; 8 bits a value.
+
+    Args:
+        prior: On the run's device.
+        classes: Of the target.
+        each: Pictures of each class.
+        run: Randomness, device, progress.
+    """
+    parts: list[Tensor] = []
+    with run.progress("samples of the prior", classes * each) as bar:
+        for part in torch.arange(classes * each).split(DRAWN):
+            z = prior.sample(run.generators("sample", [(i,) for i in part.tolist()])).to(run.device)
+            told = isinstance(prior, ConditionalGenerator)
+            x = prior.synthesize_as(z, (part // each).to(run.device)) if told else prior.synthesize(z)  # type: ignore[operator]
+            parts.append(to_uint8(x.float().clamp(0, 1).cpu()))
+            bar.advance(len(part))
+    return Images(torch.cat(parts), torch.full((classes * each,), -1))
+
+
+@torch.no_grad()
 def answers(view: View, public: Images, temperature: float, run: Run) -> Tensor:
-    """What the view tells of all public pictures, each asked about once, as softened scores ``(N, C)`` on the CPU.
+    """What the view tells of all pictures, each asked about once, as softened scores ``(N, C)`` on the CPU.
 
     White-box access and scores give ``softmax(T(x) / τ)``, labels give all to the most likely class.
     """
@@ -87,8 +113,9 @@ def distil(student: Classifier, p: Tensor, public: Images, how: Distillation, ru
             batches = [part for part in torch.split(order, size) if len(part) == size]
             values: list[float] = []
             with seeded(run, "epoch", epoch):  # dropout and its like draw from the global generator
-                for index in batches:
-                    values.append(_step(student.train(), optimiser, p[index], public.at(index), how, epoch, run))
+                for i, index in enumerate(batches):
+                    x, views = public.at(index), run.generator("views", epoch, i)
+                    values.append(_step(student.train(), optimiser, p[index], x, how, _rate(how, epoch), views, run))
                     bar.advance(1, loss=values[-1])
             losses.append(_mean(values, epoch))
             require_finite(student, "distillation", f"in epoch {epoch}", REMEDY)
@@ -97,12 +124,32 @@ def distil(student: Classifier, p: Tensor, public: Images, how: Distillation, ru
     return losses
 
 
-def _step(student: Classifier, optimiser: SGD, p: Tensor, x: Tensor, how: Distillation, epoch: int, run: Run) -> float:
+def _rate(how: Distillation, epoch: int) -> float:
+    if how.cosine:
+        return how.lr * (1 + math.cos(math.pi * epoch / how.epochs)) / 2
+    return how.lr * 0.5 ** (epoch // how.halve_every)
+
+
+def _step(
+    student: Classifier,
+    optimiser: SGD,
+    p: Tensor,
+    x: Tensor,
+    how: Distillation,
+    rate: float,
+    views: torch.Generator,
+    run: Run,
+) -> float:
     for group in optimiser.param_groups:
-        group["lr"] = how.lr * 0.5 ** (epoch // how.halve_every)
+        group["lr"] = rate
+    x, p = x.to(run.device, memory_format=torch.channels_last), p.to(run.device)
     with run.autocast():
-        o = student.logits(x.to(run.device, memory_format=torch.channels_last))
-    loss = kl(p.to(run.device), o.float(), how.temperature)
+        o = student.logits(x)
+    loss = kl(p, o.float(), how.temperature)
+    if how.views:
+        with run.autocast():
+            o = student.logits(VIEW(x, torch.rand(len(x), NUMBERS, generator=views)))
+        loss = (1 - how.views) * loss + how.views * kl(p, o.float(), how.temperature)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()

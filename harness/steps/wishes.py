@@ -19,6 +19,7 @@ from unveil.harness.words.needs import (
     access_of,
     needs_of,
 )
+from unveil.harness.words.spec import Spec
 
 ANSWERS: Mapping[type[Need], str] = {
     TrainedPrior: "prior",
@@ -92,11 +93,11 @@ def require_access(asker: Asker, use: Use) -> None:
 def reach(asker: Asker, need: Need) -> tuple[str | None, str]:
     """The most access to the target that a need takes, whatever it needs in turn, and who takes it."""
     match need:
-        case TrainedPrior(spec):
+        case TrainedPrior(spec) | Surrogate(source=Spec() as spec):
             use = asker.use("priors", spec)
         case WrappedAttack(spec):
             use = asker.use("attacks", spec)
-        case _:  # a surrogate is distilled through the access of whoever wants it; the rest asks nothing
+        case _:  # a surrogate itself is distilled through the access of whoever wants it; the rest asks nothing
             return None, ""
     found = [(access_of(use.plugin), spec.use), *(reach(asker, one) for one in needs_of(use.plugin).values())]
     return max(found, key=lambda one: -1 if one[0] is None else ACCESS.index(one[0]))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import Field
 
 from unveil.harness.words.errors import PluginError
-from unveil.harness.words.spec import Spec
+from unveil.harness.words.spec import LATER, Spec
 
 TAKEN = ("data", "target", "attack", "evaluator", "picture")
 """Roles in a cell that no need can have."""
@@ -29,13 +29,15 @@ class Distillation:
     """How a model learns the target's answers by SGD; the defaults are LOMMA's.
 
     Attributes:
-        epochs: Passes over the public pictures.
+        epochs: Passes over the pictures.
         batch: Pictures in a batch; the incomplete last one is dropped.
         lr: Learning rate.
         momentum: Momentum.
         weight_decay: L2 penalty.
         halve_every: Epochs after which the learning rate is halved, again and again.
         temperature: Both sides' logits are divided by this.
+        cosine: Whether the learning rate falls to nothing along half a cosine instead.
+        views: Share of the loss that a random view of each picture has, a crop or its mirror image.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 20
@@ -45,6 +47,8 @@ class Distillation:
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     halve_every: Annotated[int, Field(ge=1)] = 20
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    cosine: Annotated[bool, LATER] = False
+    views: Annotated[Annotated[float, Field(ge=0, le=1)], LATER] = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,15 +64,19 @@ class TrainedPrior:
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A model that is distilled from the target on public pictures, through the attack's access, before it begins.
+    """A model that is distilled from the target through the attack's access, before it begins.
 
     Attributes:
         model: Architecture and initial weights.
         distillation: How it learns.
+        source: The prior whose pictures it is taught on; None for the public pictures.
+        samples: Pictures that the source draws for each class; a prior that takes no class draws as many in all.
     """
 
     model: Spec
     distillation: Distillation = Distillation()
+    source: Spec | None = None
+    samples: Annotated[int, Field(ge=1)] = 500
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ REACHED = {
     | {"figures.class_order", "steps.expectations", "steps.people", "steps.preparation", "words.model"},
     "ladder": TRAINED,
     "pretraining": TRAINED | {"steps.people"},
-    "student": TRAINED | TARGET_SEEN | {"steps.distillation", "words.names", "words.needs"},
+    "student": TRAINED | TARGET_SEEN | {"steps.distillation", "words.generator", "words.names", "words.needs"},
     "evaluator": TRAINED
     | {
         "figures.calibration",

@@ -11,12 +11,13 @@ from unveil.harness.running.execute import Surroundings, compute
 from unveil.harness.running.matrix import expand
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
-from unveil.harness.steps.distillation import answers, distil, kl
+from unveil.harness.steps.distillation import VIEW, answers, distil, drawn, kl
 from unveil.harness.store.artefacts import Store
 from unveil.harness.training.global_rng import seeded
-from unveil.harness.types import Access, Distillation, Images, View
+from unveil.harness.types import Access, ConditionalGenerator, Distillation, Generator, Images, View
 from unveil.harness.words.classifier import Classifier
-from unveil.harness.words.errors import DataError, TrainingError
+from unveil.harness.words.crops import NUMBERS
+from unveil.harness.words.errors import AccessError, DataError, TrainingError
 from unveil.harness.words.run import Run
 
 SHAPE = (1, 16, 16)
@@ -82,6 +83,56 @@ def test_the_rate_is_halved():
     first = linear()
     distil(first, p, public(), Distillation(1, 40, 0.01, 0.0, 0.0), Run("r"))
     torch.testing.assert_close(moved[0] - first.head.weight, (moved[1] - first.head.weight) / 2)
+
+
+def test_the_rate_falls_along_half_a_cosine():
+    """The second of two epochs has half of it."""
+    p = torch.full((40, 3), 1 / 3)
+    moved = []
+    for how in (Distillation(2, 40, 0.01, 0.0, 0.0, cosine=True), Distillation(2, 40, 0.01, 0.0, 0.0, 1)):
+        student = linear()
+        distil(student, p, public(), how, Run("r"))
+        moved.append(student.head.weight.detach())
+    torch.testing.assert_close(moved[0], moved[1])
+
+
+def test_views_have_their_share_of_the_loss():
+    p = torch.rand(40, 3, generator=torch.Generator().manual_seed(2)).softmax(1)
+    run = Run("r")
+    order = torch.randperm(40, generator=run.generator("order", 0))
+    x = public().pixels[order]
+    seen = VIEW(x, torch.rand(40, NUMBERS, generator=run.generator("views", 0, 0)))
+    wanted = [kl(p[order], linear().logits(one), 1.0).item() for one in (x, seen)]
+    assert abs(wanted[0] - wanted[1]) > 1e-4
+    for share in (0.0, 0.25, 1.0):
+        losses = distil(linear(), p, public(), Distillation(1, 40, 0.5, 0.0, 0.0, views=share), run)
+        assert losses == pytest.approx([(1 - share) * wanted[0] + share * wanted[1]], rel=1e-4)
+
+
+class Grey(Generator):
+    """Pictures of one shade, a class the brighter the higher."""
+
+    latent = 2
+
+    def synthesize(self, z):
+        return (0.3 + 0.01 * z[:, 0]).view(-1, 1, 1, 1).expand(-1, *SHAPE)
+
+
+class Greys(Grey, ConditionalGenerator):
+    def synthesize_as(self, z, y):
+        return self.synthesize(z) + 0.2 * y.view(-1, 1, 1, 1)
+
+
+def test_a_prior_draws_so_many_pictures_of_each_class(monkeypatch):
+    shown = drawn(Greys(), 3, 40, Run("r"))
+    shades = shown.pixels[:, 0, 0, 0].view(3, 40)
+    torch.testing.assert_close(shades.mean(1), torch.tensor([0.3, 0.5, 0.7]), atol=0.01, rtol=0)
+    assert shown.pixels.flatten(1).std(1).max() == 0
+    assert len(shades.unique()) > 20
+    assert abs(drawn(Grey(), 3, 40, Run("r")).pixels.mean() - 0.3) < 0.01
+    monkeypatch.setattr("unveil.harness.steps.distillation.DRAWN", 7)
+    assert torch.equal(drawn(Greys(), 3, 40, Run("r")).pixels, shown.pixels)
+    assert not torch.equal(drawn(Greys(), 3, 40, Run("other")).pixels, shown.pixels)
 
 
 class Killer:
@@ -227,3 +278,34 @@ def test_they_are_trained_once_through_the_attacks_access_and_paid_for(project):
     for cell in (first, second):
         budget = store.record(cell["attack"].key)["budget"]
         assert (budget["surrogate queries"], budget["attack queries"]) == (2 * shown, 0)
+
+
+def from_source(folder, source='Spec("t_acgan", {"width": 2, "steps": 3, "unlabelled": 1})'):
+    (folder / "helped.py").write_text(ATTACK.replace("w}), how)", f"w}}), how, {source}, 3)"))
+
+
+def test_they_learn_from_what_a_prior_draws_and_its_labels_are_paid_for(project):
+    from_source(project.folder)
+    text = (project.folder / "tiny.toml").read_text()
+    text = text.replace('[[defenses]]\nuse = "trouble.py:Trouble"\nname = "trouble"\n', "").replace("guess", "helped")
+    (project.folder / "tiny.toml").write_text(text.replace("Guess", "Helped"))
+    store = Store(str(project.folder / "store"))
+    (cell,) = (cell.nodes for cell in expand(read(str(project.folder / "tiny.toml"))).cells)
+    student, attack = cell["attack"].parents["student 0"], cell["attack"]
+    assert student.parents["source"].key == attack.parents["student 1"].parents["source"].key
+    for node in dict.fromkeys(attack.lineage()):
+        outcome = compute(node, Surroundings(store.url))
+        assert outcome.good, outcome.error
+    classes = datasets.read(cell["data"], Bench(store)).classes
+    assert store.record(student.key)["queries"] == 3 * classes
+    budget = store.record(attack.key)["budget"]
+    assert (budget["surrogate queries"], budget["attack queries"]) == (2 * 3 * classes, 0)
+    assert sum(count for name, count in budget.items() if name.endswith("prior queries")) == 2 * 5 * 128
+
+
+def test_a_source_may_ask_no_more_than_the_attack(project):
+    from_source(project.folder, source='Spec("conditional_gan")')
+    text = (project.folder / "tiny.toml").read_text().replace("guess", "helped").replace("Guess", "Helped")
+    (project.folder / "tiny.toml").write_text(text)
+    with pytest.raises(AccessError, match="conditional_gan, which it needs, asks the same target with white-box"):
+        expand(read(str(project.folder / "tiny.toml")))
