@@ -56,6 +56,7 @@ PARTS = {
     "WGAN": f'{{ use = "wgan_gp", {GAN} }}',
     "INVERSION": f'{{ use = "inversion_gan", {GAN} }}',
     "CONDITIONAL": f'{{ use = "conditional_gan", {GAN} }}',
+    "LABELLED": f'{{ use = "t_acgan", unlabelled = 1, {GAN} }}',
     "STYLE": f'{{ use = "style_gan", latent = 8, mapping_layers = 2, augment = 0.5, {GAN} }}',
 }
 ATTACKS = """
@@ -70,6 +71,7 @@ use = "mirror_white_box", presamples = 8, restarts = 3, samples = 2, steps = 3, 
 use = "mirror", presamples = 20, samples = 2, population = 8, generations = 3, prior = STYLE
 use = "align_mi", base = { use = "gmi", restarts = 1, steps = 3, prior = WGAN }, neighbours = 2
 use = "smile", samples = 9, trunk = STUDENT, pretrained = false, student_batch = 4, queries = 6, prior = STYLE
+use = "lokt", restarts = 2, steps = 3, models = [STUDENT], samples = 4, student_epochs = 1, prior = LABELLED
 use = "brep_mi", queries = 200, first_queries = 64, prior = WGAN
 use = "random_latents", samples = 2, prior = WGAN
 use = "public_lookalikes", samples = 2

@@ -12,6 +12,7 @@ from unveil.attacks.brep_mi import BREPMI
 from unveil.attacks.gmi import GMI
 from unveil.attacks.if_gmi import IFGMI
 from unveil.attacks.kedmi import KEDMI
+from unveil.attacks.lokt import LOKT
 from unveil.attacks.lomma import LOMMA
 from unveil.attacks.mirror import Mirror
 from unveil.attacks.mirror_white_box import MirrorWhiteBox
@@ -200,6 +201,7 @@ CASES: dict[str, Case] = {
         for variant in ("baseline", "logit", "aug", "both")
     },
     "plgmi": Case(PLGMI(restarts=2, steps=5, batch=3), World(Told, (3, 8, 8))),
+    "lokt": Case(LOKT(models=STUDENTS, restarts=2, steps=5, batch=3), World(Told, (3, 8, 8), students=2)),
     "ppa": Case(PPA(pool=20, candidates=3, keep=2, steps=5, views=4, crop_scale=(0.5, 1.0), batch=4), STYLE),
     "if_gmi": Case(
         IFGMI(pool=20, candidates=2, stages=(3, 0, 2), radii=(1, 1, 0.05), crop_scale=(0.5, 1.0), batch=3),

@@ -60,6 +60,7 @@ SETTINGS = {
         {"base": {"use": "lomma", "variant": "logit"}, "variant": "erase", "neighbours": 2},
     ],
     ("attacks", "if_gmi"): [{"stages": (2, 1)}, {"stages": (1, 2), "radii": (), "fresh_colours": True}],
+    ("attacks", "lokt"): [{}, {"judged_by": "discriminator"}],
     ("attacks", "smile"): [{"trunk": {"use": "small_resnet", "width": 4}, "pretrained": False, "student_batch": 2}],
     ("attacks", "kedmi"): [{}, {"clamp": True}],
     ("attacks", "lomma"): [{}, {"base": "kedmi"}, {"variant": "aug"}],
