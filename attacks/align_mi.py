@@ -67,7 +67,8 @@ class AlignMI:
     Departure: the noise of PAA has each picture's own range, not its batch's.
 
     Attributes:
-        base: The attack, with its settings: ``gmi``, ``kedmi``, ``plgmi``, ``ppa``, ``mirror_white_box`` or ``lomma``.
+        base: The attack, with its settings: ``gmi``, ``kedmi``, ``plgmi``, ``ppa``, ``if_gmi``, ``mirror_white_box``
+            or ``lomma``.
         variant: ``"taa"`` (crops, mirror and turn), ``"paa"`` (Gaussian noise) or ``"erase"`` (grey squares).
         neighbours: K, pictures a gradient is the mean of; 50 as published, and 20 are said to suffice.
         alpha: Noise of PAA as a share of each picture's range; .05 in the paper, at 64 pixels .003 to .05.

@@ -92,6 +92,7 @@ BASES = {
     "kedmi": Spec("kedmi", {"draws": 2, "steps": 8, "lr": 0.1}),
     "plgmi": Spec("plgmi", {"restarts": 2, "steps": 5}),
     "ppa": Spec("ppa", {"pool": 20, "candidates": 3, "keep": 2, "steps": 5, "views": 4, "crop_scale": [0.5, 1.0]}),
+    "if_gmi": Spec("if_gmi", {"pool": 20, "candidates": 2, "stages": [3, 0, 2], "crop_scale": [0.5, 1.0]}),
     "mirror_white_box": Spec(
         "mirror_white_box", {"presamples": 30, "restarts": 3, "samples": 2, "steps": 6, "lr": 0.1, "views": 3}
     ),
