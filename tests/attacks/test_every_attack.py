@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from unveil.attacks.align_mi import AlignMI
 from unveil.attacks.brep_mi import BREPMI
 from unveil.attacks.gmi import GMI
 from unveil.attacks.if_gmi import IFGMI
@@ -65,6 +66,10 @@ ATTACKS: dict[str, tuple[Any, str]] = {
     "if_gmi": (IFGMI(pool=20, candidates=2, stages=(4, 3, 3), crop_scale=(0.5, 1.0)), "blocks"),
     "mirror": (Mirror(presamples=40, samples=2, population=10, generations=4, confidence=1.0), "styles"),
     "mirror_white_box": (MirrorWhiteBox(presamples=40, restarts=4, samples=2, steps=12, views=3), "styles"),
+    "align_mi": (
+        AlignMI(Spec("gmi", {"restarts": 2, "steps": 20, "lr": 0.1}), neighbours=2, variant="erase"),
+        "latents",
+    ),
     "smile": (SMILE(samples=40, pretrained=False, epochs=2, student_batch=16, steps=8, queries=10), "styles"),
     "brep_mi": (BREPMI(queries=2000), "latents"),
     "public_lookalikes": (PublicLookalikes(samples=2), "latents"),
@@ -114,7 +119,7 @@ def test_none_is_left_out() -> None:
 
 
 def in_small_batches(attack: Any) -> Attack:
-    if isinstance(attack, LOMMA):
+    if isinstance(attack, LOMMA | AlignMI):
         return dataclasses.replace(attack, base=Spec(attack.base.use, {**attack.base.settings, "batch": SMALL}))
     made: Attack = dataclasses.replace(attack, batch=SMALL)
     return made

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unveil.attacks.align_mi import AlignMI
 from unveil.attacks.brep_mi import BREPMI
 from unveil.attacks.gmi import GMI
 from unveil.attacks.if_gmi import IFGMI
@@ -213,6 +214,7 @@ CASES: dict[str, Case] = {
     "mirror": Case(
         Mirror(presamples=30, samples=2, population=8, generations=4, queries=1000, confidence=1.0, batch=7), STYLE
     ),
+    "align_mi": Case(AlignMI(Spec("gmi", {"restarts": 2, "steps": 8, "lr": 0.1, "batch": 3}), "erase", 2)),
     "smile": Case(
         SMILE(samples=20, pretrained=False, epochs=2, student_batch=8, steps=4, queries=6, pictures=2, batch=7), STYLE
     ),
