@@ -14,7 +14,7 @@ from unveil.harness.words.classifier import Classifier, Forward
 from unveil.harness.words.comparer import Comparer
 from unveil.harness.words.dataset import Dataset
 from unveil.harness.words.defense import Defense, Plugin, Step, Terms
-from unveil.harness.words.errors import DataError, TrainingError, UnansweredError, UnveilError, WeightsError
+from unveil.harness.words.errors import AwayError, DataError, TrainingError, UnansweredError, UnveilError, WeightsError
 from unveil.harness.words.generator import ConditionalGenerator, Generator
 from unveil.harness.words.given import Attempt, Given, Ingredients
 from unveil.harness.words.images import Data, Images
@@ -36,6 +36,7 @@ from unveil.harness.words.needs import (
 )
 from unveil.harness.words.prior import Origin, Pretrained, Prior, PriorWithNeeds
 from unveil.harness.words.recipe import Recipe
+from unveil.harness.words.reply import Reply, Speaker
 from unveil.harness.words.run import Run, draw_normal
 from unveil.harness.words.spec import LATER, LocalPath, LocalSpec, Spec
 from unveil.harness.words.view import View
@@ -46,6 +47,7 @@ __all__ = [
     "Access",
     "Attack",
     "Attempt",
+    "AwayError",
     "Budget",
     "Ceiling",
     "Classifier",
@@ -83,8 +85,10 @@ __all__ = [
     "Quantity",
     "Recipe",
     "Remark",
+    "Reply",
     "Role",
     "Run",
+    "Speaker",
     "Spec",
     "Spent",
     "Step",

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unveil.harness.types import Comparer, Images
+from unveil.harness.types import Comparer, Images, Reply, Speaker
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import JudgeError
 from unveil.harness.words.run import Run
@@ -108,4 +108,24 @@ def answers(
         )
     if comparer.yes_or_no and not np.isin(found, (0.0, 1.0)).all():
         raise JudgeError(f"{name} answered {found[~np.isin(found, (0, 1))][0]:g}", "0 or 1", "or set yes_or_no = False")
+    return found
+
+
+def replies(
+    speaker: Speaker, pictures: Tensor, people: Sequence[Tensor], pairs: NDArray[np.int64], run: Run
+) -> list[Reply]:
+    """What somebody says who may also refuse, checked: one reply to each question.
+
+    Raises:
+        JudgeError: If there are more or fewer, or one is no reply.
+        UnansweredError: If there are none yet.
+    """
+    found = list(speaker.replies(pictures, people, pairs, run))
+    odd = [one for one in found if not isinstance(one, Reply)]
+    if odd or len(found) != len(pairs):
+        raise JudgeError(
+            f"{type(speaker).__name__} gave {len(found)} replies, {len(odd)} of which are none",
+            f"{len(pairs)} of unveil.harness.types.Reply, one for each pair",
+            "correct its method replies",
+        )
     return found

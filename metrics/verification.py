@@ -114,7 +114,7 @@ class Verification(Metric):
         fakes = reconstructions(evidence)
         if self.comparer is not None:
             return self._from_outside(evidence.given.comparers["comparer"], evidence, fakes)
-        reason = _unmeasurable(evidence.data, fakes)
+        reason = unmeasurable(evidence.data, fakes)
         if reason is not None:
             return _unscored(self._columns(), reason)
         comparer, people, found = self._calibration(evidence)
@@ -124,7 +124,7 @@ class Verification(Metric):
 
     def _from_outside(self, comparer: Comparer, evidence: Evidence, fakes: Images) -> Sequence[Measurement]:
         data, columns = evidence.data, list(outside.COLUMNS if comparer.yes_or_no else self._columns())
-        reason = _unmeasurable(data, fakes) or outside.incomparable(data, fakes)
+        reason = unmeasurable(data, fakes) or outside.incomparable(data, fakes)
         if reason is not None:
             return _unscored(columns, reason)
         try:
@@ -214,7 +214,8 @@ def _thinned(images: Images, most: int, source: Run) -> Images:
     return images[torch.from_numpy(np.sort(chosen))]
 
 
-def _unmeasurable(data: Data, fakes: Images) -> str | None:
+def unmeasurable(data: Data, fakes: Images) -> str | None:
+    """Why reconstructions cannot be compared with real pictures; None if they can."""
     alone = sorted(set(fakes.labels.tolist()) - set(data.train.labels.tolist()))
     if alone:
         return f"no private training picture of class {', '.join(map(str, alone[:5]))}"

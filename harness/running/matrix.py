@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -134,7 +134,8 @@ class _Builder:
         role = plugins.role(plugin)
         access = None if role == Role.CEILING else plugin.access
         resolution = (f"works at {attack.resolution} x {attack.resolution} pixels",) * bool(attack.resolution)
-        notes = (*self.notes(defense), *known.notes, *_first_weights(nodes), *resolution)
+        told = (*_first_weights(nodes), *resolution, *_judges_from_outside(measures))
+        notes = (*self.notes(defense), *known.notes, *told)
         return Cell(*labels, seed, nodes, tuple(measures), notes, family, strength, role, access, known.fixed)
 
 
@@ -171,6 +172,18 @@ def _first_weights(nodes: Mapping[str, Node]) -> list[str]:
         for use in nodes[role].uses[part]
     ]
     return [f"{role}'s first weights: {note}" for role, use in starts for note in use.notes]
+
+
+def _judges_from_outside(measures: Iterable[Node]) -> list[str]:
+    """What a reader must know of judges from outside, such as that pictures were sent to them; once each."""
+    uses = [
+        use
+        for node in measures
+        for one in node.needs.values()
+        if one.kind == "comparer"
+        for use in one.uses["comparer"]
+    ]
+    return list(dict.fromkeys(f"judge {use.name}: {note}" for use in uses for note in use.notes))
 
 
 def _flat(node: Node, within: str = "") -> dict[str, Node]:

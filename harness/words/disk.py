@@ -123,6 +123,13 @@ class Disk:
         with in_words(f"{path.name} in {path.parent}"):
             write(path, data)
 
+    def fetch(self, folder: Path) -> None:
+        """Makes a folder here what it is where it is kept: nothing to do where that is here.
+
+        Raises:
+            StoreError: If it cannot be read there, or not written here.
+        """
+
     def clear(self, path: Path) -> None:
         """Sets aside what keeps a file from being written: a folder of its name, or a file where a folder is due.
 

@@ -50,6 +50,10 @@ class AssetError(UnveilError):
     """A downloadable file that could not be fetched or is not what it should be."""
 
 
+class AwayError(AssetError):
+    """A judge from outside that cannot be asked just now: nothing is scored, and the next run asks again."""
+
+
 class WeightsError(UnveilError):
     """A checkpoint that does not fit the model it is meant for."""
 
