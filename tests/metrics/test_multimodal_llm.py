@@ -372,10 +372,10 @@ def test_the_plan_says_loudly_that_pictures_leave():
         file = from_mapping(
             {
                 "title": "t",
-                "data": "people",
-                "target": "small_resnet",
-                "defenses": ["none"],
-                "attacks": ["random_latents"],
+                "data": {"use": "people"},
+                "target": {"use": "small_resnet"},
+                "defenses": [{"use": "none"}],
+                "attacks": [{"use": "random_latents"}],
                 "metrics": [{"use": "verification", "comparer": comparer}],
             }
         )

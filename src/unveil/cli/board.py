@@ -115,7 +115,8 @@ def serve(
     port: Annotated[int, typer.Option("--port", help="Where; 0: any that is free.", min=0, max=65535)] = 8000,
 ) -> None:
     """Serve a site on this machine, for this machine alone, until Ctrl-C."""
-    from unveil.leaderboard.site.serving import LOOPBACK, server  # noqa: PLC0415 (not needed for --help)
+    from unveil.leaderboard.loopback import LOOPBACK  # noqa: PLC0415 (not needed for --help)
+    from unveil.leaderboard.site.serving import server  # noqa: PLC0415
 
     with server(folder, port) as serving:
         output().print(f"http://{LOOPBACK}:{serving.server_address[1]}/", soft_wrap=True)
