@@ -52,11 +52,11 @@ class _Handler(Handler):
         self.root = root
         super().__init__(*args)
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 (as http.server calls it)
         """Answers with a file."""
         self._answer(body=True)
 
-    def do_HEAD(self) -> None:
+    def do_HEAD(self) -> None:  # noqa: N802 (as http.server calls it)
         """Answers with what a file's headers would be."""
         self._answer(body=False)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from unveil import __version__
-from unveil.cli import assets, audit, board, check, data, fisher, plugins, profile, runs, store, submit, tune
+from unveil.cli import assets, audit, board, check, data, fisher, judge, plugins, profile, runs, store, submit, tune
 from unveil.cli.failures import in_words, tell
 from unveil.cli.streams import open_streams
 from unveil.cli.waiting import wait_asleep
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (runs, audit, board, submit, profile, data, tune, fisher, plugins, check, assets):
+for module in (runs, audit, board, judge, submit, profile, data, tune, fisher, plugins, check, assets):
     for command in module.COMMANDS:
         app.command(name=command.__name__.rstrip("_").replace("_", "-"))(in_words(command))
 kept = typer.Typer(help="What a store holds, what of it can go, and what of it travels.", no_args_is_help=True)
