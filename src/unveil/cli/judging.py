@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from unveil.harness.audit import Stored
+from unveil.harness.data.splits import PARTS, from_tensors
 from unveil.harness.figures import panel
 from unveil.harness.figures.rows import Row
 from unveil.harness.steps.attack import reconstructions
-from unveil.harness.steps.data import PARTS, from_tensors
 from unveil.harness.words.errors import PlanError
 from unveil.harness.words.images import Data, Images
 from unveil.leaderboard.judging.pairs import Kind, Pair
