@@ -143,7 +143,8 @@ class _Handler(Handler):
         """Whether no other page sent it: browsers say where they send from, and send this type nowhere else unasked."""
         origin = self.headers.get("Origin")
         typed = self.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/json"
-        ours = {f"http://{name}:{self.server.server_address[1]}" for name in NAMES}
+        port = self.connection.getsockname()[1]
+        ours = {f"http://{name}:{port}" for name in NAMES}
         return typed and (origin is None or origin in ours)
 
     def _body(self) -> Any:

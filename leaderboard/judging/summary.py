@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -117,22 +117,21 @@ def summary(pairs: Sequence[Pair], answers: Mapping[str, Given]) -> Summary:
 
 def _opinion(judge: str, pairs: Sequence[Pair], givens: Sequence[Given]) -> Opinion:
     rows = sorted({row for pair in pairs for row in pair.rows})
-    genuine, false = (
-        _accepted(pairs, givens, lambda p, kind=kind: p.kind is kind) for kind in (Kind.GENUINE, Kind.IMPOSTOR)
-    )
+    genuine = _accepted([pair for pair in pairs if pair.kind is Kind.GENUINE], givens)
+    false = _accepted([pair for pair in pairs if pair.kind is Kind.IMPOSTOR], givens)
     return Opinion(
         judge,
         answered=sum(pair.name in given for pair in pairs for given in givens),
         of=len(pairs) * len(givens),
         genuine=genuine,
         false_accepts=false,
-        rows={row: _accepted(pairs, givens, lambda p, row=row: row in p.rows) for row in rows},
+        rows={row: _accepted([pair for pair in pairs if row in pair.rows], givens) for row in rows},
         doubt=_doubt(genuine, false),
     )
 
 
-def _accepted(pairs: Sequence[Pair], givens: Sequence[Given], of: Callable[[Pair], bool]) -> Share:
-    said = [(given[p.name], p.person) for p in pairs if of(p) for given in givens if p.name in given]
+def _accepted(pairs: Sequence[Pair], givens: Sequence[Given]) -> Share:
+    said = [(given[pair.name], pair.person) for pair in pairs for given in givens if pair.name in given]
     clear = [(answer == "yes", person) for answer, person in said if answer != "unsure"]
     return share([yes for yes, _ in clear], [person for _, person in clear], len(said) - len(clear))
 
