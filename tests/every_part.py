@@ -72,6 +72,7 @@ use = "mirror", presamples = 20, samples = 2, population = 8, generations = 3, p
 use = "align_mi", base = { use = "gmi", restarts = 1, steps = 3, prior = WGAN }, neighbours = 2
 use = "smile", samples = 9, trunk = STUDENT, pretrained = false, student_batch = 4, queries = 6, prior = STYLE
 use = "lokt", restarts = 2, steps = 3, models = [STUDENT], samples = 4, student_epochs = 1, prior = LABELLED
+use = "rlb_mi", episodes = 8, replay_batch = 3, hidden = 8, prior = WGAN
 use = "brep_mi", queries = 200, first_queries = 64, prior = WGAN
 use = "random_latents", samples = 2, prior = WGAN
 use = "public_lookalikes", samples = 2

@@ -13,7 +13,7 @@ from unveil.harness.words.needs import TrainedPrior, needs_of
 from unveil.harness.words.spec import Spec
 
 SMALL: Mapping[str, int] = {
-    "steps": 3, "iterations": 3, "epochs": 2, "rounds": 2, "generations": 2, "every": 1,
+    "steps": 3, "iterations": 3, "epochs": 2, "rounds": 2, "generations": 2, "every": 1, "episodes": 12,
     "restarts": 2, "draws": 2, "samples": 2, "candidates": 2, "population": 4, "queries": 50,
     "pool": 8, "presamples": 16, "keep": 1, "views": 2,
     "batch": 8, "width": 4, "pictures": 6, "private": 4, "public": 4,

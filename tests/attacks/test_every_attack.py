@@ -31,6 +31,7 @@ from unveil.attacks.priors.style_gan import StyleGAN
 from unveil.attacks.priors.wgan_gp import WGANGP
 from unveil.attacks.public_lookalikes import PublicLookalikes
 from unveil.attacks.random_latents import RandomLatents
+from unveil.attacks.rlb_mi import RLBMI
 from unveil.attacks.search import PASSES, prior_of
 from unveil.attacks.smile import SMILE
 from unveil.harness.models.small_resnet import SmallResNet
@@ -71,6 +72,7 @@ ATTACKS: dict[str, tuple[Any, str]] = {
         "latents",
     ),
     "smile": (SMILE(samples=40, pretrained=False, epochs=2, student_batch=16, steps=8, queries=10), "styles"),
+    "rlb_mi": (RLBMI(samples=2, episodes=20, replay_batch=6, hidden=16), "latents"),
     "brep_mi": (BREPMI(queries=2000), "latents"),
     "public_lookalikes": (PublicLookalikes(samples=2), "latents"),
     "pixel_adversarial": (PixelAdversarial(samples=2, steps=5), "latents"),

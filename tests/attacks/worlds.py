@@ -22,6 +22,7 @@ from unveil.attacks.plgmi import PLGMI
 from unveil.attacks.ppa import PPA
 from unveil.attacks.public_lookalikes import PublicLookalikes
 from unveil.attacks.random_latents import RandomLatents
+from unveil.attacks.rlb_mi import RLBMI
 from unveil.attacks.smile import SMILE
 from unveil.harness.types import (
     Attack,
@@ -218,6 +219,7 @@ CASES: dict[str, Case] = {
     "smile": Case(
         SMILE(samples=20, pretrained=False, epochs=2, student_batch=8, steps=4, queries=6, pictures=2, batch=7), STYLE
     ),
+    "rlb_mi": Case(RLBMI(samples=2, episodes=12, replay_batch=4, hidden=8, batch=3)),
     "brep_mi": Case(BREPMI(queries=700, patience=10_000)),
     "random_latents": Case(RandomLatents(samples=2)),
     "public_lookalikes": Case(PublicLookalikes(samples=2, batch=16), World(None), draws=False),
