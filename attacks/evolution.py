@@ -1,4 +1,4 @@
-"""A (1+1) evolution strategy: one parent, one child, and a step that grows with success."""
+"""Evolution: a (1+1) strategy, whose step grows with success, and differential evolution of populations."""
 
 from __future__ import annotations
 
@@ -52,3 +52,46 @@ def told(best: Tensor, lowest: Tensor, sigma: Tensor, child: Tensor, loss: Tenso
     better, worse = loss < lowest, loss > lowest
     sigma = sigma * torch.where(better, GROWS, torch.where(worse, SHRINKS, 1.0))
     return torch.where(better[:, None], child, best), torch.where(better, loss, lowest), sigma
+
+
+LAST, FADES = 30, 50  # generations in which differences fade, and over how many they would fade to nothing
+
+
+@dataclass(frozen=True)
+class Differential:
+    """Differential evolution as C2FMI has it: each child is its parent, moved by differences between others.
+
+    Attributes:
+        generations: How many there are.
+        attraction: Share of the way to the best individual.
+        differences: Weight of each of four differences.
+    """
+
+    generations: int
+    attraction: float = 0.02
+    differences: float = 0.1
+
+    def weight(self, t: int) -> float:
+        """Weight of the differences in generation t; it falls in the last 30, after a jump, as published.
+
+        Example:
+            >>> [round(Differential(500).weight(t), 4) for t in (0, 469, 470, 499)]
+            [0.1, 0.1, 0.06, 0.002]
+        """
+        left = self.generations - t
+        return self.differences * (left / FADES if left <= LAST else 1.0)
+
+    def children(self, x: Tensor, best: Tensor, others: Tensor, inherits: Tensor, t: int) -> Tensor:
+        """One child of each individual.
+
+        Args:
+            x: Populations ``(K, n, D)``.
+            best: The best individual of each ``(K, D)``.
+            others: Whose differences: places in the population ``(K, n, 8)``, the first four less the last.
+            inherits: Which genes stay the parent's ``(K, n, D)``.
+            t: The generation.
+        """
+        rows = torch.arange(len(x), device=x.device)[:, None, None]
+        plus, minus = x[rows, others].chunk(2, 2)
+        moved = x + self.attraction * (best[:, None] - x) + self.weight(t) * (plus - minus).sum(2)
+        return torch.where(inherits, x, moved)

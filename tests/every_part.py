@@ -57,6 +57,7 @@ PARTS = {
     "INVERSION": f'{{ use = "inversion_gan", {GAN} }}',
     "CONDITIONAL": f'{{ use = "conditional_gan", {GAN} }}',
     "LABELLED": f'{{ use = "t_acgan", unlabelled = 1, {GAN} }}',
+    "COARSE": "inverse_width = 8, inverse_epochs = 1, starts = 3, steps = 2, founders = 2",
     "STYLE": f'{{ use = "style_gan", latent = 8, mapping_layers = 2, augment = 0.5, {GAN} }}',
 }
 ATTACKS = """
@@ -72,6 +73,7 @@ use = "mirror", presamples = 20, samples = 2, population = 8, generations = 3, p
 use = "align_mi", base = { use = "gmi", restarts = 1, steps = 3, prior = WGAN }, neighbours = 2
 use = "smile", samples = 9, trunk = STUDENT, pretrained = false, student_batch = 4, queries = 6, prior = STYLE
 use = "lokt", restarts = 2, steps = 3, models = [STUDENT], samples = 4, student_epochs = 1, prior = LABELLED
+use = "c2f_mi", embedder = STUDENT, pretrained = false, COARSE, population = 4, generations = 3, prior = STYLE
 use = "rlb_mi", episodes = 8, replay_batch = 3, hidden = 8, prior = WGAN
 use = "brep_mi", queries = 200, first_queries = 64, prior = WGAN
 use = "random_latents", samples = 2, prior = WGAN

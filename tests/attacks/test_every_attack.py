@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unveil.attacks.align_mi import AlignMI
 from unveil.attacks.brep_mi import BREPMI
+from unveil.attacks.c2f_mi import C2FMI
 from unveil.attacks.gmi import GMI
 from unveil.attacks.if_gmi import IFGMI
 from unveil.attacks.kedmi import KEDMI
@@ -72,6 +73,7 @@ ATTACKS: dict[str, tuple[Any, str]] = {
         "latents",
     ),
     "smile": (SMILE(samples=40, pretrained=False, epochs=2, student_batch=16, steps=8, queries=10), "styles"),
+    "c2f_mi": (C2FMI(inverse_width=8, starts=4, steps=8, founders=2, population=5, generations=6), "styles"),
     "rlb_mi": (RLBMI(samples=2, episodes=20, replay_batch=6, hidden=16), "latents"),
     "brep_mi": (BREPMI(queries=2000), "latents"),
     "public_lookalikes": (PublicLookalikes(samples=2), "latents"),
@@ -105,6 +107,9 @@ def toys(
         "blocks": (style_target, blocks),
         "taught": (painted, dataclasses.replace(canvas, surrogates=(copy.deepcopy(painted),) * 2)),
     }
+    foreign = {role: copy.deepcopy(style_target) for role in ("trunk", "embedder")}
+    guided = dataclasses.replace(styled, given=Given(models=foreign))
+    return {"latents": (target, helped), "styles": (style_target, guided), "classes": (painted, canvas)}
 
 
 def found(attack: Attack, toy: tuple[Classifier, Ingredients], labels: Tensor = LABELS, **how: bool) -> Images:

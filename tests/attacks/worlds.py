@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from unveil.attacks.align_mi import AlignMI
 from unveil.attacks.brep_mi import BREPMI
+from unveil.attacks.c2f_mi import C2FMI
 from unveil.attacks.gmi import GMI
 from unveil.attacks.if_gmi import IFGMI
 from unveil.attacks.kedmi import KEDMI
@@ -150,8 +151,9 @@ class World:
     def ingredients(self) -> Ingredients:
         prior = None if self.prior is None else self.prior(self.shape)
         students = [linear(drawn(seed, self.length), self.shape) for seed in range(1, self.students + 1)]
-        trunk = Given(models={"trunk": linear(drawn(9, self.length), self.shape)})
-        return Ingredients(prior, self.public(), tuple(students), trunk)
+        foreign = linear(drawn(9, self.length), self.shape)
+        given = Given(models={"trunk": foreign, "embedder": foreign})
+        return Ingredients(prior, self.public(), tuple(students), given)
 
 
 def changed_in(attack: Any, settings: dict[str, Any]) -> Any:
@@ -193,6 +195,7 @@ def lomma(base: Any, variant: Any) -> Case:
     return Case(attack, World(students=2 if with_students else 0))
 
 
+COARSE = {"inverse_width": 8, "inverse_epochs": 2, "inverse_batch": 16, "starts": 4, "steps": 5, "founders": 3}
 STYLE = World(Styled, (1, 4, 4))
 CASES: dict[str, Case] = {
     "gmi": Case(GMI(restarts=2, steps=8, lr=0.1, batch=3)),
@@ -219,6 +222,7 @@ CASES: dict[str, Case] = {
     "smile": Case(
         SMILE(samples=20, pretrained=False, epochs=2, student_batch=8, steps=4, queries=6, pictures=2, batch=7), STYLE
     ),
+    "c2f_mi": Case(C2FMI(**COARSE, samples=2, population=6, generations=20, batch=7), STYLE),  # type: ignore[arg-type]
     "rlb_mi": Case(RLBMI(samples=2, episodes=12, replay_batch=4, hidden=8, batch=3)),
     "brep_mi": Case(BREPMI(queries=700, patience=10_000)),
     "random_latents": Case(RandomLatents(samples=2)),

@@ -62,6 +62,9 @@ SETTINGS = {
     ("attacks", "if_gmi"): [{"stages": (2, 1)}, {"stages": (1, 2), "radii": (), "fresh_colours": True}],
     ("attacks", "lokt"): [{}, {"judged_by": "discriminator"}],
     ("attacks", "smile"): [{"trunk": {"use": "small_resnet", "width": 4}, "pretrained": False, "student_batch": 2}],
+    ("attacks", "c2f_mi"): [
+        {"embedder": {"use": "small_resnet", "width": 4}, "pretrained": False, "founders": 2, "starts": 3, "top": 2}
+    ],
     ("attacks", "kedmi"): [{}, {"clamp": True}],
     ("attacks", "lomma"): [{}, {"base": "kedmi"}, {"variant": "aug"}],
     ("metrics", "confusion"): [],  # needs somebody from outside: tests/metrics/test_multimodal_llm.py
