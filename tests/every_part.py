@@ -68,6 +68,7 @@ use = "lomma", name = "b", base = "kedmi", variant = "logit", samples = 2, steps
 use = "plgmi", restarts = 2, steps = 3, prior = CONDITIONAL
 use = "ppa", pool = 8, candidates = 3, keep = 2, steps = 3, views = 2, prior = STYLE
 use = "if_gmi", pool = 8, candidates = 2, stages = [2, 1], radii = [], prior = STYLE
+use = "vmi", samples = 2, steps = 3, step_batch = 3, flow_steps = 2, flow_width = 4, prior = STYLE
 use = "mirror_white_box", presamples = 8, restarts = 3, samples = 2, steps = 3, views = 2, prior = STYLE
 use = "mirror", presamples = 20, samples = 2, population = 8, generations = 3, prior = STYLE
 use = "align_mi", base = { use = "gmi", restarts = 1, steps = 3, prior = WGAN }, neighbours = 2

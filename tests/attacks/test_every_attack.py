@@ -35,6 +35,7 @@ from unveil.attacks.random_latents import RandomLatents
 from unveil.attacks.rlb_mi import RLBMI
 from unveil.attacks.search import PASSES, prior_of
 from unveil.attacks.smile import SMILE
+from unveil.attacks.vmi import VMI
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.plan import plugins
 from unveil.harness.types import (
@@ -75,6 +76,7 @@ ATTACKS: dict[str, tuple[Any, str]] = {
     "smile": (SMILE(samples=40, pretrained=False, epochs=2, student_batch=16, steps=8, queries=10), "styles"),
     "c2f_mi": (C2FMI(inverse_width=8, starts=4, steps=8, founders=2, population=5, generations=6), "styles"),
     "rlb_mi": (RLBMI(samples=2, episodes=20, replay_batch=6, hidden=16), "latents"),
+    "vmi": (VMI(samples=2, steps=10, step_batch=4, lr=0.1, flow_steps=2, flow_width=4), "styles"),
     "brep_mi": (BREPMI(queries=2000), "latents"),
     "public_lookalikes": (PublicLookalikes(samples=2), "latents"),
     "pixel_adversarial": (PixelAdversarial(samples=2, steps=5), "latents"),

@@ -25,6 +25,7 @@ from unveil.attacks.public_lookalikes import PublicLookalikes
 from unveil.attacks.random_latents import RandomLatents
 from unveil.attacks.rlb_mi import RLBMI
 from unveil.attacks.smile import SMILE
+from unveil.attacks.vmi import VMI
 from unveil.harness.types import (
     Attack,
     Budget,
@@ -224,6 +225,7 @@ CASES: dict[str, Case] = {
     ),
     "c2f_mi": Case(C2FMI(**COARSE, samples=2, population=6, generations=20, batch=7), STYLE),  # type: ignore[arg-type]
     "rlb_mi": Case(RLBMI(samples=2, episodes=12, replay_batch=4, hidden=8, batch=3)),
+    "vmi": Case(VMI(samples=2, steps=8, step_batch=3, lr=0.1, flow_steps=2, flow_width=4, batch=4), STYLE),
     "brep_mi": Case(BREPMI(queries=700, patience=10_000)),
     "random_latents": Case(RandomLatents(samples=2)),
     "public_lookalikes": Case(PublicLookalikes(samples=2, batch=16), World(None), draws=False),
