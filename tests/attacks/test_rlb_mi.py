@@ -171,3 +171,5 @@ def test_it_asks_as_often_as_it_says(
     attack.reconstruct(limited, ingredients, LABELS, run)
     assert 80 < limited.spent.queries <= 100
     assert run.notes[0] == f"kept to its budget with episodes = {25 // each}"
+    published = RLBMI()
+    assert (published.episodes * published.questions, published.replay_batch, published.lr) == (80_000, 256, 5e-4)

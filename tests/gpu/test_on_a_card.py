@@ -28,7 +28,8 @@ PIXELS = 0.02  # mean difference of attacked pixels between two devices: some st
 LOGITS = 0.2  # difference of a trained target's logits, as a share of the largest
 ATTACKS = (
     "gmi", "kedmi", *(f"lomma {base} {variant}" for base in ("gmi", "kedmi") for variant in ("logit", "both")), "plgmi",
-    "ppa", "mirror_white_box", "mirror", "brep_mi", "random_latents", "public_lookalikes", "pixel_adversarial",
+    "ppa", "mirror_white_box", "mirror", "vmi", "rlb_mi", "c2f_mi", "brep_mi",
+    "random_latents", "public_lookalikes", "pixel_adversarial",
 )  # fmt: skip
 PRIORS = {
     "wgan_gp": {"width": 4}, "inversion_gan": {"width": 4}, "conditional_gan": {"width": 4},
