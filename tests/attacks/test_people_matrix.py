@@ -82,6 +82,10 @@ ATTACKS = {
     "mirror_white_box": 'use = "mirror_white_box"\npresamples = 800\nrestarts = 3\nsamples = 2\nsteps = 40\nviews = 5\n'
     "lr = 0.1",
     "mirror": 'use = "mirror"\npresamples = 1000\nsamples = 2\npopulation = 30\ngenerations = 12\nqueries = 700',
+    "vmi": 'use = "vmi"\nsamples = 3\nsteps = 80\nstep_batch = 8\nlr = 0.02\nflow_steps = 2\nflow_width = 16',
+    "rlb_mi": 'use = "rlb_mi"\nepisodes = 800\nreplay_batch = 32\nhidden = 64\nlr = 2e-3',
+    "c2f_mi": 'use = "c2f_mi"\nembedder = { use = "plain_cnn", width = 4 }\npretrained = false\ninverse_width = 64\n'
+    "starts = 8\nfounders = 8\npopulation = 16\ngenerations = 60",
     "brep_mi": 'use = "brep_mi"\nqueries = 4000\nfirst_queries = 2048',
     "random_latents": 'use = "random_latents"\nsamples = 60',
 }
