@@ -19,7 +19,10 @@ from unveil.harness.plan import file as plan_file
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"(?ms)^```(python|toml|sh)(?: title=\"([^\"]+)\")?\n(.*?)^```")
-ELSEWHERE = {"docs/mlflow.md": "tests/harness/running/test_tracking.py"}  # needs a store that was logged
+ELSEWHERE = {
+    "docs/mlflow.md": "tests/harness/running/test_tracking.py",  # needs a store that was logged
+    "docs/audit.md": "tests/test_audit_of_a_model.py",  # needs a trained model
+}
 SLOW = {"docs/pools.md", "docs/tutorials/audit.md"}  # starts processes; trains and audits a network
 CHEAP = {"list", "new", "check", "assets"}  # commands that are run; that the others exist is tested in test_docs.py
 
