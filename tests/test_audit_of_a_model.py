@@ -1,4 +1,4 @@
-"""Somebody's model, from its file to the report: what the command and `unveil.audit` promise."""
+"""Somebody's model, from its file to the report: what the command and `unveil.audit` promise in docs/audit.md."""
 
 import importlib.util
 import json

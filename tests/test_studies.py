@@ -85,3 +85,13 @@ def test_rows_name_nobody() -> None:
     assert len(people) == 53
     assert all(name.isdigit() for name in people)
     assert not re.search(r"""["\s](?:[A-Z]:\\|[~.]{0,2}/)\w""", json.dumps(stored()))
+
+
+def test_the_tables_of_adaptive_attacks_are_what_their_rows_give() -> None:
+    study = STUDIES / "real-people-adaptive"
+    page, made = (study / "README.md").read_text(encoding="utf-8"), tables(study)
+    blocks = re.findall(r"<!-- table: [^>]+ -->.*?<!-- end -->", made, re.DOTALL)
+    assert len(blocks) == 3
+    assert all(block in page for block in blocks)
+    rows = lzma.decompress((study / "results" / "rows.json.xz").read_bytes()).decode()
+    assert not re.search(r"[A-Z][a-z]+_[A-Z][a-z]+", rows)  # nobody's name

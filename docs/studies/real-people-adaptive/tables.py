@@ -34,12 +34,19 @@ def depths(found: Sequence[Target]) -> list[str]:
     return [d for stage in STAGES for d in defenses if d.endswith(f"={stage}")]
 
 
+def measured(found: Sequence[Target], defense: str, attack: str) -> bool:
+    """Whether there is a row: time was over before every attack on every target."""
+    return (defense, attack) in one(found, attack).setup.measured
+
+
 def targets(found: Sequence[Target]) -> Table:
     """What each target is good for, and what every attack takes of it."""
     lines = [["defense", "attack", "utility", *MEASURES, *(f"open set, {judge}" for judge in JUDGES)]]
     names = [*MEASURES.values(), *(by_judge(judge, closed=False) for judge in JUDGES)]
     for d in ("none", *depths(found)):
         for a in (*ATTACKS, "random_latents", "public_lookalikes"):
+            if not measured(found, d, a):
+                continue
             t = one(found, a)
             lines.append([d, a, percent(t.of(d, UTILITY, a).value), *(full(t.of(d, name, a)) for name in names)])
     return lines
@@ -52,13 +59,13 @@ def fallen(found: Sequence[Target]) -> Table:
         name: tests(
             {
                 f"{d}/{a}": (one(found, a).of(d, name, a), one(found, a).of("none", name, a))
-                for d in depths(found) for a in ATTACKS
+                for d in depths(found) for a in ATTACKS if measured(found, d, a)
             }
         )
         for name in MEASURES.values()
     }  # fmt: skip
     for d in depths(found):
-        for a in ATTACKS:
+        for a in (a for a in ATTACKS if measured(found, d, a)):
             t = one(found, a)
             lost = percent(t.of(d, UTILITY, a).value - t.of("none", UTILITY, a).value)
             lines.append([d, a, lost, *(cell for of in made.values() for cell in told(of[f"{d}/{a}"]))])
