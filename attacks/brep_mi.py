@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from unveil.attacks.drawing import show
 from unveil.attacks.loop import resumable_steps
-from unveil.attacks.search import OverPrior, State, prior_of, show
+from unveil.attacks.search import OverPrior, State, prior_of
 from unveil.harness.types import Access, Generator, Images, Ingredients, Run, Spec, Spent, View, draw_normal
 
 FIRST = 256  # samples that are labelled at once until every class has one; part of what a class is charged

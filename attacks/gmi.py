@@ -10,8 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unveil.attacks.drawing import show
 from unveil.attacks.losses import IdentityLoss
-from unveil.attacks.search import ByLatents, Descent, Identity, Key, Objective, State, labels_of, search, show
+from unveil.attacks.search import ByLatents, Descent, Identity, Key, Objective, State, labels_of, search
 from unveil.harness.types import Generator, Images, Run, Spec, View
 
 

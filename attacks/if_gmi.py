@@ -13,10 +13,11 @@ from torch import Tensor
 from unveil.attacks import afford
 from unveil.attacks.adam import adam
 from unveil.attacks.afford import Staged
+from unveil.attacks.drawing import draw
 from unveil.attacks.layers import LayeredSpace, nothing, within_ball
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.attacks.numbers import uniform
-from unveil.attacks.search import Descent, Identity, Key, State, at, draw, labels_of, search, seen_by
+from unveil.attacks.search import Descent, Identity, Key, State, at, labels_of, search, seen_by
 from unveil.attacks.selection import best
 from unveil.attacks.wspace import first_styles, scored
 from unveil.harness.types import Budget, Generator, Images, Ingredients, Run, Spec, View

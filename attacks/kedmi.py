@@ -11,9 +11,10 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks.adam import adam
+from unveil.attacks.drawing import show
 from unveil.attacks.losses import IdentityLoss
 from unveil.attacks.numbers import normal
-from unveil.attacks.search import ByLatents, Descent, Identity, Key, Objective, State, labels_of, search, show
+from unveil.attacks.search import ByLatents, Descent, Identity, Key, Objective, State, labels_of, search
 from unveil.harness.types import Generator, Images, Run, Spec, View, draw_normal
 
 

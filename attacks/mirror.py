@@ -13,8 +13,9 @@ from torch import Tensor
 
 from unveil.attacks import afford
 from unveil.attacks.afford import Staged
+from unveil.attacks.drawing import draw
 from unveil.attacks.pspace import Box, presampled, truncating
-from unveil.attacks.search import Descent, Key, State, draw, labels_of, search
+from unveil.attacks.search import Descent, Key, State, labels_of, search
 from unveil.attacks.selection import best
 from unveil.attacks.wspace import WSpace, scored
 from unveil.harness.types import Access, Budget, Generator, Images, Run, Spec, View

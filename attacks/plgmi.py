@@ -12,9 +12,10 @@ from torch import Tensor
 
 from unveil.attacks import augment
 from unveil.attacks.adam import adam
+from unveil.attacks.drawing import show_as
 from unveil.attacks.losses import IdentityLoss
 from unveil.attacks.numbers import uniform
-from unveil.attacks.search import ByLatents, Descent, Identity, Key, State, at, labels_of, search, show_as
+from unveil.attacks.search import ByLatents, Descent, Identity, Key, State, at, labels_of, search
 from unveil.harness.types import ConditionalGenerator, Generator, Images, Run, Spec, View
 from unveil.harness.words.errors import UnveilError
 from unveil.harness.words.spec import LATER

@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from unveil.attacks.search import OverPrior, prior_of, show, show_as
+from unveil.attacks.drawing import show, show_as
+from unveil.attacks.search import OverPrior, prior_of
 from unveil.harness.types import Access, ConditionalGenerator, Images, Ingredients, Role, Run, Spec, View
 
 

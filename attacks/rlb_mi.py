@@ -13,9 +13,10 @@ from torch import Tensor
 from unveil.attacks import afford
 from unveil.attacks.afford import Staged
 from unveil.attacks.agents import Agents
+from unveil.attacks.drawing import show
 from unveil.attacks.mirror import log
 from unveil.attacks.numbers import normal
-from unveil.attacks.search import Descent, Key, State, labels_of, search, show
+from unveil.attacks.search import Descent, Key, State, labels_of, search
 from unveil.harness.types import Access, Budget, Generator, Images, Run, Spec, View, draw_normal
 
 BOTH, MARGIN = 2.0, 8.0  # weights of the two scores and of the margin in the reward

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unveil.attacks import afford
 from unveil.attacks.adam import adam
+from unveil.attacks.drawing import draw
 from unveil.attacks.evolution import OnePlusOne, told
 from unveil.attacks.experts import Experts, teach
 from unveil.attacks.losses import cross_entropy
@@ -19,7 +20,7 @@ from unveil.attacks.mirror import log
 from unveil.attacks.mirror_white_box import ramp
 from unveil.attacks.numbers import normal
 from unveil.attacks.pspace import Box, presampled
-from unveil.attacks.search import Descent, Key, State, draw, labels_of, prior_of, search
+from unveil.attacks.search import Descent, Key, State, labels_of, prior_of, search
 from unveil.attacks.selection import best
 from unveil.attacks.wspace import WSpace, scored
 from unveil.harness.types import (

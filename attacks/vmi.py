@@ -12,9 +12,10 @@ from torch import Tensor
 
 from unveil.attacks import afford
 from unveil.attacks.afford import Staged
+from unveil.attacks.drawing import draw
 from unveil.attacks.flows import Flows
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
-from unveil.attacks.search import Descent, Identity, Key, State, at, draw, labels_of, search, seen_by
+from unveil.attacks.search import Descent, Identity, Key, State, at, labels_of, search, seen_by
 from unveil.attacks.wspace import Styled, WSpace
 from unveil.harness.types import Budget, Generator, Images, Ingredients, Run, Spec, View, draw_normal
 

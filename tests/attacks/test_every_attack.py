@@ -100,7 +100,8 @@ def toys(
 ) -> Toys:
     x = torch.rand(41, *ingredients.public.shape, generator=torch.Generator().manual_seed(1))
     helped = Ingredients(ingredients.prior, Images(x, torch.full((41,), -1)), (student(1), student(2)))
-    guided = dataclasses.replace(styled, given=Given(models={"trunk": copy.deepcopy(style_target)}))
+    foreign = {role: copy.deepcopy(style_target) for role in ("trunk", "embedder")}
+    guided = dataclasses.replace(styled, given=Given(models=foreign))
     blocks = Ingredients(worlds.Blocks((1, 4, 4)), styled.public)
     return {
         "latents": (target, helped),
@@ -109,9 +110,6 @@ def toys(
         "blocks": (style_target, blocks),
         "taught": (painted, dataclasses.replace(canvas, surrogates=(copy.deepcopy(painted),) * 2)),
     }
-    foreign = {role: copy.deepcopy(style_target) for role in ("trunk", "embedder")}
-    guided = dataclasses.replace(styled, given=Given(models=foreign))
-    return {"latents": (target, helped), "styles": (style_target, guided), "classes": (painted, canvas)}
 
 
 def found(attack: Attack, toy: tuple[Classifier, Ingredients], labels: Tensor = LABELS, **how: bool) -> Images:

@@ -74,7 +74,9 @@ def test_serve_says_where_and_stops_in_peace(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<!doctype html>")
     unveil = shutil.which("unveil", path=str(Path(sys.executable).parent))
     assert unveil
-    command = [unveil, "serve", str(tmp_path), "--port", "0"]
+    heard = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    # where the tests run in the background of a script, Ctrl-C is ignored, which a started process inherits
+    command = [sys.executable, "-c", heard, unveil, "serve", str(tmp_path), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
         assert serving.stdout
         address = serving.stdout.readline().strip()
@@ -82,6 +84,9 @@ def test_serve_says_where_and_stops_in_peace(tmp_path: Path) -> None:
         with urllib.request.urlopen(address, timeout=30) as answer:
             assert answer.read() == b"<!doctype html>"
         serving.send_signal(signal.SIGINT)
-        _, said = serving.communicate(timeout=30)
+        try:
+            _, said = serving.communicate(timeout=30)
+        finally:
+            serving.kill()
     assert serving.returncode == 0
     assert "Traceback" not in said

@@ -24,7 +24,8 @@ COMMANDS = every(typer.main.get_command(app))
 # called everywhere below as soon as its arguments are known.
 VALUES = {
     "plan": "plan.toml", "plans": "plan.toml", "bundle": "audit.zip", "defense": "ls", "plugin": "ls",
-    "kind": "defense", "name": "mine", "source": "net.pkl", "out": "out.safetensors",
+    "kind": "defense", "name": "mine", "source": "net.pkl", "out": "out.safetensors", "what": "plan.toml",
+    "sources": "plan.toml", "folder": "nowhere", "model": "net.pkl", "private": "store", "public": "store",
 }  # fmt: skip
 LEAVES = """
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ SURROUNDINGS = {
     "disk full behind output": (None, {"before": "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"}, ("run",)),
     "disk full behind errors": (None, {"before": "os.dup2(os.open('/dev/full', os.O_WRONLY), 2)"}, ("assets",)),
     "no columns": (None, {"env": {"COLUMNS": "0", "TERM": "dumb", "FORCE_COLOR": "1"}}, ("fisher",)),
-    "no plan": (no_plan, {}, ("plan", "board", "profile")),
+    "no plan": (no_plan, {}, ("plan", "board", "profile", "judge", "submit")),
     "plan is a folder": (plan_is_a_folder, {}, ("run",)),
     "plan is no text": (spoilt_plan(b'title = "\xff"'), {}, ("tune",)),
     "plan is no TOML": (spoilt_plan(b"title = [\x1b[2J"), {}, ("run",)),
@@ -154,7 +155,7 @@ SURROUNDINGS = {
     "plugin ends the process": (plugin("raise SystemExit(0)"), {}, ("run", "plan")),
     "plugin ends it later": (plugin(LEAVES), {}, ("run",)),
     "plugin is no Python": (plugin("def ("), {}, ("run",)),
-    "store is a file": (store_is_a_file, {}, ("plan", "data", "store verify")),
+    "store is a file": (store_is_a_file, {}, ("plan", "data", "store verify", "audit")),
     "nothing may be written": (read_only, {"before": NOBODY}, ("run", "new", "store pin")),
     "no store yet": (None, {"env": {"UNVEIL_STORE": "other/\udcff"}}, ("plan", "board", "store gc")),
     "results cut off": (results(lambda old: old[: len(old) // 2]), {}, ("log",)),
@@ -168,7 +169,7 @@ SURROUNDINGS = {
     "no home": (None, {"env": {"HOME": None, "UNVEIL_CACHE": None}, "before": "os.setuid(12345)"}, ("assets",)),
     "cache is a file": (None, {"env": {"UNVEIL_CACHE": "plan.toml"}}, ("assets",)),
     "offline": (None, {"env": OFFLINE}, ("assets",)),
-    "folder gone": (None, {"before": "import shutil; shutil.rmtree(os.getcwd())"}, ("new", "check")),
+    "folder gone": (None, {"before": "import shutil; shutil.rmtree(os.getcwd())"}, ("new", "check", "serve")),
     "no temporary folder": (None, {"before": "import tempfile; tempfile.tempdir = '/nowhere'"}, ("log",)),
     "disk full": (
         None,

@@ -41,10 +41,10 @@ class Reads(nn.Module):
 class Colour:
     """Embeds a picture by its colour."""
 
-    trained: bool = True
+    learnt: bool = True
 
     def content(self):
-        return {"trained": "by hand"} if self.trained else {}
+        return {"learnt": "by hand"} if self.learnt else {}
 
     def build(self, classes, shape, run):
         return Classifier({"read": Reads()}, nn.Linear(3, classes), classes=classes, mean=(0.0,) * 3, std=(1.0,) * 3)
@@ -150,7 +150,7 @@ def test_a_gallery_needs_trained_weights_and_no_recipe(plan):
     before = identity()
     plan.edit("tiny.toml", "epochs = 3", "epochs = 4")
     assert identity() == before
-    plan.edit("tiny.toml", "gallery = true", "gallery = true\ntrained = false")
+    plan.edit("tiny.toml", "gallery = true", "gallery = true\nlearnt = false")
     with pytest.raises(JudgeError, match="'judge' is a gallery, and Colour has no trained weights"):
         identity()
 
