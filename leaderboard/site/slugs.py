@@ -13,7 +13,7 @@ def slug(name: str) -> str:
     """Small letters, digits, ``_`` and ``-``; a name that has others, or is too long, ends in a part of its hash.
 
     >>> slug("tl_dmi"), slug("TL-DMI")
-    ('tl_dmi', 'tl-dmi-8b6d67')
+    ('tl_dmi', 'tl-dmi-7cd628')
     """
     plain = re.sub(r"[^a-z0-9_]+", "-", name.lower())[:MOST].strip("-")
     if plain == name and plain and not DEVICES.fullmatch(plain):
