@@ -133,6 +133,7 @@ def _become(call: Call, streams: Path) -> None:
             os.dup2(os.open(streams / name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), descriptor)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         tempfile.tempdir = None
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a script ignores it in its background
         exec(call.before, {"os": os, "resource": resource, "sys": sys})
         sys.stdout = sys.__stdout__ = _stream(1, call.encoding, "strict")
         sys.stderr = sys.__stderr__ = _stream(2, call.encoding, "backslashreplace")
