@@ -64,7 +64,7 @@ def without_copies(
     copies = [row for rows in whole for row in _but_one(pictures, rows, given)]
     lost = [row for rows in torn for row in rows]
     keep = torch.ones(len(pictures.labels), dtype=torch.bool)
-    keep[copies + lost] = False
+    keep[torch.tensor(copies + lost, dtype=torch.long)] = False
     remarks = (
         remark(side, "copies of a picture that is used (identical pixels)", _called(pictures, copies), decoded=True),
         remark(side, "pictures that are there as two people's", _called(pictures, lost), decoded=True),
