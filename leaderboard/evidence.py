@@ -76,20 +76,27 @@ def _telling_defenses(board: Board, pictured: Sequence[str]) -> list[str]:
 
 def excerpt(picture: Picture) -> Excerpt | None:
     """The first people of a grid, no wider than a column of text; None for what is no PNG that can be read."""
-    size, people = png_size(picture.png), len(picture.people)
-    if size is None or not 0 < size[0] * size[1] <= MOST_PIXELS:
+    grid, people = opened(picture.png), len(picture.people)
+    if grid is None:
         return None
-    width, height = size
     kept = min(PEOPLE, people)
-    try:
-        with Image.open(io.BytesIO(base64.b64decode(picture.png)), formats=["PNG"]) as grid:
-            part = grid.convert("RGB").crop((0, 0, width, height * kept // people if people else height))
-    except (OSError, SyntaxError, ValueError):
-        return None
+    part = grid.crop((0, 0, grid.width, grid.height * kept // people if people else grid.height))
     part.thumbnail((_WIDEST, part.height), Image.Resampling.LANCZOS)
     out = io.BytesIO()
     part.save(out, "PNG", optimize=True)
     return Excerpt(picture, base64.b64encode(out.getvalue()).decode(), part.size, kept)
+
+
+def opened(png: str) -> Image.Image | None:
+    """A base64 PNG; None for what is none that can be read, or a monstrous one."""
+    size = png_size(png)
+    if size is None or not 0 < size[0] * size[1] <= MOST_PIXELS:
+        return None
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(png)), formats=["PNG"]) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError):
+        return None
 
 
 def png_size(png: str) -> tuple[int, int] | None:

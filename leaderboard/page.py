@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import math
@@ -15,7 +14,7 @@ from markupsafe import Markup
 from unveil.harness.figures.rows import Results
 from unveil.leaderboard import fisher
 from unveil.leaderboard.contents import contents
-from unveil.leaderboard.environment import TEMPLATES, OnePage, environment
+from unveil.leaderboard.environment import TEMPLATES, OnePage, environment, policy
 
 
 def source() -> str:
@@ -46,7 +45,7 @@ def render(results: Results, *, private_pictures: bool = False) -> str:
         .render(
             found,
             links=OnePage(),
-            policy=_policy(style, script),
+            policy=policy(style=style, script=script),
             style=Markup(style),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
             data=_embedded(found["results"]),
@@ -65,17 +64,6 @@ def fisher_charts(results: Results) -> dict[tuple[str, str, str, str, int], str]
             if chart := fisher.chart(profile, fisher.longest([profile])):
                 made[row.cell] = template.render(chart=chart, says=profile.sentence, opening=opening, head=head)
     return made
-
-
-def _policy(style: str, script: str) -> str:
-    """Forbids every request, and every style and script but the page's own."""
-    allowed = {"style-src": style, "script-src": script}
-    hashes = [f"{k} 'sha256-{_sha256(text)}'" for k, text in allowed.items()]
-    return "; ".join(["default-src 'none'", "img-src data:", *hashes, "base-uri 'none'", "form-action 'none'"])
-
-
-def _sha256(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _embedded(results: Results) -> Markup:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from unveil.harness.figures import standing
 from unveil.harness.figures.exhibit import Exhibit
 from unveil.harness.figures.rows import Results
-from unveil.harness.running.reports import Reports
+from unveil.harness.running.reports import Reports, first_fault
 from unveil.harness.store import bundle
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import StoreError
@@ -96,11 +96,8 @@ def _parsed(text: str | bytes, path: Path) -> Results:
     try:
         return Results.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
         raise StoreError(
-            f"{str(path)!r} holds no results that this version of unveil can read: "
-            f"{place}{': ' * bool(place)}{first['msg']}",
+            f"{str(path)!r} holds no results that this version of unveil can read: {first_fault(error)}",
             WANTED,
             "name another file, or run the plan again with this version",
         ) from error

@@ -35,6 +35,13 @@ class Owner:
     place: str | None
 
 
+def first_fault(error: ValidationError) -> str:
+    """The first thing that results are wrong in, and where."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}{': ' * bool(place)}{first['msg']}"
+
+
 class Reports:
     """The reports in a store.
 
@@ -148,11 +155,9 @@ class Reports:
         try:
             return Results.model_validate_json(text)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
             raise StoreError(
                 f"{folder}/results.json in {self.store.url} is damaged, or of another version of unveil: "
-                f"{place}{': ' * bool(place)}{first['msg']}",
+                f"{first_fault(error)}",
                 "what this version writes",
                 f"{todo}: it is written anew, and known steps are not computed again",
             ) from error

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from unveil.harness.figures.audit_facts import AuditFacts
 from unveil.harness.figures.rows import Results
 from unveil.harness.words.names import Access, Role
 from unveil.leaderboard import strips, wording
+from unveil.leaderboard.environment import policy, strict
 from unveil.leaderboard.report import phrases
 from unveil.leaderboard.report.advice import advice
 from unveil.leaderboard.report.audited import Audited, audited
@@ -57,7 +56,7 @@ def render(results: Results, facts: AuditFacts, *, private_pictures: bool = Fals
         advice=advice(audit),
         portraits=shown,
         private=any(one.private for one in shown.values()) or (private_pictures and not _publishable(results, audit)),
-        policy=_policy(style),
+        policy=policy(style=style),
         style=Markup(style),  # noqa: S704 - our own file, and a title without any character that could end it
         day=_day(results),
     )  # fmt: skip
@@ -78,13 +77,7 @@ def _publishable(results: Results, audit: Audited) -> bool:
 
 
 def _environment() -> Environment:
-    env = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    env = strict(_TEMPLATES)
     env.globals |= {
         "BLURRED": BLURRED,
         "LISTED": LISTED,
@@ -121,10 +114,3 @@ def css_text(text: str) -> str:
     """
     plain = re.compile(r"[A-Za-z0-9 .,_-]")
     return "".join(c if plain.match(c) else f"\\{ord(c):x} " for c in text if c.isprintable())
-
-
-def _policy(style: str) -> str:
-    """Forbids every request, every script, and every style but the page's own."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    allowed = ["default-src 'none'", "img-src data:", f"style-src 'sha256-{digest}'"]
-    return "; ".join([*allowed, "base-uri 'none'", "form-action 'none'"])

@@ -15,7 +15,7 @@ from PIL import Image
 
 from unveil.harness.figures.grids import Line, lines
 from unveil.harness.figures.rows import Picture, Results
-from unveil.leaderboard.evidence import MOST_PIXELS, png_size
+from unveil.leaderboard.evidence import opened
 from unveil.leaderboard.report.attackers import Given
 from unveil.leaderboard.report.people import People
 from unveil.leaderboard.report.recovery import Recovery
@@ -134,15 +134,3 @@ def _shot(image: Image.Image) -> Shot:
     out = io.BytesIO()
     clean.save(out, "PNG", optimize=True)
     return Shot(base64.b64encode(out.getvalue()).decode(), clean.size)
-
-
-def opened(png: str) -> Image.Image | None:
-    """A base64 PNG; None for what is none that can be read, or a monstrous one."""
-    size = png_size(png)
-    if size is None or not 0 < size[0] * size[1] <= MOST_PIXELS:
-        return None
-    try:
-        with Image.open(io.BytesIO(base64.b64decode(png)), formats=["PNG"]) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError):
-        return None
