@@ -15,11 +15,10 @@ from torch.optim import Adam
 from unveil.attacks import augment
 from unveil.attacks.losses import max_margin
 from unveil.attacks.priors import gan, made_from
-from unveil.attacks.priors.conditional_networks import DPLG, GPLG, LATENT
+from unveil.attacks.priors.conditional_networks import DPLG, GPLG, LATENT, TaughtGPLG
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import (
     Access,
-    ConditionalGenerator,
     Generator,
     Given,
     Images,
@@ -38,24 +37,8 @@ Judge: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Pixels ``(N, C, H, W)`` and classes ``(N,)`` to scores ``(N,)``; higher looks more like a real one of its class."""
 
 
-class ProjectionGAN(ConditionalGenerator):
+class ProjectionGAN(TaughtGPLG[DPLG]):
     """A class-conditional generator and the discriminator that it was trained against."""
-
-    latent = LATENT
-
-    def __init__(self, network: GPLG, critic: DPLG) -> None:
-        super().__init__()
-        self.network, self.critic = network, critic
-
-    def synthesize_as(self, z: Tensor, y: Tensor) -> Tensor:
-        """Latents ``(N, 128)`` and classes ``(N,)`` to pixels ``(N, C, H, W)`` in [0, 1]."""
-        out: Tensor = self.network(z, y)
-        return out
-
-    def synthesize(self, z: Tensor) -> Tensor:
-        """As `synthesize_as`, of nobody in particular: with the mean scale and shift of all classes."""
-        out: Tensor = self.network(z, None)
-        return out
 
     def realism(self, x: Tensor) -> Tensor:
         """``ψ(v)``, ``(N,)``: the part of the discriminator's score that asks for no class."""

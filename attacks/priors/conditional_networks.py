@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import sqrt
+from typing import Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from unveil.attacks.priors.networks import halvings, square_side
+from unveil.harness.types import ConditionalGenerator
 
 LATENT = 128
+Critic = TypeVar("Critic", bound=nn.Module)
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -156,3 +159,28 @@ def _xavier(network: nn.Module) -> None:
     for layer in _layers(network):
         wide = isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3)
         nn.init.xavier_uniform_(layer.weight, sqrt(2) if wide else 1.0)
+
+
+class TaughtGPLG(ConditionalGenerator, Generic[Critic]):
+    """PLG-MI's generator with the network that it was trained against, which says how real a picture is.
+
+    Attributes:
+        network: The generator.
+        critic: What it was trained against.
+    """
+
+    latent = LATENT
+
+    def __init__(self, network: GPLG, critic: Critic) -> None:
+        super().__init__()
+        self.network, self.critic = network, critic
+
+    def synthesize_as(self, z: Tensor, y: Tensor) -> Tensor:
+        """Latents ``(N, 128)`` and classes ``(N,)`` to pixels ``(N, C, H, W)`` in [0, 1]."""
+        out: Tensor = self.network(z, y)
+        return out
+
+    def synthesize(self, z: Tensor) -> Tensor:
+        """As `synthesize_as`, of nobody in particular: with the mean scale and shift of all classes."""
+        out: Tensor = self.network(z, None)
+        return out

@@ -15,10 +15,10 @@ from torch.optim import Adam
 
 from unveil.attacks.priors import gan
 from unveil.attacks.priors.conditional_gan import Account, draw
-from unveil.attacks.priors.conditional_networks import DPLG, GPLG, LATENT
+from unveil.attacks.priors.conditional_networks import DPLG, GPLG, TaughtGPLG
 from unveil.attacks.priors.networks import halvings
 from unveil.harness.training.global_rng import seeded
-from unveil.harness.types import Access, ConditionalGenerator, Generator, Images, Run, View
+from unveil.harness.types import Access, Generator, Images, Run, View
 from unveil.harness.words.errors import UnveilError
 
 
@@ -43,24 +43,8 @@ class TwoHeads(nn.Module):
         return self.real(v)[:, 0], self.who(v)
 
 
-class LabelledGAN(ConditionalGenerator):
+class LabelledGAN(TaughtGPLG[TwoHeads]):
     """A class-conditional generator and the discriminator with two heads that it was trained against."""
-
-    latent = LATENT
-
-    def __init__(self, network: GPLG, critic: TwoHeads) -> None:
-        super().__init__()
-        self.network, self.critic = network, critic
-
-    def synthesize_as(self, z: Tensor, y: Tensor) -> Tensor:
-        """Latents ``(N, 128)`` and classes ``(N,)`` to pixels ``(N, C, H, W)`` in [0, 1]."""
-        out: Tensor = self.network(z, y)
-        return out
-
-    def synthesize(self, z: Tensor) -> Tensor:
-        """As `synthesize_as`, of nobody in particular: with the mean scale and shift of all classes."""
-        out: Tensor = self.network(z, None)
-        return out
 
     def realism(self, x: Tensor) -> Tensor:
         """The logit of being real, ``(N,)``, whoever a picture shows."""
