@@ -124,8 +124,7 @@ class SMILE:
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives ``pictures`` of each label; see `harness.types.Attack.reconstruct`."""
         prior, attack = prior_of(ingredients, run), self.within(view.budget, len(labels))
-        if attack != self:
-            run.note(f"kept to its budget with samples = {attack.samples}, queries = {attack.queries}")
+        afford.tell(self, attack, run)
         if not self.pretrained:
             run.note("its experts begin with no network that was trained on other people: a weaker attack than SMILE")
         trunk = ingredients.given.models["trunk"]
