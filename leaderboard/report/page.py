@@ -97,7 +97,7 @@ def _environment() -> Environment:
 
 def _day(results: Results) -> str:
     """The last day on which something was computed; empty if nobody knows."""
-    times = [str(made.get("time", "")) for made in results.provenance.values()]
+    times = [str(made.get("when", "")) for made in results.provenance.values()]
     return max((t[:10] for t in times if re.match(r"\d{4}-\d\d-\d\d", t)), default="")
 
 

@@ -102,7 +102,7 @@ class Case:
         )  # fmt: skip
         return Results(
             title="audit", plan="", rows=tuple(rows), judges=self.judges(), pictures=self.pictures(),
-            accounts={"staff": account}, provenance={"k": {"time": "2026-01-31T12:00:00Z"}},
+            accounts={"staff": account}, provenance={"k": {"when": "2026-01-31T12:00:00Z"}},
         )  # fmt: skip
 
     def judges(self) -> tuple[Judge, ...]:

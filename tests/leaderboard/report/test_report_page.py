@@ -34,6 +34,10 @@ def images(page: str) -> Iterator[Image.Image]:
         yield Image.open(io.BytesIO(base64.b64decode(data)))
 
 
+def test_the_day_on_which_it_was_computed_is_said(made: Any) -> None:
+    assert "model inversion · 2026-01-31</p>" in render(made.results(), made.audit())
+
+
 def test_of_real_people_only_a_few_averages_get_into_the_file(made: Any) -> None:
     results = made.results()
     page = render(results, made.audit())
