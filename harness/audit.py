@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 
 from unveil.harness.figures.rows import Results
 from unveil.harness.plan import plugins as registry
-from unveil.harness.plan.file import PlanFile, find, from_mapping, read
+from unveil.harness.plan.file import PlanFile, find, from_mapping, name_of, read
+from unveil.harness.plan.given import Given, joined, split
 from unveil.harness.plan.node import Node
 from unveil.harness.running.assemble import results as assemble
 from unveil.harness.running.conditions import Conditions
@@ -70,25 +72,30 @@ class Audit:
         return Reports(self.store, self.file.name).keep(self.file.text, self.file.path, results)
 
 
-def prepare(plan: str | Path | Mapping[str, Any] | PlanFile, store: str | Path | Store = "runs") -> Audit:
+def prepare(
+    plan: str | Path | Mapping[str, Any] | PlanFile, store: str | Path | Store = "runs", settings: Iterable[str] = ()
+) -> Audit:
     """Reads a plan and makes all its plugins, so that every wrong name and setting is found before anything runs.
 
     Args:
         plan: A TOML file, the name of a preset, what such a file holds, or a plan that was read.
         store: A folder or URL.
+        settings: What else is set in it, ``KEY=VALUE``; see `harness.plan.assignments.assigned`.
 
     Raises:
         UnveilError: If the plan cannot be run as it is, or the store cannot be used.
     """
-    file = _file(plan)
+    file = _file(plan, tuple(settings))
     kept = store if isinstance(store, Store) else Store(str(store))
     return Audit(file, expand(file), kept)
 
 
-def _file(plan: str | Path | Mapping[str, Any] | PlanFile) -> PlanFile:
+def _file(plan: str | Path | Mapping[str, Any] | PlanFile, settings: Sequence[str]) -> PlanFile:
     if isinstance(plan, PlanFile):
+        if settings:
+            raise PlanError("settings for a plan that was read", "none", "give them to what reads it")
         return plan
-    return from_mapping(plan) if isinstance(plan, Mapping) else read(str(plan))
+    return from_mapping(plan, settings) if isinstance(plan, Mapping) else read(str(plan), settings)
 
 
 def compute(
@@ -133,6 +140,7 @@ def run(  # noqa: PLR0913 (an option each)
     plan: str | Path | Mapping[str, Any] | PlanFile,
     store: str | Path | Store = "runs",
     *,
+    settings: Iterable[str] = (),
     device: str = "auto",
     precision: str = "auto",
     compiled: bool = False,
@@ -148,6 +156,7 @@ def run(  # noqa: PLR0913 (an option each)
         plan: A TOML file, the name of a preset, or what such a file holds, as a dictionary. In a dictionary ``use``
             may be a class, if its module is a file that can be imported.
         store: A folder or URL where everything computed is kept.
+        settings: What else is set in the plan, as ``--set`` does it: ``["attacks.gmi.steps=10", "scale=0.01"]``.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``auto``.
         precision: ``full``, ``mixed``, ``probe`` or ``auto``: what the plan says, else mixed on a GPU.
         compiled: Whether networks that attacks descend are compiled.
@@ -164,7 +173,7 @@ def run(  # noqa: PLR0913 (an option each)
     Raises:
         UnveilError: If the plan cannot be run as it is, or the store cannot be used.
     """
-    audit = prepare(plan, store)
+    audit = prepare(plan, store, settings)
     for note in audit.matrix.notes:
         log.warning("%s", note)
     where = pooling(pool, jobs, threads) if pool is None or isinstance(pool, str) else pool
@@ -210,19 +219,21 @@ class Stored:
     note: str = ""
 
 
-def stored(plan: str, url: str) -> Stored:
+def stored(plan: str, url: str, settings: Iterable[str] = ()) -> Stored:
     """The results of a plan as they were kept, without computing anything.
 
     Args:
         plan: A plan file or a preset.
         url: Of the store.
+        settings: What was set in it when it was run. Where nothing was run with just these, and it was run in one other
+            way, these are the results, and the note says so.
 
     Raises:
-        PlanError: If there are none.
+        PlanError: If there are none, or several that may be meant.
         StoreError: If they cannot be read.
     """
-    store, todo = Store(url), f"unveil run {plan}"
-    reports = Reports(store, Path(plan).stem)
+    store = Store(url)
+    reports = Reports(store, name_of(plan))
     known = reports.folders()
     try:
         text, path = find(plan)
@@ -231,10 +242,40 @@ def stored(plan: str, url: str) -> Stored:
             raise
         note = f"there is no plan {plan!r} to be read: these are the results stored under that name"
         return Stored(store, known[0], reports.read(known[0], "run the plan"), note)
-    folder = reports.find(text, path)
+    earlier, own = split(text)
+    asked = earlier.with_settings(settings)
+    todo = " ".join(filter(None, (f"unveil run {plan}", asked.options)))
+    folder = reports.find(joined(asked, own), path) or _only(plan, reports.others(path), todo)
     if folder is None:
         others = f": {', '.join(known)} {'is' if len(known) == 1 else 'are'} of other plans of that name" * bool(known)
         raise PlanError(f"no results of {plan!r} in {store.url}{others}", "a plan that was run with this store", todo)
     results = reports.read(folder, todo)
-    changed = f"{plan} has changed since: these are the results of the plan as it was run. `{todo}` computes the new"
-    return Stored(store, folder, results, changed if results.plan != text else "")
+    return Stored(store, folder, results, _otherwise(plan, own, asked, results.plan, todo))
+
+
+def _only(plan: str, others: Mapping[str, Sequence[str]], todo: str) -> str | None:
+    """The only folder of a plan that was run with other settings; None if it was not run.
+
+    Raises:
+        PlanError: If there are several.
+    """
+    if len(others) > 1:
+        told = "; ".join(f"{folder}: {Given(tuple(s)).options or 'nothing'}" for folder, s in others.items())
+        raise PlanError(
+            f"no results of {plan!r} with these settings, but with several others ({told})",
+            "the settings that it was run with",
+            f"name them as here, or compute it so: {todo}",
+        )
+    return next(iter(others), None)
+
+
+def _otherwise(plan: str, own: str, asked: Given, ran: str, todo: str) -> str:
+    """What is not as asked in results of a plan that was run before, in words; empty if nothing."""
+    given, file = split(ran)
+    moved = {name: os.environ[name] for name, was in given.environment.items() if os.environ.get(name, was) != was}
+    told = [f"{plan} has changed since"] * (file != own)
+    told += [f"computed with {given.options or 'nothing set'}"] * (given.settings != asked.settings)
+    told += [f"computed where {name} was {given.environment[name]}, which is {now} now" for name, now in moved.items()]
+    if not told:
+        return ""
+    return f"{'; '.join(told)}: these are the results of the plan as it was run. `{todo}` computes the new"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from unveil.harness.plan import assignments, environment
 from unveil.harness.plan import complaints as plan_errors
 from unveil.harness.plan import text as plan_text
+from unveil.harness.plan.given import Given, joined, split
 from unveil.harness.plan.parts import PARTS, AttackPart, DefensePart, EvaluatorPart, Part, TargetPart
 from unveil.harness.plan.plugins import suggest, use_of
 from unveil.harness.words.errors import PlanError
@@ -83,9 +87,9 @@ class PlanFile:
 
     Attributes:
         plan: The validated plan.
-        text: The file's text.
+        text: As it is run: the file's, and above it what the command line and the environment gave.
         base: Folder that relative paths are taken from.
-        name: File name without ending.
+        name: File name without ending; of a preset in a folder, with the folder's before it.
         path: Where the file is; None for a preset.
     """
 
@@ -100,18 +104,50 @@ PRESETS = files("unveil.harness") / "presets"
 
 
 def presets() -> list[str]:
-    """Names of the plans that come with the package."""
-    return sorted(p.name.removesuffix(".toml") for p in PRESETS.iterdir() if p.name.endswith(".toml"))
+    """Names of the plans that come with the package; of one in a folder, with the folder: ``published/celeba64``."""
+    return sorted(_plans(PRESETS))
 
 
-def read(where: str) -> PlanFile:
+def _plans(folder: Traversable, within: str = "") -> list[str]:
+    found: list[str] = []
+    for one in folder.iterdir():
+        if one.is_dir():
+            found += _plans(one, f"{within}{one.name}/")
+        elif one.name.endswith(".toml"):
+            found.append(f"{within}{one.name.removesuffix('.toml')}")
+    return found
+
+
+def preset(where: str) -> str | None:
+    """The preset that is meant; None for a file. One in a folder may have its ending, where no such file is."""
+    path = Path(where).expanduser()
+    bare = where.removesuffix(".toml") if "/" in where and not path.exists() else where
+    return bare if not Path(bare).suffix and bare in presets() else None
+
+
+def name_of(where: str) -> str:
+    """What a plan's report is called, see `PlanFile`."""
+    found = preset(where)
+    return Path(where).stem if found is None else found.replace("/", "_")
+
+
+def read(where: str, settings: Iterable[str] = ()) -> PlanFile:
     """Reads a plan file, or a preset by name.
+
+    Args:
+        where: Its path or name.
+        settings: What else is set, ``KEY=VALUE``, see `harness.plan.assignments.assigned`.
 
     Raises:
         PlanError: If there is no such file, it is not TOML, or it says something no plan can say.
     """
     text, path = find(where)
-    return PlanFile(parse(text, where), text, path.parent if path else Path.cwd(), Path(where).stem, path)
+    earlier, own = split(text)
+    given = earlier.with_settings(settings)
+    told = assignments.assigned(plan_text.tables(own, where), given.settings)
+    told, used = environment.filled(told, {**given.environment, **os.environ})
+    base = path.parent if path else Path.cwd()
+    return PlanFile(checked(told, where), joined(Given(given.settings, used), own), base, name_of(where), path)
 
 
 def find(where: str) -> tuple[str, Path | None]:
@@ -120,9 +156,9 @@ def find(where: str) -> tuple[str, Path | None]:
     Raises:
         PlanError: If there is no such file, or it cannot be read.
     """
+    if (known := preset(where)) is not None:
+        return PRESETS.joinpath(f"{known}.toml").read_text(encoding="utf-8"), None
     path = Path(where).expanduser()
-    if not path.suffix and where in presets():
-        return (PRESETS / f"{where}.toml").read_text(encoding="utf-8"), None
     if not path.exists():
         raise _missing(path)
     return plan_text.text(path), path.resolve()
@@ -140,7 +176,7 @@ def _missing(path: Path) -> PlanError:
 
 
 def parse(text: str, where: str) -> Plan:
-    """Validates the text of a plan.
+    """Validates the text of a plan, or of one as it was run. Of the environment it takes what that says, and no more.
 
     Args:
         text: TOML.
@@ -149,17 +185,23 @@ def parse(text: str, where: str) -> Plan:
     Raises:
         PlanError: If it is not TOML or not a plan.
     """
-    return checked(plan_text.tables(text, where), where)
+    given, own = split(text)
+    told = assignments.assigned(plan_text.tables(own, where), given.settings)
+    return checked(environment.filled(told, given.environment)[0] if given.environment else told, where)
 
 
-def from_mapping(raw: Mapping[str, Any]) -> PlanFile:
+def from_mapping(raw: Mapping[str, Any], settings: Iterable[str] = ()) -> PlanFile:
     """A plan from what a plan file holds. ``use`` may be a class; its report is kept under the title.
+
+    Args:
+        raw: Tables by name.
+        settings: What else is set, as for ``read``.
 
     Raises:
         PlanError: If it says something no plan can say.
         PluginError: If a class has no file that it could be imported from.
     """
-    plain = _by_name(raw)
+    plain, _ = environment.filled(assignments.assigned(_by_name(raw), settings), os.environ)
     plan = checked(plain, "the plan")
     return PlanFile(plan, json.dumps(plain, indent=1), Path.cwd(), plan.title)
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from unveil.harness.figures import standing as standings
 from unveil.harness.figures.rows import Results
 from unveil.harness.figures.standing import Standing
+from unveil.harness.plan.given import settings_of, split
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words.errors import PlanError, StoreError
 
@@ -33,6 +34,14 @@ class Owner:
 
     text: str
     place: str | None
+
+
+def _file(text: str) -> str:
+    """The text of a plan's file, without what else it was given."""
+    try:
+        return split(text)[1]
+    except PlanError:
+        return text
 
 
 def first_fault(error: ValidationError) -> str:
@@ -60,18 +69,19 @@ class Reports:
         """Writes what a page and a tracker are made of.
 
         Args:
-            text: Of the plan.
+            text: Of the plan as it was run.
             path: Of the plan's file; None for a preset.
             results: What it gave.
 
         Returns:
-            The folder: ``reports/NAME``, or ``reports/NAME-HASH`` if another plan of that name has the first.
+            The folder: ``reports/NAME``, or ``reports/NAME-HASH`` if another plan of that name has the first, or if a
+            command line set something: no trial takes the place of the plan's own results.
 
         Raises:
             StoreError: If the store cannot be written.
         """
         with self.store.lease("reports", f"the report of {self.name}"):
-            folder = self.find(text, path) or self._new(path)
+            folder = self.find(text, path) or self._new(text, path)
             self._write(folder, {"plan": text, "place": self._place(path)}, results)
         return folder
 
@@ -126,12 +136,21 @@ class Reports:
         self.store.put_text(f"{folder}/results.json", results.model_dump_json(indent=1))
 
     def find(self, text: str, path: Path | None) -> str | None:
-        """The folder of a plan that was run: of the same file, or of the same text if that file is gone."""
-        owners = {folder: self._owner(folder) for folder in self.folders()}
-        known = {folder: owner for folder, owner in owners.items() if owner is not None}
-        same = [folder for folder, owner in known.items() if owner.place == self._place(path)]
-        moved = [folder for folder, owner in known.items() if owner.text == text and not self._is_there(owner.place)]
+        """The folder of a plan that was run with these settings: of the same file, or of its text if that is gone."""
+        wanted, known = settings_of(text), self._owners()
+        mine = {folder: owner for folder, owner in known.items() if settings_of(owner.text) == wanted}
+        same = [folder for folder, owner in mine.items() if owner.place == self._place(path)]
+        moved = [f for f, owner in mine.items() if _file(owner.text) == _file(text) and not self._is_there(owner.place)]
         return next(iter([*same, *moved]), None)
+
+    def others(self, path: Path | None) -> dict[str, tuple[str, ...]]:
+        """The folders of a plan's file, whatever a command line set, and what that was."""
+        place = self._place(path)
+        return {folder: settings_of(o.text) for folder, o in self._owners().items() if o.place == place}
+
+    def _owners(self) -> dict[str, Owner]:
+        found = {folder: self._owner(folder) for folder in self.folders()}
+        return {folder: owner for folder, owner in found.items() if owner is not None}
 
     def folders(self) -> list[str]:
         """Those of plans of this name."""
@@ -162,11 +181,12 @@ class Reports:
                 f"{todo}: it is written anew, and known steps are not computed again",
             ) from error
 
-    def _new(self, path: Path | None) -> str:
-        folder = f"reports/{self.plain}"
-        if self._owner(folder) is None:
+    def _new(self, text: str, path: Path | None) -> str:
+        folder, settings = f"reports/{self.plain}", settings_of(text)
+        if not settings and self._owner(folder) is None:
             return folder
-        return f"{folder}-{hashlib.sha256(self._place(path).encode()).hexdigest()[:8]}"
+        told = "\n".join((self._place(path), *settings))
+        return f"{folder}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
     def _place(self, path: Path | None) -> str:
         if path is None:

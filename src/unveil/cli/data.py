@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from unveil.cli.computing import compute_all
-from unveil.cli.runs import JsonOption, PlanArgument, StoreOption
+from unveil.cli.runs import JsonOption, PlanArgument, ScaleOption, SetOption, StoreOption, settings_of
 from unveil.cli.terminal import errors, output, print_json, table
 from unveil.harness.words.errors import PlanError, StoreError
 
@@ -29,6 +29,8 @@ def data(
         str, typer.Option("--out", help="Write the contact sheet here instead of into the store. Do not publish it.")
     ] = "",
     as_json: JsonOption = False,
+    set_: SetOption = [],  # noqa: B006 (read, and never changed)
+    scale: ScaleOption = None,
 ) -> None:
     """Show what a plan's data sets hold, what lies there and is not used, and a sheet of pictures; trains nothing."""
     from unveil.harness.plan.file import read  # noqa: PLC0415
@@ -37,7 +39,7 @@ def data(
     from unveil.harness.running.matrix import expand  # noqa: PLC0415
     from unveil.harness.store.artefacts import Store  # noqa: PLC0415
 
-    file, kept = read(plan), Store(store)
+    file, kept = read(plan, settings_of(set_, scale)), Store(store)
     nodes = {cell.data: cell.nodes["data"] for cell in expand(file).cells}
     if out and len(nodes) > 1:
         raise PlanError(f"--out names one file, and the plan has {len(nodes)} data sets", "one", "leave --out out")

@@ -38,6 +38,18 @@ PlanArgument = Annotated[str, typer.Argument(help="A plan file, or a preset such
 StoreOption = Annotated[
     str, typer.Option("--store", help="Folder or URL where everything computed is kept.", envvar="UNVEIL_STORE")
 ]
+SetOption = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        help="Set something in the plan, such as data.root=/data/celeba or attacks.gmi.steps=10; may be repeated.",
+        metavar="KEY=VALUE",
+    ),
+]
+ScaleOption = Annotated[
+    float | None,
+    typer.Option("--scale", help="Rehearse: people, epochs and steps are cut to this share; as --set scale=SHARE."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 PrivateOption = Annotated[
     bool, typer.Option("--private-pictures", help="Embed pictures of real people in the page. Do not publish it.")
@@ -58,6 +70,11 @@ InProcessOption = Annotated[
 ]
 
 
+def settings_of(given: Sequence[str], scale: float | None) -> tuple[str, ...]:
+    """What these options set in a plan."""
+    return (*given, *([] if scale is None else [f"scale={scale!r}"]))
+
+
 def run(  # noqa: PLR0913, PLR0917 (an option each)
     plan: PlanArgument,
     store: StoreOption = "runs",
@@ -76,13 +93,15 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     in_process: InProcessOption = False,
     events: EventsOption = None,
     as_json: JsonOption = False,
+    set_: SetOption = [],  # noqa: B006 (read, and never changed)
+    scale: ScaleOption = None,
 ) -> None:
     """Train, attack, measure, log and render whatever of a plan is not there yet."""
     from unveil.harness.audit import prepare  # noqa: PLC0415 (torch is loaded here, not for --help)
     from unveil.harness.running.devices import surroundings  # noqa: PLC0415
 
     where = pool_of(pool, jobs, threads, step_timeout, step_memory, address, slurm)
-    audit = prepare(plan, store)
+    audit = prepare(plan, store, settings_of(set_, scale))
     _say_notes(audit.matrix)
     rounding = audit.file.plan.rounding(precision)
     around = surroundings(audit.store, device, rounding, compiled, isolated=not in_process, pool=where)
@@ -120,7 +139,7 @@ def _log(results: Results, page: str, store: Store, uri: str) -> None:
         errors().print(f"warning: {error}", style="yellow", soft_wrap=True)
 
 
-def plan_(
+def plan_(  # noqa: PLR0913, PLR0917 (an option each)
     plan: PlanArgument,
     store: StoreOption = "runs",
     device: DeviceOption = "auto",
@@ -129,6 +148,8 @@ def plan_(
     threads: ThreadsOption = 0,
     no_probe: Annotated[bool, typer.Option("--no-probe", help="Do not time what nothing is known of.")] = False,
     as_json: JsonOption = False,
+    set_: SetOption = [],  # noqa: B006 (see run)
+    scale: ScaleOption = None,
 ) -> None:
     """Show what a plan would run, what is known already, and what the rest may cost."""
     from unveil.harness.audit import prepare  # noqa: PLC0415 (see run)
@@ -138,7 +159,7 @@ def plan_(
     from unveil.harness.running.probes import Probing  # noqa: PLC0415
 
     where = pool_of("", jobs, threads, 0.0, 0.0, "", [])
-    audit = prepare(plan, store)
+    audit = prepare(plan, store, settings_of(set_, scale))
     _say_notes(audit.matrix)
     around = surroundings(audit.store, device, precision, compiled=False, pool=where)
     with Screen() as screen:
@@ -173,14 +194,20 @@ def _total(steps: Sequence[Step], matrix: Matrix, jobs: int) -> str:
     return f"to run: {len(left)} steps, {'about ' * (cost >= 10)}{roughly(cost)}{together}{more}"
 
 
-def log(plan: PlanArgument, store: StoreOption = "runs", mlflow: UriOption = "") -> None:
+def log(
+    plan: PlanArgument,
+    store: StoreOption = "runs",
+    mlflow: UriOption = "",
+    set_: SetOption = [],  # noqa: B006 (see run)
+    scale: ScaleOption = None,
+) -> None:
     """Log the stored results of a plan to MLflow, again or elsewhere."""
     from unveil.harness.running import tracking  # noqa: PLC0415 (see run)
     from unveil.harness.running.mlflow_view import way  # noqa: PLC0415
     from unveil.harness.running.mlflow_words import public  # noqa: PLC0415
     from unveil.leaderboard.page import fisher_charts, render  # noqa: PLC0415
 
-    kept, _, results = stored_results(plan, store)
+    kept, _, results = stored_results(plan, store, settings_of(set_, scale))
     where = mlflow or tracking.default_uri(kept)
     logged = tracking.log(results, render(results), kept, where, fisher_charts(results))
     output().print(
@@ -189,11 +216,11 @@ def log(plan: PlanArgument, store: StoreOption = "runs", mlflow: UriOption = "")
     output().print(f"to see it: {way(where, logged.link)}", soft_wrap=True)
 
 
-def stored_results(plan: str, store: str) -> tuple[Store, str, Results]:
+def stored_results(plan: str, store: str, settings: Sequence[str] = ()) -> tuple[Store, str, Results]:
     """The store, the folder of a plan's report there, and its results; says so if the plan has changed since."""
     from unveil.harness.audit import stored  # noqa: PLC0415 (see run)
 
-    found = stored(plan, store)
+    found = stored(plan, store, settings)
     if found.note:
         errors().print(found.note, style="yellow", soft_wrap=True)
     return found.store, found.folder, found.results
