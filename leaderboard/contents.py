@@ -18,6 +18,7 @@ from unveil.leaderboard.complaints import Point
 from unveil.leaderboard.evidence import evidence, png_size
 from unveil.leaderboard.figures import Setup, broken, setups
 from unveil.leaderboard.precisions import mixed_precisions
+from unveil.leaderboard.published import beside as as_published
 from unveil.leaderboard.scale import scales
 from unveil.leaderboard.scatter import scatter
 from unveil.leaderboard.threads import mixed_threads
@@ -43,6 +44,7 @@ def contents(results: Results, *, private_pictures: bool, known: Boards = Mappin
     return {
         "results": results,
         "sections": _sections(results, shown, known),
+        "published": as_published(results),
         "pictures": [_picture(p, private_pictures) for p in results.pictures],
         "private": any(not p.publishable for p in shown),
         "columns": columns,

@@ -10,6 +10,7 @@ from typing import ClassVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from unveil.harness.figures.published import NOT_REPRODUCED
 from unveil.leaderboard import fisher, spending, strips, wording
 from unveil.leaderboard.agreement import title as opinion_title
 from unveil.leaderboard.curves import curves
@@ -34,6 +35,7 @@ def environment(*folders: Path) -> Environment:
         "CEILING_MIN": CEILING_MIN,
         "CONTROLS": CONTROLS,
         "FLOOR_MAX": FLOOR_MAX,
+        "NOT_REPRODUCED": NOT_REPRODUCED,
         "COSTS": COSTS,
         "anchor": anchor,
         "curves": curves,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from unveil.harness.figures.published import Published
 from unveil.harness.words.account import Account
 from unveil.harness.words.names import Access, Direction, Quantity, Role, Strength
 
@@ -202,6 +203,10 @@ class Results(_Plain):
         plugins: All plugins that had a part in it, by kind and name.
         provenance: Per artefact key: seconds, versions, device, time. Differs between machines, unlike the rows.
         protocol: What the figures mean, see `harness.figures.protocol`; 0: they are older than that number.
+        published: What papers report of single cells, as the plan has it. No row knows of it.
+        reproduced: Whether the plan says nothing of that; False: the numbers of its protocol were not reproduced yet.
+        scale: Below 1, this is a rehearsal: people, epochs and steps were cut to that share.
+        cuts: What was cut for it, in words.
     """
 
     title: str
@@ -214,6 +219,10 @@ class Results(_Plain):
     plugins: tuple[PluginUsed, ...] = ()
     provenance: dict[str, dict[str, Any]] = Field(default_factory=dict)
     protocol: int = 0
+    published: tuple[Published, ...] = ()
+    reproduced: bool = True
+    scale: float = 1.0
+    cuts: tuple[str, ...] = ()
 
     def frame(self) -> pd.DataFrame:
         """One line for each figure of each cell; see `harness.figures.notebook.frame`."""

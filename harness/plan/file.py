@@ -13,12 +13,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from unveil.harness.figures.published import NOT_REPRODUCED, Published
 from unveil.harness.plan import assignments, environment
 from unveil.harness.plan import complaints as plan_errors
 from unveil.harness.plan import text as plan_text
 from unveil.harness.plan.given import Given, joined, split
 from unveil.harness.plan.parts import PARTS, AttackPart, DefensePart, EvaluatorPart, Part, TargetPart
 from unveil.harness.plan.plugins import suggest, use_of
+from unveil.harness.plan.scaling import Cut, lines, scaled
 from unveil.harness.words.errors import PlanError
 from unveil.harness.words.names import Precision
 
@@ -38,6 +40,9 @@ class Plan(BaseModel):
         identities: How many private people are attacked; 0 means all.
         pictures: How many people the reconstruction grids show.
         precision: How matrix work is rounded where the command leaves it to us; None: mixed on a GPU. In no identity.
+        scale: Below 1, the plan is rehearsed: people, epochs and steps are cut to this share, see
+            `harness.plan.scaling`.
+        reproduced: False says of a published protocol that its numbers were not reproduced by who makes this software.
         recipe: The common training recipe; what is left out takes the default.
         data: Data sets.
         targets: Models.
@@ -45,6 +50,7 @@ class Plan(BaseModel):
         defenses: Defenses and stacks.
         attacks: Attacks.
         metrics: Metrics.
+        published: What papers report of single cells; in no identity.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -54,6 +60,8 @@ class Plan(BaseModel):
     identities: Annotated[int, Field(ge=0)] = 0
     pictures: Annotated[int, Field(ge=0)] = 6
     precision: Literal["full", "mixed"] | None = None
+    scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    reproduced: bool = True
     recipe: dict[str, Any] = Field(default_factory=dict)
     data: Annotated[list[Part], Field(min_length=1)]
     targets: Annotated[list[TargetPart], Field(min_length=1)]
@@ -61,6 +69,7 @@ class Plan(BaseModel):
     defenses: Annotated[list[DefensePart], Field(min_length=1)]
     attacks: Annotated[list[AttackPart], Field(min_length=1)]
     metrics: Annotated[list[Part], Field(min_length=1)]
+    published: list[Published] = []
 
     def rounding(self, asked: Precision) -> Precision:
         """What a command's precision means for this plan."""
@@ -80,17 +89,37 @@ class Plan(BaseModel):
             raise ValueError(f"seeds {self.seeds} repeat")
         return self
 
+    @model_validator(mode="after")
+    def _published_numbers_are_of_cells(self) -> Plan:
+        rows = {
+            "defense": [one.label for part in self.defenses for one in part.variants],
+            "attack": [part.label for part in self.attacks],
+            "target": [part.label for part in self.targets],
+            "data": [part.label for part in self.data],
+        }
+        for number, one in enumerate(self.published, 1):
+            for kind, names in rows.items():
+                name = getattr(one, kind)
+                if name not in names and (name or len(names) > 1):
+                    told = f"{name!r}, which no row is called{suggest(name, names)}" if name else "none"
+                    raise ValueError(
+                        f"entry {number} of published ({one.source}) has the {kind} {told}; "
+                        f"it is one of {', '.join(names)}"
+                    )
+        return self
+
 
 @dataclass(frozen=True)
 class PlanFile:
     """A plan as read.
 
     Attributes:
-        plan: The validated plan.
+        plan: The validated plan, cut to its scale (which ``parse`` does not do: a plan from elsewhere names plugins).
         text: As it is run: the file's, and above it what the command line and the environment gave.
         base: Folder that relative paths are taken from.
         name: File name without ending; of a preset in a folder, with the folder's before it.
         path: Where the file is; None for a preset.
+        cuts: What a rehearsal cuts; empty for a whole plan.
     """
 
     plan: Plan
@@ -98,6 +127,17 @@ class PlanFile:
     base: Path
     name: str
     path: Path | None = None
+    cuts: tuple[Cut, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of its numbers before there are any."""
+        rehearsed = (self.rehearsal(self.cuts),) if self.plan.scale < 1 else ()
+        return (*rehearsed, *([] if self.plan.reproduced else [NOT_REPRODUCED]))
+
+    def rehearsal(self, cuts: Iterable[Cut]) -> str:
+        """That this is a rehearsal, and what of these it cuts, in words."""
+        return f"rehearsal at scale {self.plan.scale:g}: {'; '.join(lines(cuts)) or 'nothing could be cut'}"
 
 
 PRESETS = files("unveil.harness") / "presets"
@@ -147,7 +187,8 @@ def read(where: str, settings: Iterable[str] = ()) -> PlanFile:
     told = assignments.assigned(plan_text.tables(own, where), given.settings)
     told, used = environment.filled(told, {**given.environment, **os.environ})
     base = path.parent if path else Path.cwd()
-    return PlanFile(checked(told, where), joined(Given(given.settings, used), own), base, name_of(where), path)
+    plan, cuts = scaled(checked(told, where), base)
+    return PlanFile(plan, joined(Given(given.settings, used), own), base, name_of(where), path, cuts)
 
 
 def find(where: str) -> tuple[str, Path | None]:
@@ -202,8 +243,8 @@ def from_mapping(raw: Mapping[str, Any], settings: Iterable[str] = ()) -> PlanFi
         PluginError: If a class has no file that it could be imported from.
     """
     plain, _ = environment.filled(assignments.assigned(_by_name(raw), settings), os.environ)
-    plan = checked(plain, "the plan")
-    return PlanFile(plan, json.dumps(plain, indent=1), Path.cwd(), plan.title)
+    plan, cuts = scaled(checked(plain, "the plan"), Path.cwd())
+    return PlanFile(plan, json.dumps(plain, indent=1), Path.cwd(), plan.title, cuts=cuts)
 
 
 def _by_name(value: Any) -> Any:

@@ -12,6 +12,7 @@ from unveil.harness.figures import panel
 from unveil.harness.figures.protocol import PROTOCOL
 from unveil.harness.figures.rows import Figure, Judge, Picture, PluginUsed, Results, Row
 from unveil.harness.figures.rungs import summary
+from unveil.harness.plan.scaling import lines
 from unveil.harness.words.account import Account
 from unveil.harness.words.names import Access
 
@@ -39,6 +40,10 @@ def results(file: PlanFile, matrix: Matrix, outcomes: Mapping[str, Outcome], sto
         plugins=_plugins(nodes.values(), outcomes, store),
         provenance={key: store.provenance(key) for key in good},
         protocol=PROTOCOL,
+        published=tuple(file.plan.published),
+        reproduced=file.plan.reproduced,
+        scale=file.plan.scale,
+        cuts=lines(file.cuts),
     )
 
 

@@ -79,7 +79,7 @@ class _Builder:
 
     def __init__(self, file: PlanFile) -> None:
         self.asker = Asker(file)
-        self.plan = file.plan
+        self.file, self.plan = file, file.plan
         self.targets: dict[tuple[str, ...], Node] = {}
         self.families = {
             part.label: (sweep.label, strength)
@@ -109,6 +109,13 @@ class _Builder:
         changed = [f"{name} {own[name]} instead of {common[name]}" for name in own if own[name] != common[name]]
         return (f"own recipe: {', '.join(changed)}",) if changed else ()
 
+    def rehearsed(self, *labels: str) -> tuple[str, ...]:
+        """That a cell is part of a rehearsal, and what of it was cut; labels are those of data to attack, in order."""
+        if self.plan.scale == 1:
+            return ()
+        mine = dict(zip(("data", "targets", "defenses", "attacks"), labels, strict=True))
+        return (self.file.rehearsal(cut for cut in self.file.cuts if mine.get(cut.part, cut.label) == cut.label),)
+
     def target(self, part: Part, model: TargetPart, defense: DefensePart, seed: int) -> Node:
         """The same object for all attacks, so that it is hashed once."""
         place = (part.label, model.label, defense.label, str(seed))
@@ -135,7 +142,8 @@ class _Builder:
         access = None if role == Role.CEILING else plugin.access
         resolution = (f"works at {attack.resolution} x {attack.resolution} pixels",) * bool(attack.resolution)
         told = (*_first_weights(nodes), *resolution, *_judges_from_outside(measures))
-        notes = (*self.notes(defense), *known.notes, *told)
+        rehearsed = self.rehearsed(part.label, model.label, family, attack.label)
+        notes = (*rehearsed, *self.notes(defense), *known.notes, *told)
         return Cell(*labels, seed, nodes, tuple(measures), notes, family, strength, role, access, known.fixed)
 
 
@@ -220,4 +228,4 @@ def expand(file: PlanFile) -> Matrix:
         for attack in plan.attacks
     )
     independence.require(judges, [cell.nodes["attack"] for cell in cells], [m for c in cells for m in c.measures])
-    return Matrix(cells, judges, tuple(build.asker.notes))
+    return Matrix(cells, judges, (*file.notes, *build.asker.notes))

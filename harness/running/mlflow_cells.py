@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from unveil.harness.figures.rows import Figure, Row
+from unveil.harness.figures.rows import Figure, Results, Row
 from unveil.harness.running.profile import metrics
 
 LONGEST_TAG = 5000  # characters that MLflow keeps of a tag
@@ -33,6 +33,16 @@ def names(row: Row, judge: str | None) -> dict[str, Any]:
     """What tells a run from others: the cell, and who judged."""
     told = row.model_dump(include=set(CELL), exclude_none=True)
     return told | {name: value for name, value in {"role": str(row.role), "judge": judge}.items() if value}
+
+
+def of_matrix(results: Results) -> dict[str, Any]:
+    """What holds for all cells of a matrix: that it is a rehearsal, and what papers report."""
+    told: dict[str, Any] = {} if results.scale == 1 else {"scale": results.scale}
+    told |= {} if results.reproduced else {"reproduced": False}
+    for one in results.published:
+        cell = " x ".join(filter(None, (one.data, one.target, one.defense, one.attack)))
+        told[f"published {cell}"] = f"{one.accuracy:g} ({one.source})"
+    return told
 
 
 def params(row: Row, provenance: Provenance, judge: str | None) -> dict[str, Any]:

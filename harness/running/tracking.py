@@ -152,6 +152,7 @@ def _log(
     about = {"unveil.rows": mark, "unveil.kind": "matrix", "mlflow.note.content": mlflow_view.PARENT}
     with tracker.run(results.title, about) as parent:
         client.log_batch(parent, params=tracker.plugins(results)[:100])
+        tracker.told(parent, mlflow_cells.of_matrix(results))
         client.log_text(parent, results.plan, "plan.toml")
         client.log_text(parent, page, "leaderboard.html")
         client.log_text(parent, bare(results).model_dump_json(indent=1), "results.json")

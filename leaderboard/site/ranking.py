@@ -62,7 +62,7 @@ class Part:
         real = frozenset(self.setup.attacks)
         return (
             self.setup.data, self.content, self.setup.model, self.setup.access, self.shown.exhibit.protocol, real,
-            tuple(judge.model_dump_json() for judge in judges),
+            self.results.scale, tuple(judge.model_dump_json() for judge in judges),
         )  # fmt: skip
 
     @cached_property
@@ -121,7 +121,9 @@ class RankSet:
     @property
     def title(self) -> str:
         """For a reader."""
-        return self.setup.title + (f" · protocol {self.protocol}" if self.protocol else "")
+        scale = self.parts[0].results.scale
+        rehearsed = f" · rehearsal at scale {scale:g}" if scale < 1 else ""
+        return self.setup.title + (f" · protocol {self.protocol}" if self.protocol else "") + rehearsed
 
     @property
     def families(self) -> Mapping[str, tuple[str, ...]]:

@@ -124,6 +124,7 @@ class MatrixRecord(_Plain):
         state: What a check came to.
         submitter: Who handed it in, by their own word.
         cells: How many cells ended in which way.
+        scale: Below 1, it is a rehearsal: people, epochs and steps were cut to that share.
     """
 
     slug: str
@@ -133,6 +134,7 @@ class MatrixRecord(_Plain):
     state: str
     submitter: str
     cells: dict[str, int]
+    scale: float = 1.0
 
 
 class SiteRecord(_Plain):
@@ -227,7 +229,7 @@ def matrix(shown: Shown) -> MatrixRecord:
     return MatrixRecord(
         slug=shown.slug, name=exhibit.name, title=exhibit.results.title, protocol=exhibit.protocol,
         state=exhibit.state, submitter=exhibit.standing.submitter if exhibit.standing else "",
-        cells={state: states.count(state) for state in dict.fromkeys(states)},
+        cells={state: states.count(state) for state in dict.fromkeys(states)}, scale=exhibit.results.scale,
     )  # fmt: skip
 
 

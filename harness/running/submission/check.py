@@ -89,7 +89,7 @@ def receive(source: Path, store: Store, checked: Checked | None = None) -> bundl
 def _rejudged(read: bundle.Bundle, results: Results, store: Store, tell: Callable[[str], None]) -> Rejudged | None:
     """What pictures give again, where there are some and somebody can tell what should come out."""
     plan = _plan(results)
-    if not isinstance(plan, Plan) or results.protocol != PROTOCOL or not read.artefacts:
+    if not isinstance(plan, Plan) or results.protocol != PROTOCOL or not read.artefacts or plan.scale < 1:
         return None
     from unveil.harness.running.submission.rejudging import rejudge  # noqa: PLC0415 (torch; there may be nothing to judge)
 
@@ -138,6 +138,10 @@ def _compared(read: bundle.Bundle, results: Results, plan: Plan | str) -> tuple[
         return [*differences, *cells], [other]
     if not isinstance(plan, Plan):
         return [*differences, f"its plan cannot be read: {plan}"], []
+    if plan.scale != results.scale:
+        return [*differences, f"its results are of scale {results.scale:g}, and its plan has {plan.scale:g}"], []
+    if plan.scale < 1:
+        return differences, [f"a rehearsal at scale {plan.scale:g}: its figures say nothing of the whole plan"]
     return [*differences, *claims.differences(plan, results)], []
 
 

@@ -53,8 +53,14 @@ def make(
         private: Whether they do even if they show people who exist.
 
     Raises:
-        StoreError: If something is missing or damaged, or the file cannot be written.
+        StoreError: If the results are a rehearsal, something is missing or damaged, or the file cannot be written.
     """
+    if results.scale < 1:
+        raise StoreError(
+            f"these results are a rehearsal at scale {results.scale:g}",
+            "results of a whole plan: a rehearsal says nothing of it",
+            "run the plan without a scale, or pass the rehearsal on with `unveil store export`",
+        )
     whole = private or bundles.publishable(results)
     keys = [key for key, told in results.provenance.items() if told.get("kind") in CARRIED]
     try:

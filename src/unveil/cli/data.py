@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from unveil.cli.computing import compute_all
-from unveil.cli.runs import JsonOption, PlanArgument, ScaleOption, SetOption, StoreOption, settings_of
+from unveil.cli.runs import JsonOption, PlanArgument, ScaleOption, SetOption, StoreOption, say_notes, settings_of
 from unveil.cli.terminal import errors, output, print_json, table
 from unveil.harness.words.errors import PlanError, StoreError
 
@@ -40,6 +40,7 @@ def data(
     from unveil.harness.store.artefacts import Store  # noqa: PLC0415
 
     file, kept = read(plan, settings_of(set_, scale)), Store(store)
+    say_notes(file.notes)
     nodes = {cell.data: cell.nodes["data"] for cell in expand(file).cells}
     if out and len(nodes) > 1:
         raise PlanError(f"--out names one file, and the plan has {len(nodes)} data sets", "one", "leave --out out")

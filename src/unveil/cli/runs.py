@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -102,7 +102,7 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
 
     where = pool_of(pool, jobs, threads, step_timeout, step_memory, address, slurm)
     audit = prepare(plan, store, settings_of(set_, scale))
-    _say_notes(audit.matrix)
+    say_notes(audit.matrix.notes)
     rounding = audit.file.plan.rounding(precision)
     around = surroundings(audit.store, device, rounding, compiled, isolated=not in_process, pool=where)
     with lines(events) as tell:
@@ -119,8 +119,9 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
         raise typer.Exit(1)
 
 
-def _say_notes(matrix: Matrix) -> None:
-    for note in matrix.notes:
+def say_notes(notes: Iterable[str]) -> None:
+    """What a reader must know of a plan, before anything is computed."""
+    for note in notes:
         errors().print(f"note: {note}", style="yellow")
 
 
@@ -160,7 +161,7 @@ def plan_(  # noqa: PLR0913, PLR0917 (an option each)
 
     where = pool_of("", jobs, threads, 0.0, 0.0, "", [])
     audit = prepare(plan, store, settings_of(set_, scale))
-    _say_notes(audit.matrix)
+    say_notes(audit.matrix.notes)
     around = surroundings(audit.store, device, precision, compiled=False, pool=where)
     with Screen() as screen:
         probing = Probing(around, shown=lambda label: screen.starts(f"timing {one_line(label)} ..."))

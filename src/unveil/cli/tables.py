@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unveil.cli.terminal import one_line, output, table
+from unveil.harness.figures.published import NOT_REPRODUCED
 from unveil.harness.words.names import (
     ACCEPTS_PRIVATE,
     ATTACK_ACCURACY,
@@ -64,6 +65,30 @@ def show(results: Results) -> None:
             if row.error:
                 text = f"{one_line(f'{row.defense} x {row.attack}')}, seed {row.seed}: {row.status}: {row.error}"
                 output().print(text, style="red", soft_wrap=True)
+
+    _as_published(results)
+
+
+def _as_published(results: Results) -> None:
+    """What papers report beside ours, and what must be known of all numbers."""
+    from unveil.leaderboard.published import beside  # noqa: PLC0415 (scipy takes a while)
+
+    if found := beside(results):
+        made = table("As published", "defense", "attack", "figure", "published", "here")
+        for one in found:
+            several = [name for name in (one.model, one.data) if len({(o.model, o.data) for o in found}) > 1]
+            for pair in one.pairs:
+                texts = (" ".join([one.defense, *several]), one.attack, pair.name, pair.published, pair.here)
+                made.add_row(*map(one_line, texts))
+        output().print(made)
+        for one in found:
+            differs = "; ".join(one.differs)
+            output().print(one_line(f"{one.defense} x {one.attack}: {one.source}; {differs}"), soft_wrap=True)
+    if results.scale < 1:
+        say = f"a rehearsal at scale {results.scale:g}: these numbers say nothing of the whole plan"
+        output().print(say, style="yellow", soft_wrap=True)
+    if not results.reproduced:
+        output().print(NOT_REPRODUCED, style="yellow", soft_wrap=True)
 
 
 def fitting(figures: dict[str, Figure], width: int) -> dict[str, Figure]:
