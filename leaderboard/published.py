@@ -92,7 +92,9 @@ def _pair(
     told = number(value, unit, precise=True) if unit else bare(value, unit)
     if column is None:
         return Pair(name, told, "not measured", None), None
-    title = f"{name} by {column.judge}" if column.judge else name
+    title = (
+        name if column.metric == UTILITY else f"{column.column} by {column.judge}" if column.judge else column.column
+    )
     cell = setup.cell(column, said.defense, said.attack)
     if cell.estimate is None:
         state = {"absent": "not run", "unscored": "not scored"}.get(cell.state, cell.state)
@@ -132,7 +134,7 @@ def _differences(results: Results, seen: Estimate | None, judges: Sequence[Judge
         people, pictures = plural(seen.identities, "person", "people"), plural(seen.samples, "picture")
         yield f"here: {people}, {pictures}, {plural(seen.seeds, 'seed')}"
     for judge in judges:
-        own = next((f.value for f in judge.figures if f.about == TOP and f.value is not None), None)
+        own = next((f.value for f in judge.figures if f.quantity == TOP_1 and f.value is not None), None)
         if own is not None:
             yield f"{judge.name} names {number(own, 'share', precise=True)} of held-out private pictures rightly"
         yield from (f"{judge.name} {text}" for text in judge_warnings(judge))

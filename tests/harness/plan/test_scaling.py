@@ -63,7 +63,7 @@ def test_attacks_are_cut_with_the_priors_and_attacks_that_they_name():
     assert attack("lomma", base="gmi", samples=3, steps=100)["base"]["steps"] == 1
     assert attack("ppa", steps=500, milestones=[100, 120, 400])["milestones"] == [1, 4]
     assert attack("if_gmi", scale=0.1)["stages"] == [5, 1, 1, 1, 1, 1, 1, 1]
-    adaptive = [{"use": "adaptive", "name": str(base), "base": base} for base in ("ppa", {"use": "gmi"})]
+    adaptive = [{"use": "adaptive", "name": f"of {base}", "base": base} for base in ("ppa", {"use": "gmi"})]
     plan = made(attack=[{"use": "ppa"}, *adaptive]).plan
     by_name, by_table = (part.spec.settings["base"] for part in plan.attacks[1:])
     assert by_name == "ppa"  # the plan's own, which is cut where it stands
