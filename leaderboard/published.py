@@ -98,7 +98,7 @@ def _pair(
     cell = setup.cell(column, said.defense, said.attack)
     if cell.estimate is None:
         state = {"absent": "not run", "unscored": "not scored"}.get(cell.state, cell.state)
-        return Pair(title, told, ": ".join([state, *cell.reasons[:1]]), None), None
+        return Pair(title, told, ": ".join([state, *(why.partition("\n")[0] for why in cell.reasons[:1])]), None), None
     low, high = cell.estimate.low, cell.estimate.high
     inside = None if low is None or high is None else low <= value <= high
     return Pair(title, told, full(cell.estimate, column.unit, precise=True), inside), cell.estimate

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,9 @@ import pytest
 
 from unveil.cli.board import board
 from unveil.cli.computing import compute_all
+from unveil.harness.audit import stored
 from unveil.harness.figures.rows import Results
+from unveil.harness.plan.given import Given, joined
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.reports import Reports
 from unveil.harness.store.artefacts import Store
@@ -193,6 +196,40 @@ def ran(tmp_path, monkeypatch):
     (tmp_path / "plan.toml").write_text('title = "tiny"')
     keep(Store("store"), tmp_path / "plan.toml")
     return tmp_path
+
+
+def run_with(store, path, *settings, variables=None):
+    """Keeps results as a run with these settings does."""
+    given = Given(environment=variables or {}).with_settings(settings)
+    text = joined(given, path.read_text())
+    return Reports(store, "plan").keep(text, path, Results(title=str(settings), plan=text))
+
+
+def test_what_a_command_line_set_has_a_report_of_its_own(ran, capsys):
+    store, path = Store("store"), ran / "plan.toml"
+    few, many = (run_with(store, path, f"attacks.1.steps={n}", "scale=0.01") for n in (1, 9))
+    assert len({few, many, "reports/plan"}) == 3
+    assert run_with(store, path, "attacks.1.steps=1", " scale=0.01 ") == few
+    assert run_with(store, path) == "reports/plan"
+    assert stored("plan.toml", "store").folder == "reports/plan"
+    assert stored("plan.toml", "store", ["attacks.1.steps=9", "scale=0.01"]).folder == many
+    board(["plan.toml"], "store", set_=["attacks.1.steps=1"], scale=0.01)
+    assert few in capsys.readouterr().out
+    with pytest.raises(PlanError, match=r"several others \(.*reports/plan: nothing.*--set scale=0\.01"):
+        stored("plan.toml", "store", ["scale=0.5"])
+
+
+def test_results_that_were_computed_with_other_values_say_so(ran, monkeypatch):
+    shutil.rmtree(ran / "store")
+    folder = run_with(Store("store"), ran / "plan.toml", "seeds=[1, 2]", variables={"UNVEIL_FACES": "/a"})
+    found = stored("plan.toml", "store")
+    assert found.folder == folder
+    assert found.note.startswith("computed with --set 'seeds=[1, 2]': these are the results of the plan as it was run")
+    assert stored("plan.toml", "store", ["seeds=[1, 2]"]).note == ""
+    monkeypatch.setenv("UNVEIL_FACES", "/b")
+    note = stored("plan.toml", "store", ["seeds=[1, 2]"]).note
+    assert "UNVEIL_FACES was /a, which is /b now" in note
+    assert "`unveil run plan.toml --set 'seeds=[1, 2]'` computes the new" in note
 
 
 def test_results_of_a_plan_that_has_changed_say_so(ran, capsys):

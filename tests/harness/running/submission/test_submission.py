@@ -15,10 +15,12 @@ from unveil.harness import audit
 from unveil.harness.figures import recheck, standing
 from unveil.harness.figures.intervals import interval
 from unveil.harness.figures.protocol import PROTOCOL
+from unveil.harness.figures.rows import Results
 from unveil.harness.running import bundles
 from unveil.harness.running.submission import check
 from unveil.harness.running.submission.make import make
 from unveil.harness.store.artefacts import Store
+from unveil.harness.store.bundle import Bundle
 from unveil.harness.words.errors import StoreError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -70,6 +72,23 @@ use = "attack_accuracy"
 use = "utility"
 """
 TOP = "attack_accuracy/closed-set top-1@judge"
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "words"),
+    [(0.5, "self-reported", "a rehearsal at scale 0.5"), (1.0, "refuted", "its plan has 0.5")],
+)
+def test_a_rehearsal_is_no_submission(tmp_path, said, state, words):
+    plan = f"scale = 0.5\n{PLAN}"
+    results = Results(title="Tiny", plan=plan, protocol=PROTOCOL, scale=said)
+    found = check.standing(Bundle("tiny", {"plan.toml": plan}, {}, ("key",)), results, None)
+    assert found.state == state
+    assert words in " ".join((*found.differences, *found.notes))
+    whole = results.model_copy(update={"scale": 0.5})
+    with pytest.raises(StoreError, match=r"a rehearsal at scale 0\.5"):
+        make(
+            tmp_path / "out.zip", Store(str(tmp_path)), "tiny", whole, page, submitter="", pictures=False, private=False
+        )
 
 
 def silent(_):
