@@ -274,7 +274,7 @@ def _otherwise(plan: str, own: str, asked: Given, ran: str, todo: str) -> str:
     given, file = split(ran)
     moved = {name: os.environ[name] for name, was in given.environment.items() if os.environ.get(name, was) != was}
     told = [f"{plan} has changed since"] * (file != own)
-    told += [f"computed with {given.options or 'nothing set'}"] * (given.settings != asked.settings)
+    told += [f"computed with {given.options or 'nothing set'}"] * ({*given.settings} != {*asked.settings})
     told += [f"computed where {name} was {given.environment[name]}, which is {now} now" for name, now in moved.items()]
     if not told:
         return ""

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from unveil.harness.figures.published import Published
 from unveil.harness.figures.rows import Judge, Results
-from unveil.harness.words.names import ATTACK_ACCURACY, TOP_1, TOP_5, UTILITY, Quantity
+from unveil.harness.words.names import ACCEPTS_PRIVATE, ATTACK_ACCURACY, TOP_1, TOP_5, UTILITY, Quantity
 from unveil.leaderboard.columns import TOP, Column
 from unveil.leaderboard.estimates import Estimate
 from unveil.leaderboard.figures import Setup, setups
-from unveil.leaderboard.judges import judge_warnings
 from unveil.leaderboard.wording import bare, full, number, plural
 
 KNN, FID = "knn_distance", "fid"
@@ -65,15 +64,15 @@ def _beside(said: Published, found: Sequence[Setup], results: Results) -> Beside
     setup = next((s for s in mine if (said.defense, said.attack) in s.measured), next(iter(mine), None))
     if setup is None:
         return None
-    pairs, seen = _pairs(said, setup, results)
-    judges = [judge for judge in results.judges if judge.data == setup.data]
-    differs = (*said.differs, *_differences(results, seen, judges))
+    name = _closed(setup, results.judges)
+    judge = next((judge for judge in results.judges if (judge.data, judge.name) == (setup.data, name)), None)
+    pairs, seen = _pairs(said, setup, name)
+    differs = (*said.differs, *_differences(results, seen, judge))
     return Beside(said.defense, said.attack, setup.model, setup.data, said.source, pairs, differs)
 
 
-def _pairs(said: Published, setup: Setup, results: Results) -> tuple[tuple[Pair, ...], Estimate | None]:
+def _pairs(said: Published, setup: Setup, judge: str | None) -> tuple[tuple[Pair, ...], Estimate | None]:
     """Number by number, and what came out for the first of them."""
-    judge = _closed(setup, results.judges)
     wanted = (
         (said.accuracy, _answer(setup, judge, TOP_1), "top-1", "share"),
         (said.top5, _answer(setup, judge, TOP_5), "top-5", "share"),
@@ -126,15 +125,13 @@ def _utility(setup: Setup) -> Column | None:
     return next((c for c in setup.columns if c.metric == UTILITY and c.about == TOP), None)
 
 
-def _differences(results: Results, seen: Estimate | None, judges: Sequence[Judge]) -> Iterator[str]:
+def _differences(results: Results, seen: Estimate | None, judge: Judge | None) -> Iterator[str]:
     """What can be seen in the results without the paper."""
     if results.scale < 1:
         yield f"a rehearsal here, at scale {results.scale:g}"
     if seen is not None:
         people, pictures = plural(seen.identities, "person", "people"), plural(seen.samples, "picture")
         yield f"here: {people}, {pictures}, {plural(seen.seeds, 'seed')}"
-    for judge in judges:
-        own = next((f.value for f in judge.figures if f.quantity == TOP_1 and f.value is not None), None)
-        if own is not None:
-            yield f"{judge.name} names {number(own, 'share', precise=True)} of held-out private pictures rightly"
-        yield from (f"{judge.name} {text}" for text in judge_warnings(judge))
+    known = {f.quantity: f.value for f in judge.figures if f.value is not None} if judge else {}
+    if judge and (right := known.get(TOP_1, known.get(ACCEPTS_PRIVATE))) is not None:
+        yield f"{judge.name} names {number(right, 'share', precise=True)} of held-out private pictures rightly"

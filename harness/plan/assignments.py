@@ -12,6 +12,7 @@ from typing import Any
 from unveil.harness.plan import plugins
 from unveil.harness.plan.complaints import KINDS, SINGULAR, names_of
 from unveil.harness.plan.plugins import suggest
+from unveil.harness.plan.text import DEEPEST, MOST_DOTS, require_shallow
 from unveil.harness.words.errors import PlanError
 
 PART = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'[^']*'|[^.="']+?)\s*([.=])""")
@@ -33,7 +34,7 @@ def parsed(text: str) -> tuple[list[str], Any]:
     while mark == "." and (found := PART.match(text, place)):
         parts.append(_name(found[1]))
         place, mark = found.end(), found[2]
-    if mark != "=":
+    if mark != "=" or len(parts) > DEEPEST:
         raise PlanError(f"--set {text!r}", "a key of the plan, = and a value", WRITE)
     return parts, _value(text[place:].strip())
 
@@ -45,6 +46,8 @@ def _name(text: str) -> str:
 
 
 def _value(text: str) -> Any:
+    if text.count(".") > MOST_DOTS:  # over which tomllib takes minutes
+        return text
     try:
         found = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):  # also a number of thousands of digits
@@ -75,6 +78,7 @@ def assigned(raw: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
             if isinstance(made[own], dict):
                 made[own] = [made[own]]
         _put(made, [own, *rest], value, f"--set {text!r}")
+    require_shallow(made, "the plan with what is set")
     return made
 
 

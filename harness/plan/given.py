@@ -7,10 +7,10 @@ same again, and sees what came from where.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from unveil.harness.plan.text import tables
 from unveil.harness.words.errors import PlanError
 
 OPENING = "# As it was run; what the command line and the environment gave beside the file:\n"
@@ -50,10 +50,10 @@ def split(text: str) -> tuple[Given, str]:
         return Given(), text
     head, mark, file = text.removeprefix(OPENING).partition(CLOSING)
     try:
-        told = tomllib.loads(head)
-        settings, variables = told.pop("set", []), told.pop("environment", {})
-    except (ValueError, RecursionError, AttributeError):
-        mark = ""
+        told = tables(head, "what it was given")
+    except PlanError:
+        told, mark = {}, ""
+    settings, variables = told.pop("set", []), told.pop("environment", {})
     if not mark or told or not _texts(settings, list) or not _texts(variables, dict):
         raise PlanError(
             "the plan begins as one that was run, and what it was given cannot be read",
@@ -64,9 +64,9 @@ def split(text: str) -> tuple[Given, str]:
 
 
 def settings_of(text: str) -> tuple[str, ...]:
-    """The settings that a plan's text says it was given; none where that cannot be read."""
+    """The settings that a plan's text says it was given, sorted; none where that cannot be read."""
     try:
-        return split(text)[0].settings
+        return tuple(sorted(split(text)[0].settings))
     except PlanError:
         return ()
 

@@ -173,7 +173,7 @@ class _Scaler:
             given = dict(settings.reshaped(cls, spec.settings, self.base))
         except UnveilError:
             return self._unknown(spec, where)
-        values = {f.name: f.default for f in dataclasses.fields(cls)} | given  # type: ignore[arg-type]
+        values = {f.name: f.default for f in dataclasses.fields(cls)} | given
         hints = typing.get_type_hints(cls, include_extras=True)
         inner, cuts = self._inner({name: one for name, one in values.items() if _of_plugins(hints.get(name))}, where)
         names = [name for name in lengths(kind, cls) if name != left]
@@ -243,7 +243,7 @@ class _Scaler:
         from unveil.harness.words.recipe import Recipe  # noqa: PLC0415 (imports torch)
 
         told = {"epochs": Recipe.epochs, "warmup": Recipe.warmup, **changes} if common else dict(changes)
-        made = {}
+        made: dict[str, Any] = {}
         if type(epochs := told.get("epochs")) is int:
             made["epochs"] = shortened(epochs, self.share)
         if isinstance(warmup := told.get("warmup"), int | float):
@@ -273,7 +273,7 @@ def lengths(kind: str, cls: type) -> list[str]:
     Raises:
         PluginError: If it names one that it does not have.
     """
-    own = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    own = [f.name for f in dataclasses.fields(cls)]
     named: tuple[str, ...] | None = getattr(cls, "cut_by_scale", None)
     if named is None:
         return [name for name in own if name in LENGTHS[kind] or name == "epochs" or name.endswith("_epochs")]

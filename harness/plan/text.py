@@ -98,11 +98,20 @@ def tables(text: str, where: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in brackets
         reason = "it nests too deeply" if isinstance(error, RecursionError) else str(error).partition(";")[0]
         raise PlanError(f"{where} cannot be read: {reason}", TOML, "see docs/plans.md for one that can") from error
-    if _deep(raw):
-        raise PlanError(f"{where} nests tables more than {DEEPEST} deep", "a plan", "see docs/plans.md")
+    require_shallow(raw, where)
     if not raw:
         raise PlanError(f"{where} is empty", "a plan", "see docs/plans.md for one to start from")
     return raw
+
+
+def require_shallow(raw: dict[str, Any], where: str) -> None:
+    """Refuses tables in tables without end, which nothing behind could walk through.
+
+    Raises:
+        PlanError: If there are such.
+    """
+    if _deep(raw):
+        raise PlanError(f"{where} nests tables more than {DEEPEST} deep", "a plan", "see docs/plans.md")
 
 
 def _no_toml(text: str, where: str, error: tomllib.TOMLDecodeError) -> PlanError:

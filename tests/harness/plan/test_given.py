@@ -85,6 +85,8 @@ def test_a_key_leads_to_every_part_of_a_plan(mine):
         ("evaluators.judge.seed=3", "the plan has no evaluators"),
         ("recip.epochs=3", "unknown key 'recip'; did you mean 'recipe'"),
         ("seeds=[0, 1", r"seeds = '\[0, 1'"),
+        (".".join("a" * 40) + "=1", "a key of the plan, = and a value"),
+        ("attacks.1.prior=" + "[" * 60 + "]" * 60, "more than 32 deep"),
         ("title=2024-05-05\x00\udcff", "is no text in UTF-8"),
     ],
 )
@@ -105,9 +107,10 @@ def test_the_text_of_a_plan_as_run_says_all_that_it_was_given_and_can_be_run_aga
     changed = read(str(again), ["attacks.1.steps=6"])
     assert (changed.plan.title, changed.plan.attacks[0].spec.settings["steps"]) == ('A "B" ü', 6)
     assert changed.text.count("steps=") == 1
-    again.write_text(first.text.replace("set = [", "set = [3, "))
-    with pytest.raises(PlanError, match="what it was given cannot be read"):
-        read(str(again))
+    for damage in ("set = [3, ", "sets = [", "set = [" + "[" * 5000, f"set{'.a' * 5000} = ["):
+        again.write_text(first.text.replace("set = [", damage))
+        with pytest.raises(PlanError, match="what it was given cannot be read"):
+            read(str(again))
 
 
 def test_only_our_own_variables_of_the_environment_are_read(mine, monkeypatch):
