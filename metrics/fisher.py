@@ -52,6 +52,7 @@ class Fisher(Metric):
     paper: ClassVar[str] = "Ho et al., Model Inversion Robustness: Can Transfer Learning Help?, CVPR 2024 (TL-DMI)"
     about: ClassVar[str] = "attack"
     needs_evaluator: ClassVar[bool] = False
+    own_part: ClassVar[bool] = False  # the target is shown pictures as the attack shows them
 
     samples: Annotated[int, Field(ge=1)] = 4
     chunk: Annotated[int, Field(ge=1)] = 8

@@ -18,7 +18,7 @@ from unveil.harness.plan import assignments, environment
 from unveil.harness.plan import complaints as plan_errors
 from unveil.harness.plan import text as plan_text
 from unveil.harness.plan.given import Given, joined, split
-from unveil.harness.plan.parts import PARTS, AttackPart, DefensePart, EvaluatorPart, Part, TargetPart
+from unveil.harness.plan.parts import PARTS, AttackPart, DefensePart, EvaluatorPart, MetricPart, Part, TargetPart
 from unveil.harness.plan.plugins import suggest, use_of
 from unveil.harness.plan.scaling import Cut, lines, scaled
 from unveil.harness.words.errors import PlanError
@@ -68,7 +68,7 @@ class Plan(BaseModel):
     evaluators: list[EvaluatorPart] = []
     defenses: Annotated[list[DefensePart], Field(min_length=1)]
     attacks: Annotated[list[AttackPart], Field(min_length=1)]
-    metrics: Annotated[list[Part], Field(min_length=1)]
+    metrics: Annotated[list[MetricPart], Field(min_length=1)]
     published: list[Published] = []
 
     def rounding(self, asked: Precision) -> Precision:

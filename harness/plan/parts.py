@@ -42,8 +42,8 @@ def checkpoint(trained: str | dict[str, Any] | None) -> Spec | None:
     return Spec(CHECKPOINT, {"file": trained} if isinstance(trained, str) else trained)
 
 
-class ModelPart(Part):
-    """A model that looks at the data's pictures.
+class Looking(Part):
+    """Who looks at the data's pictures, and at reconstructions: a model, or a metric.
 
     Attributes:
         crop: Left, top, width and height of the part of each picture that it looks at, in the data's pixels; absent for
@@ -53,7 +53,7 @@ class ModelPart(Part):
     crop: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=4, max_length=4)] | None = None
 
     @model_validator(mode="after")
-    def _a_crop_shows_something(self) -> ModelPart:
+    def _a_crop_shows_something(self) -> Looking:
         if self.crop is not None and min(self.crop[2:]) < 1:
             raise ValueError(f"crop = {self.crop} is {self.crop[2]} x {self.crop[3]} pixels large")
         return self
@@ -64,7 +64,11 @@ class ModelPart(Part):
         return {} if self.crop is None else {"crop": self.crop}
 
 
-class TargetPart(ModelPart):
+class MetricPart(Looking):
+    """A metric: whoever it asks about pictures is shown that part of them, an evaluator in place of its own."""
+
+
+class TargetPart(Looking):
     """The model that is attacked.
 
     Attributes:
@@ -111,7 +115,7 @@ class AttackPart(Part):
         return {name: value for name, value in given.items() if value is not None}
 
 
-class EvaluatorPart(ModelPart):
+class EvaluatorPart(Looking):
     """A judge: another architecture with its own seed and split.
 
     It is not pretrained on the public people: some of them are the strangers that its floor is measured on.
@@ -290,5 +294,6 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "evaluators": EvaluatorPart,
     "defenses": DefensePart,
     "attacks": AttackPart,
+    "metrics": MetricPart,
 }
 """What the entries of each part are read as, where they have keys of their own."""

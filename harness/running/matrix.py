@@ -10,7 +10,7 @@ from unveil.harness.plan import plugins
 from unveil.harness.plan.asker import Asker
 from unveil.harness.plan.file import PlanFile
 from unveil.harness.plan.node import Node
-from unveil.harness.plan.parts import AttackPart, DefensePart, Part, TargetPart
+from unveil.harness.plan.parts import AttackPart, DefensePart, MetricPart, Part, TargetPart
 from unveil.harness.plan.settings import dump
 from unveil.harness.running import independence, scores_only
 from unveil.harness.running.adaptive import adapted
@@ -141,7 +141,7 @@ class _Builder:
         role = plugins.role(plugin)
         access = None if role == Role.CEILING else plugin.access
         resolution = (f"works at {attack.resolution} x {attack.resolution} pixels",) * bool(attack.resolution)
-        told = (*_first_weights(nodes), *resolution, *_judges_from_outside(measures))
+        told = (*_first_weights(nodes), *resolution, *_crops(self.plan.metrics), *_judges_from_outside(measures))
         rehearsed = self.rehearsed(part.label, model.label, family, attack.label)
         notes = (*rehearsed, *self.notes(defense), *known.notes, *told)
         return Cell(*labels, seed, nodes, tuple(measures), notes, family, strength, role, access, known.fixed)
@@ -180,6 +180,12 @@ def _first_weights(nodes: Mapping[str, Node]) -> list[str]:
         for use in nodes[role].uses[part]
     ]
     return [f"{role}'s first weights: {note}" for role, use in starts for note in use.notes]
+
+
+def _crops(metrics: Iterable[MetricPart]) -> list[str]:
+    """Which metrics look at a part of the pictures."""
+    crops = {part.label: part.crop for part in metrics if part.crop is not None}
+    return [f"{name} looks at {w} x {h} pixels from {x}, {y}" for name, (x, y, w, h) in crops.items()]
 
 
 def _judges_from_outside(measures: Iterable[Node]) -> list[str]:

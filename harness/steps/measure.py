@@ -13,19 +13,20 @@ from unveil.harness.figures.panel import Verdict
 from unveil.harness.figures.rows import Figure, each
 from unveil.harness.plan.asker import Asker
 from unveil.harness.plan.node import Node
-from unveil.harness.plan.parts import Part
+from unveil.harness.plan.parts import MetricPart
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.attack import path, reconstructions
 from unveil.harness.steps.bench import Bench
+from unveil.harness.steps.cropped import cropped
 from unveil.harness.steps.given import given
 from unveil.harness.steps.wishes import Place, needs
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.attack import Guided
 from unveil.harness.words.classifier import Classifier
-from unveil.harness.words.errors import JudgeError, UnveilError
+from unveil.harness.words.errors import JudgeError, PlanError, UnveilError
 from unveil.harness.words.images import Images
-from unveil.harness.words.metric import Evidence, Measurement, Metric
+from unveil.harness.words.metric import Evidence, Measurement, Metric, has_own_part
 from unveil.harness.words.names import TOP_1, Opinion, Quantity
 from unveil.harness.words.needs import ACCESS
 from unveil.harness.words.run import Run
@@ -33,7 +34,7 @@ from unveil.harness.words.run import Run
 OWN_ANSWER = Quantity(quantity=TOP_1)  # of an evaluator; what it would say of private people alone is another
 
 
-def ask(asker: Asker, part: Part, target: Node, attack: Node, judges: Mapping[str, Node]) -> Iterator[Node]:
+def ask(asker: Asker, part: MetricPart, target: Node, attack: Node, judges: Mapping[str, Node]) -> Iterator[Node]:
     """A metric of the plan on one cell, once for each judge where it needs one.
 
     Args:
@@ -42,8 +43,17 @@ def ask(asker: Asker, part: Part, target: Node, attack: Node, judges: Mapping[st
         target: The cell's.
         attack: The cell's.
         judges: The evaluators that know the cell's data, by name.
+
+    Raises:
+        PlanError: If it has a crop, and shows pictures to the target, which has its own.
     """
     use, data = asker.use("metrics", part.spec), target.parents["data"]
+    if part.crop is not None and not has_own_part(use.plugin):
+        raise PlanError(
+            f"the metric {part.label!r} has crop = {part.crop}, and looks at no pictures but through the target",
+            "a metric that looks at pictures itself, or asks an evaluator about them",
+            "remove its crop; the target's own stands in its entry",
+        )
     about = attack if use.plugin.about == "attack" else target
     parents = {"data": data, "target": target}
     parents |= needs(asker, use, Place(data, target, target.options["seed"], ACCESS[-1]))
@@ -52,7 +62,7 @@ def ask(asker: Asker, part: Part, target: Node, attack: Node, judges: Mapping[st
     for name, judge in judges.items() if use.plugin.needs_evaluator else [("", None)]:
         more = {} if judge is None else {"evaluator": judge}
         label = f"{part.label} of {about.label}" + f" by {name}" * bool(name)
-        options = {"name": part.label, "judge": name}
+        options = {"name": part.label, "judge": name, **part.view}
         yield Node("measure", label, {"metric": (use,)}, options, {**parents, **more}, stream)
 
 
@@ -96,7 +106,8 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
         never_the_target(model, target, node.label)
     data = datasets.read(node.parents["data"], bench)
     evidence = Evidence(data, target, evaluator, **attacked(node, bench), run=run, given=had)
-    found = [unscored_if_lost(m) for m in metric.measure(evidence)]
+    seen = cropped(evidence, node.options.get("crop"))
+    found = [unscored_if_lost(m) for m in metric.measure(seen)]
     figures = [figure(node.options["name"], node.options["judge"] or None, m).plain() for m in found]
     return Artefact({"figures": figures, "verdicts": verdicts(node, found, evidence.reconstructions)})
 

@@ -8,6 +8,7 @@ from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import DataError
 from unveil.harness.words.model import Model
 from unveil.harness.words.run import Run
+from unveil.harness.words.window import Window
 
 
 def sized(model: Model, classes: int, shape: tuple[int, int, int], crop: Sequence[int] | None, run: Run) -> Classifier:
@@ -24,16 +25,32 @@ def sized(model: Model, classes: int, shape: tuple[int, int, int], crop: Sequenc
         DataError: If the crop does not lie in the pictures.
     """
     channels, height, width = shape
-    left, top, wide, high = crop or (0, 0, width, height)
-    if left + wide > width or top + high > height:
-        raise DataError(
-            f"crop = {list(crop or ())} of pictures of {width} x {height} pixels",
-            "left, top, width and height of a part of the data's pictures",
-            "correct the model's crop in the plan",
-        )
+    window = None if not crop else window_of(crop, shape, "the model's")
+    wide, high = (width, height) if not crop else crop[2:]
     classifier = model.build(classes, (channels, high, wide), run)
     if classifier.size is None:
         classifier.size = (high, wide)
-    if crop:
-        classifier.window = (left / width, top / height, wide / width, high / height)
+    classifier.window = window
     return classifier
+
+
+def window_of(crop: Sequence[int], shape: Sequence[int], whose: str) -> Window:
+    """A crop in the data's pixels as shares, so that the same part is seen of pictures of another size.
+
+    Args:
+        crop: Left, top, width and height.
+        shape: Of the data's pictures, ``(C, H, W)``.
+        whose: Who looks, for the error.
+
+    Raises:
+        DataError: If the crop does not lie in the pictures.
+    """
+    _, height, width = shape
+    left, top, wide, high = crop
+    if left + wide > width or top + high > height:
+        raise DataError(
+            f"crop = {list(crop)} of pictures of {width} x {height} pixels",
+            "left, top, width and height of a part of the data's pictures",
+            f"correct {whose} crop in the plan",
+        )
+    return left / width, top / height, wide / width, high / height

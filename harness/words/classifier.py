@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.window import Window, place
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Classifier(nn.Module):
         self.outputs: nn.Module = nn.Identity()  # post-hoc defenses act here, on the logits
         self.classes, self.size = classes, size
         self.numbered = tuple(stages if numbered is None else numbered)
-        self.window: tuple[float, float, float, float] | None = None
+        self.window: Window | None = None
         self.register_buffer("mean", torch.tensor(list(mean)).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(list(std)).view(1, -1, 1, 1), persistent=False)
         self._still: set[str] = set()  # stages, and layers, whose batch-norm statistics must not move
@@ -93,7 +94,7 @@ class Classifier(nn.Module):
     def normalise(self, x: Tensor) -> Tensor:
         """Pixels ``(N, C, H, W)`` in [0, 1] to the input of the first stage."""
         if self.window is not None:
-            x = _cut(x, self.window)
+            x = x[..., *place(self.window, x.shape[-2:])]
         sides = (self.size, self.size) if isinstance(self.size, int) else self.size
         if sides is not None and x.shape[-2:] != sides:
             shrink = x.shape[-2] > sides[0] or x.shape[-1] > sides[1]
@@ -199,11 +200,3 @@ class Classifier(nn.Module):
         """Numbers of (frozen, trainable) parameters."""
         trainable = sum(p.numel() for p in self.trainable())
         return sum(p.numel() for p in self.parameters()) - trainable, trainable
-
-
-def _cut(x: Tensor, window: tuple[float, float, float, float]) -> Tensor:
-    """The part of pictures ``(N, C, H, W)`` that a window shows, to the nearest pixel."""
-    height, width = x.shape[-2:]
-    left, top, wide, high = window
-    at, down = round(left * width), round(top * height)
-    return x[..., down : down + max(1, round(high * height)), at : at + max(1, round(wide * width))]

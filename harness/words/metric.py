@@ -96,6 +96,8 @@ class Metric(Plugin, Protocol):
     Attributes:
         about: ``"target"`` if it needs no attack (utility), else ``"attack"``.
         needs_evaluator: Whether a judge looks at the pictures, so that it is repeated for each one.
+
+    One that shows the target pictures has a third, ``own_part = False``; see `has_own_part`.
     """
 
     about: ClassVar[str]
@@ -108,3 +110,12 @@ class Metric(Plugin, Protocol):
     def measure(self, evidence: Evidence) -> Sequence[Measurement]:
         """Measures. What cannot be computed is a measurement with a reason, never a number."""
         ...
+
+
+def has_own_part(metric: Metric) -> bool:
+    """Whether a metric may have a part of the pictures of its own, a plan's ``crop``.
+
+    Not so one that is about the target, nor one that says ``own_part = False``: the target is shown pictures as whoever
+    attacks it shows them, and takes its own part.
+    """
+    return metric.about == "attack" and bool(getattr(metric, "own_part", True))

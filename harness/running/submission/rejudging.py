@@ -20,7 +20,7 @@ from unveil.harness.figures.rows import Figure, Judge, Results, Row
 from unveil.harness.plan.asker import Asker
 from unveil.harness.plan.file import Plan, PlanFile
 from unveil.harness.plan.node import Node
-from unveil.harness.plan.parts import DefensePart, EvaluatorPart, Part
+from unveil.harness.plan.parts import DefensePart, EvaluatorPart, MetricPart, Part
 from unveil.harness.running.submission.claims import where
 from unveil.harness.running.submission.foreign import (
     ForeignError,
@@ -35,6 +35,7 @@ from unveil.harness.running.submission.rejudged import Rejudged
 from unveil.harness.steps import attack, classifiers, enrolment, evaluator, measure, target
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench, owned
+from unveil.harness.steps.cropped import cropped
 from unveil.harness.store.artefacts import Store
 from unveil.harness.training.fit import predict
 from unveil.harness.words.classifier import Classifier
@@ -158,12 +159,13 @@ class _Rejudging:
         data = datasets.read(self._data(row.data), self.bench)
         shown = _reconstructions(self.bench, key, data)
         verdicts: list[dict[str, Any]] = []
-        for metric, name in self._metrics(ATTACK_ACCURACY):
+        for metric, part in self._metrics(ATTACK_ACCURACY):
             for judge, (node, judging) in self.judges.get(row.data, {}).items():
                 run = Run(f"{where(row)} {judge}")
-                found = metric.measure(Evidence(data, judging, judging, shown, run))  # the judge alone is asked
-                self._figures(row, [measure.figure(name, judge, m) for m in found])
-                asked = Node("measure", name, {}, {"name": name, "judge": judge}, {"evaluator": node})
+                evidence = Evidence(data, judging, judging, shown, run)  # the judge alone is asked
+                found = metric.measure(cropped(evidence, part.crop))
+                self._figures(row, [measure.figure(part.label, judge, m) for m in found])
+                asked = Node("measure", part.label, {}, {"name": part.label, "judge": judge}, {"evaluator": node})
                 verdicts += measure.verdicts(asked, found, shown)
         if {v["opinion"]["judge"] for v in verdicts} == {one.label for one in self.plan.evaluators}:
             together = panel.figures([panel.read(one) for one in verdicts])
@@ -183,15 +185,15 @@ class _Rejudging:
         read, pictures = classifiers.read(known, self.bench, own), datasets.read(data, self.bench)
         for _, judge in self.judges.get(row.data, {}).values():
             measure.never_the_target(judge, read, where(row))
-        for metric, name in self._metrics(UTILITY):
+        for metric, one in self._metrics(UTILITY):
             found = metric.measure(Evidence(pictures, read, None, None, own))
-            self._figures(row, [measure.figure(name, None, measure.unscored_if_lost(m)) for m in found])
+            self._figures(row, [measure.figure(one.label, None, measure.unscored_if_lost(m)) for m in found])
 
-    def _metrics(self, use: str) -> Iterator[tuple[Metric, str]]:
+    def _metrics(self, use: str) -> Iterator[tuple[Metric, MetricPart]]:
         for part in self.plan.metrics:
             if part.use == use:
                 require_own(f"metric {part.label}", part.spec)
-                yield self.asker.use("metrics", part.spec).make(), part.label
+                yield self.asker.use("metrics", part.spec).make(), part
 
     def _figures(self, row: Row, found: list[Figure]) -> None:
         told = {figure.name: figure for figure in row.figures}

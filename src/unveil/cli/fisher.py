@@ -77,7 +77,7 @@ def only_fisher(file: PlanFile) -> PlanFile:
         PlanError: If no attack of the plan descends an identity loss.
     """
     from unveil.harness.plan import plugins, settings  # noqa: PLC0415 (imports pydantic)
-    from unveil.harness.plan.parts import Part  # noqa: PLC0415
+    from unveil.harness.plan.parts import MetricPart  # noqa: PLC0415
     from unveil.harness.words.attack import Guided  # noqa: PLC0415 (imports torch)
 
     plan = file.plan
@@ -89,7 +89,7 @@ def only_fisher(file: PlanFile) -> PlanFile:
             "at least one that has identity_loss(logits, labels), such as gmi",
             "add one to the plan",
         )
-    metrics = [part for part in plan.metrics if part.use == "fisher"] or [Part(use="fisher")]
+    metrics = [part for part in plan.metrics if part.use == "fisher"] or [MetricPart(use="fisher")]
     changes = {"attacks": guided, "metrics": metrics, "evaluators": [], "pictures": 0}
     return dataclasses.replace(file, plan=plan.model_copy(update=changes))
 

@@ -1,5 +1,8 @@
-"""Target, judge, prior and metrics take their own size from the same pictures."""
+"""Target, judge, prior and metrics take their own part and size of the same pictures."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 
@@ -7,14 +10,18 @@ import unveil
 from unveil.harness.data.splits import label
 from unveil.harness.plan.file import from_mapping
 from unveil.harness.running.matrix import expand
+from unveil.harness.steps.cropped import cropped
 from unveil.harness.steps.sizes import sized
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import DataError, PlanError
-from unveil.harness.words.images import Images
+from unveil.harness.words.images import Data, Images
+from unveil.harness.words.metric import Evidence
 from unveil.harness.words.pixels import Chosen, brought_to
 from unveil.harness.words.resolution import at_size
 from unveil.harness.words.run import Run
+from unveil.metrics.copies import Copies
+from unveil.metrics.knn_distance import KNNDistance
 
 DATA = '''
 """Private pictures of 24 x 20 pixels and public ones of 22 x 22, and nobody to validate on."""
@@ -52,7 +59,13 @@ PLAN = {
     "evaluator": {"use": "plain_cnn", "width": 4, "name": "judge", "size": 28, "reject": 1.0},
     "defenses": [{"use": "none"}],
     "attacks": [{**GMI, "resolution": 16}, {"use": "held_out_private", "resolution": 16}],
-    "metrics": [{"use": "attack_accuracy"}, {"use": "utility"}, {"use": "copies"}, {"use": "nearest_private"}],
+    "metrics": [
+        {"use": "attack_accuracy"},
+        {"use": "utility"},
+        {"use": "copies"},
+        {"use": "nearest_private"},
+        {"use": "knn_distance", "name": "face", "crop": [6, 5, 12, 10]},
+    ],
 }
 
 
@@ -118,7 +131,8 @@ def test_everybody_takes_their_own_size(tmp_path, monkeypatch):
     assert [row.error for row in results.rows] == [None, None]
     assert results.rows[0].facts["epoch kept"].startswith("the last: no private pictures")
     assert "epoch chosen on validation" not in results.rows[0].facts
-    assert "works at 16 x 16 pixels" in results.rows[0].notes
+    assert {"works at 16 x 16 pixels", "face looks at 12 x 10 pixels from 6, 5"} <= set(results.rows[0].notes)
+    assert all(figure.reason is None for row in results.rows for figure in row.figures if figure.metric == "face")
     assert next(iter(results.datasets.values()))["picture size"] == "3 x 20 x 24, public 3 x 22 x 22"
     store = Store("store")
     gmi, ceiling = (store.load(row.keys["attack"]).tensors["pixels"] for row in results.rows)
@@ -144,3 +158,102 @@ def test_a_crop_and_a_resolution_are_part_of_the_question(tmp_path, monkeypatch)
     assert larger["target small_resnet with none"] == asked["target small_resnet with none"]
     with pytest.raises(PlanError, match="0 x 16 pixels large"):
         keys(target={**PLAN["target"], "crop": [1, 1, 0, 16]})
+
+
+FACE = [2, 1, 4, 3]  # of pictures of 8 x 6 pixels
+
+
+def painted(face: int, around: int, scale: int = 1) -> torch.Tensor:
+    """A picture of one grey with a face of two others."""
+    x = torch.full((1, 3, 6, 8), around, dtype=torch.uint8)
+    x[..., 1:4, 2:6] = face
+    x[..., 2, 3] = 255
+    return x.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+
+
+def whole(judge: Classifier | None = None, scale: int = 1) -> Evidence:
+    """A person's picture, and two reconstructions, so many times as large: one has the face, one what is around it."""
+    private, nobody = Images(painted(60, 10), torch.tensor([0])), Images(painted(1, 1)[:0], torch.tensor([]).long())
+    data = Data(private, nobody, private, nobody, ("ann",), "checksum", "by name", anchors=private.pixels)
+    made = torch.cat([painted(60, 200, scale), painted(90, 10, scale)])
+    return Evidence(data, Eye(), judge, Images(made, torch.tensor([0, 0])), Run("test"))
+
+
+def test_a_metrics_own_part_is_all_that_it_sees():
+    evidence = cropped(whole(scale=2), FACE)
+    assert evidence.data.train.shape == (3, 3, 4)
+    assert evidence.reconstructions.shape == (3, 6, 8), "the same part of larger pictures"
+    assert torch.equal(evidence.data.train.levels(slice(None)), painted(60, 10)[..., 1:4, 2:6])
+    assert evidence.data.anchors.shape == (1, 3, 3, 4)
+    assert evidence.data.checksum != "checksum", "nothing that is remembered of whole pictures is taken for these"
+    assert cropped(whole(), None).data.checksum == "checksum"
+    with pytest.raises(DataError, match="8 x 6 pixels"):
+        cropped(whole(), [6, 0, 4, 4])
+    floats = dataclasses.replace(whole(), reconstructions=Images(torch.rand(2, 3, 12, 16), torch.zeros(2)))
+    assert cropped(floats, FACE).reconstructions.shape == (3, 6, 8)
+
+
+@pytest.mark.parametrize(("crop", "copies"), [(None, [0, 0]), (FACE, [1, 0]), ([2, 0, 4, 4], [0, 0])])
+def test_what_is_outside_of_it_counts_for_nothing(crop, copies):
+    (found,) = Copies().measure(cropped(whole(), crop))
+    assert found.values.tolist() == copies
+
+
+def test_an_evaluator_is_shown_the_metrics_part_in_place_of_its_own():
+    """By hand: faces of 60 and 90 with one bright pixel; what lies around them counts for nothing."""
+    judge = sized(Eyes(), 2, (3, 6, 8), [0, 0, 4, 3], Run("test"))
+    made = whole(judge)
+    alike = KNNDistance().measure(cropped(made, FACE))[0].values
+    away = 3 * 11 * (30 / 255) ** 2
+    assert alike == pytest.approx(np.array([0, away]), abs=1e-6)
+    own = KNNDistance().measure(made)[0].values
+    assert not np.allclose(own, alike, atol=0.1), "without it, the evaluator's own part"
+    assert judge.window == (0, 0, 0.5, 0.5), "which it keeps"
+
+
+def test_metrics_that_show_the_target_pictures_have_no_part_of_their_own(tmp_path, monkeypatch):
+    (tmp_path / "two.py").write_text(DATA)
+    monkeypatch.chdir(tmp_path)
+    for use in ("utility", "fisher"):
+        with pytest.raises(PlanError, match=f"the metric '{use}' has crop(.|\n)*the target's own stands in its entry"):
+            expand(from_mapping({**PLAN, "metrics": [{"use": use, "crop": [0, 0, 8, 8]}]}))
+
+
+def test_a_metrics_part_is_a_question_of_its_own_and_none_where_it_has_none(tmp_path, monkeypatch):
+    (tmp_path / "two.py").write_text(DATA)
+    monkeypatch.chdir(tmp_path)
+
+    def asked(crop):
+        metric = {"use": "knn_distance", **crop}
+        nodes = expand(from_mapping({**PLAN, "metrics": [metric]})).nodes()
+        return next(node for node in nodes if node.kind == "measure")
+
+    plain, part = asked({}), asked({"crop": [0, 0, 8, 8]})
+    assert (dict(plain.options), plain.randomness) == ({"name": "knn_distance", "judge": "judge"}, part.randomness)
+    assert plain.identity != part.identity
+
+
+def test_reconstructions_larger_than_the_data_are_shown_unshrunk(tmp_path, monkeypatch):
+    """An attack at 48 pixels on data of 24 x 20: what evaluator and metrics are given still has 48."""
+    (tmp_path / "two.py").write_text(DATA)
+    monkeypatch.chdir(tmp_path)
+    shown, measured = set(), []
+    normalise, measure = Classifier.normalise, Copies.measure
+
+    def look(self, x):
+        shown.add((self.size, tuple(x.shape[-2:])))
+        return normalise(self, x)
+
+    def given(self, evidence):
+        measured.append(evidence.reconstructions.shape)
+        return measure(self, evidence)
+
+    monkeypatch.setattr(Classifier, "normalise", look)
+    monkeypatch.setattr(Copies, "measure", given)
+    larger = {"attacks": [{**GMI, "resolution": 48}], "metrics": [{"use": "attack_accuracy"}, {"use": "copies"}]}
+    (row,) = unveil.run({**PLAN, "pictures": 0, "recipe": {"epochs": 1, "batch": 16}, **larger}, store="store").rows
+    assert row.error is None
+    assert Store("store").load(row.keys["attack"]).tensors["pixels"].shape[1:] == (3, 48, 48)
+    assert measured == [(3, 48, 48)]
+    assert {(28, (48, 48)), (16, (48, 48))} <= shown, "judge and target make their own pictures, of all 48"
+    assert {shape for _, shape in shown} == {(48, 48), (20, 24), (22, 22)}, "and nobody made others in between"
