@@ -14,7 +14,7 @@ from torch.optim import Adam
 
 from unveil.attacks import augment
 from unveil.attacks.losses import max_margin
-from unveil.attacks.priors import gan, made_from
+from unveil.attacks.priors import gan, made_from, released
 from unveil.attacks.priors.conditional_networks import DPLG, GPLG, LATENT, TaughtGPLG
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import (
@@ -30,8 +30,10 @@ from unveil.harness.types import (
     draw_normal,
 )
 from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.prior import Renamed
 from unveil.harness.words.spec import LATER
 
+SIGNED = "set the prior's signed = true, or take weights that were trained with pictures in [0, 1]"
 CHUNK = 256  # public pictures that the target is asked about at once
 Judge: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Pixels ``(N, C, H, W)`` and classes ``(N,)`` to scores ``(N,)``; higher looks more like a real one of its class."""
@@ -105,6 +107,17 @@ class ConditionalGAN:
         with seeded(run, "weights"):
             g = GPLG(shape, classes, self.width, signed=self.signed)
             return ProjectionGAN(g, DPLG(shape, classes, self.width))
+
+    def released(self, generator: Generator) -> Renamed:
+        """Its networks by the released names; see `harness.words.prior.Renaming`."""
+        assert isinstance(generator, ProjectionGAN)
+        parts = {"generator": released.of_gplg(generator.network), "critic": released.of_dplg(generator.critic)}
+        learnt = "its generator learnt to show its pixels in [-1, 1] to a target that knows [0, 1]"
+        return Renamed(
+            parts,
+            "" if self.signed else learnt,
+            ("signed = true, which shows its pictures as the released code does", SIGNED),
+        )
 
     def fit(
         self, generator: Generator, public: Images, view: View | None, run: Run, given: Given | None = None

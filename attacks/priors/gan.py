@@ -21,6 +21,7 @@ from unveil.harness.types import Generator, Given, Images, Spec
 from unveil.harness.words.errors import TrainingError, UnveilError
 from unveil.harness.words.finite import require_finite
 from unveil.harness.words.run import Run, draw_normal
+from unveil.harness.words.spec import untrained
 
 CURVE_POINTS = 200
 REMEDY = "lower the prior's lr, or raise its batch"
@@ -74,7 +75,7 @@ def network(start: Start, classes: int, shape: tuple[int, int, int], width: int)
         UnveilError: If the pretrained generator does not make images of that shape.
     """
     if isinstance(start, Spec):
-        return Taken(plugin_settings.make("priors", start, Path()).build(classes, shape))
+        return Taken(plugin_settings.make("priors", untrained(start), Path()).build(classes, shape))
     if start == "z100":
         return GZ100(shape, width)
     if shape != (3, 64, 64):

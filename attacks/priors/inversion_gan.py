@@ -12,11 +12,12 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks.losses import k_plus_one
-from unveil.attacks.priors import gan, made_from
-from unveil.attacks.priors.networks import DMB
+from unveil.attacks.priors import gan, made_from, released
+from unveil.attacks.priors.networks import DMB, GZ100
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Generator, Given, Images, LocalSpec, Need, Origin, Run, View
 from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.prior import Renamed
 
 
 class KPlusOneGAN(gan.GAN):
@@ -96,6 +97,15 @@ class InversionGAN:
         with seeded(Run("untrained")):
             network = gan.network(self.start, classes, shape, self.width)
             return KPlusOneGAN(network, DMB(shape, classes, self.width), coupled=self.coupled)
+
+    def released(self, generator: Generator) -> Renamed:
+        """Its networks by the released names; see `harness.words.prior.Renaming`."""
+        assert isinstance(generator, gan.GAN)
+        assert isinstance(generator.critic, DMB)
+        critic = released.of_dmb(generator.critic)
+        if not isinstance(generator.network, GZ100):
+            return Renamed({"generator": generator.network, "critic": critic})
+        return Renamed({"generator": released.of_z100(generator.network), "critic": critic})
 
     def fit(
         self, generator: Generator, public: Images, view: View | None, run: Run, given: Given | None = None

@@ -10,10 +10,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unveil.attacks.priors import gan, made_from
-from unveil.attacks.priors.networks import DWGAN
+from unveil.attacks.priors import gan, made_from, released
+from unveil.attacks.priors.networks import DWGAN, GZ100
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Generator, Given, Images, LocalSpec, Need, Origin, Run, View
+from unveil.harness.words.prior import Renamed
 
 
 class CriticGAN(gan.GAN):
@@ -84,6 +85,15 @@ class WGANGP:
         """The untrained networks; a target's classes play no part but in a prior that it starts from."""
         with seeded(Run("untrained")):
             return CriticGAN(gan.network(self.start, classes, shape, self.width), DWGAN(shape, self.width))
+
+    def released(self, generator: Generator) -> Renamed:
+        """Its networks by the released names; see `harness.words.prior.Renaming`."""
+        assert isinstance(generator, gan.GAN)
+        assert isinstance(generator.critic, DWGAN)
+        critic = released.of_dwgan(generator.critic)
+        if not isinstance(generator.network, GZ100):
+            return Renamed({"generator": generator.network, "critic": critic})
+        return Renamed({"generator": released.of_z100(generator.network), "critic": critic})
 
     def fit(
         self,

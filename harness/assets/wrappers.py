@@ -54,6 +54,25 @@ class Found:
         return tuple(found)
 
 
+SPECTRAL = {"weight_orig": "original", "weight_u": "0._u", "weight_v": "0._v"}
+
+
+def spectral(checkpoint: Checkpoint) -> Checkpoint:
+    """The same with the names that spectral normalisation has now, where a file has those of torch's older one."""
+    groups = {
+        place: {_normalised(name, tensors): value for name, value in tensors.items()}
+        for place, tensors in checkpoint.groups.items()
+    }
+    return Checkpoint(checkpoint.path, groups)
+
+
+def _normalised(name: str, among: Collection[str]) -> str:
+    head, _, last = name.rpartition(".")
+    if last not in SPECTRAL or f"{head}.weight_orig".removeprefix(".") not in among:
+        return name
+    return f"{head}.parametrizations.weight.{SPECTRAL[last]}".removeprefix(".")
+
+
 def select(checkpoint: Checkpoint, wanted: Collection[str]) -> tuple[Found, tuple[str, ...]]:
     """The tensors that fit the model's names best, and what a reader must know of the choice.
 

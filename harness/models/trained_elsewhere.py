@@ -145,22 +145,28 @@ class TrainedElsewhere:
         Raises:
             WeightsError: If the file cannot be understood.
         """
-        if self.order in (AUTO, SORTED):
-            return None
-        path = Path(self.order)
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-            found = _listed(json.loads(text)) if path.suffix == ".json" else text.splitlines()
-        except (OSError, ValueError, RecursionError) as error:
-            raise WeightsError(
-                f"{path} does not say which class is whom: {error}",
-                "a name in each line, in the order of the classes, or a .json file with a list or a table of numbers",
-                "correct the file",
-            ) from error
-        names = [name.strip() for name in found if name.strip()]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise WeightsError(f"{path} names {listed(twice)} more than once", "each class once", "correct the file")
-        return tuple(names)
+        return None if self.order in (AUTO, SORTED) else named_in(Path(self.order))
+
+
+def named_in(path: Path) -> tuple[str, ...]:
+    """The names of classes in a file, in order.
+
+    Raises:
+        WeightsError: If it cannot be understood.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        found = _listed(json.loads(text)) if path.suffix == ".json" else text.splitlines()
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(
+            f"{path} does not say which class is whom: {error}",
+            "a name in each line, in the order of the classes, or a .json file with a list or a table of numbers",
+            "correct the file",
+        ) from error
+    names = [name.strip() for name in found if name.strip()]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise WeightsError(f"{path} names {listed(twice)} more than once", "each class once", "correct the file")
+    return tuple(names)
 
 
 def _listed(found: Any) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unveil.harness.words.names import Strength
-from unveil.harness.words.spec import Spec
+from unveil.harness.words.spec import TRAINED, Spec
 
 Others = Literal["identities", "nobody", "none"]
 
@@ -40,6 +40,18 @@ def checkpoint(trained: str | dict[str, Any] | None) -> Spec | None:
     if trained is None:
         return None
     return Spec(CHECKPOINT, {"file": trained} if isinstance(trained, str) else trained)
+
+
+PRIOR_CHECKPOINT = "prior_checkpoint"
+
+
+def prior_checkpoint(prior: Spec) -> Spec | None:
+    """The weights that a prior's ``trained`` names, as a plugin of the kind ``checkpoints``; None where it has none."""
+    trained, seen = (prior.settings.get(name) for name in TRAINED)
+    if trained is None:
+        return None
+    files = {"file": trained} if isinstance(trained, str) else dict(trained)
+    return Spec(PRIOR_CHECKPOINT, {**files, **({} if seen is None else {"trained_on": seen})})
 
 
 class Looking(Part):

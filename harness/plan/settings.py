@@ -18,7 +18,7 @@ from unveil.harness.plan.plugins import KINDS, load, registered, suggest
 from unveil.harness.plan.validation import expected, shown
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.names import ENDLESS
-from unveil.harness.words.spec import HELD, HELD_DATA, HELD_PRIOR, LATER, LOCAL_PATH, Spec
+from unveil.harness.words.spec import HELD, HELD_DATA, HELD_PRIOR, LATER, LOCAL_PATH, Spec, untrained
 
 T = TypeVar("T")
 # Marks of settings, and what kind of plugin they hold.
@@ -156,9 +156,11 @@ def _as_json_has_it(path: str) -> str:
 
 def _checked(kind: str, spec: Spec, base: Path) -> dict[str, Any]:
     """What is held, with the settings that were given, as they are after checking."""
-    checked = dump(make(kind, spec, base))
-    given = reshaped(load(kind, spec.use, base), spec.settings, base)
-    return {"use": spec.use, "settings": {name: checked[name] for name in given}}
+    bare = untrained(spec) if kind == "priors" else spec
+    checked = dump(make(kind, bare, base))
+    given = reshaped(load(kind, spec.use, base), bare.settings, base)
+    weights = {name: value for name, value in spec.settings.items() if name not in bare.settings}
+    return {"use": spec.use, "settings": {**{name: checked[name] for name in given}, **weights}}
 
 
 def _placed(use: Any, base: Path) -> Any:
@@ -215,7 +217,19 @@ def question(spec: Spec, plugin: Any) -> dict[str, Any]:
     """
     content: Mapping[str, str] = getattr(plugin, "content", dict)()  # a plugin that reads nothing need not say so
     canonical: Callable[[], Mapping[str, Any]] | None = getattr(plugin, "canonical", None)
-    settings = {**(said(plugin) if canonical is None else canonical()), **content}
+    settings = _without_weights({**(said(plugin) if canonical is None else canonical()), **content})
     path, _, name = spec.use.rpartition(":")
     use = f"{Path(path).name}:{name}" if path.endswith(".py") else spec.use
     return {"use": use, "settings": settings}
+
+
+def _without_weights(value: Any) -> Any:
+    """Without the files of weights that a plan names for a prior: its own node says what is in them, not where."""
+    if isinstance(value, list | tuple):
+        return [_without_weights(one) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    if value.keys() == {"use", "settings"}:
+        spec = untrained(Spec(value["use"], value["settings"]))
+        value = {"use": spec.use, "settings": spec.settings}
+    return {name: _without_weights(one) for name, one in value.items()}

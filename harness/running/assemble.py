@@ -79,7 +79,12 @@ def row(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> Row:
         figures=(*figures, *_panel(cell, outcomes, store)),
         budget=asked.get("budget", {}),
         facts=_facts(record, cell, outcomes, store) if record else {},
-        notes=(*cell.notes, *(_of_target(record, target) if record else ()), *asked.get("notes", ())),
+        notes=(
+            *cell.notes,
+            *(_of_target(record, target) if record else ()),
+            *_of_priors(cell, outcomes, store),
+            *asked.get("notes", ()),
+        ),
         keys={role: node.key for role, node in wanted.items()},
     )
 
@@ -147,8 +152,10 @@ def _learnt_from(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> d
     if prior is None or not outcomes[prior.key].good:
         return {}
     known = store.record(prior.key)["lineage"]
-    public = f"{known['public pictures']:,} public pictures ({known['public checksum'][:12]})"
     elsewhere = known["trained elsewhere on"]
+    if "trained" in prior.uses:
+        return {"prior learnt from": f"elsewhere, and used as it is: {elsewhere}"}
+    public = f"{known['public pictures']:,} public pictures ({known['public checksum'][:12]})"
     first = {"prior's first weights learnt from": elsewhere} if elsewhere else {}
     return {"prior learnt from": public, **first, **_drew_them(prior)}
 
@@ -159,6 +166,13 @@ def _drew_them(prior: Node) -> dict[str, str]:
     asked = str([node.uses["prior"][0].question for node in prior.lineage() if node.kind == "prior"])
     shared = [name for name in ASSETS if name in drew and str(drew[name]) in asked]
     return {"prior drew the private people": f"{', '.join(shared)}: a best case for the attack"} if shared else {}
+
+
+def _of_priors(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> list[str]:
+    """What a reader must know of priors whose weights come from elsewhere."""
+    given = [node for node in cell.nodes.values() if node.kind == "prior" and "trained" in node.uses]
+    known = [store.record(node.key).get("notes", ()) for node in given if outcomes[node.key].good]
+    return list(dict.fromkeys(f"prior: {note}" for notes in known for note in notes))
 
 
 def _of_target(record: Mapping[str, Any], target: Node) -> tuple[str, ...]:

@@ -29,12 +29,19 @@ def cropped(evidence: Evidence, crop: Sequence[int] | None) -> Evidence:
     data = evidence.data
     window = window_of(crop, data.train.shape, "the metric's")
     seen = partial(seen_through, window)
-    parts = {name: seen(getattr(data, name)) for name in ("train", "validation", "test", "public")}
     anchors = None if data.anchors is None else data.anchors[..., *place(window, data.anchors.shape[2:])]
     checksum = digest({"data": data.checksum, "crop": list(crop)})  # what is remembered of it is not that of the whole
     return replace(
         evidence,
-        data=replace(data, **parts, anchors=anchors, checksum=checksum),
+        data=replace(
+            data,
+            train=seen(data.train),
+            validation=seen(data.validation),
+            test=seen(data.test),
+            public=seen(data.public),
+            anchors=anchors,
+            checksum=checksum,
+        ),
         evaluator=None if evidence.evaluator is None else _unwindowed(evidence.evaluator),
         reconstructions=None if evidence.reconstructions is None else seen(evidence.reconstructions),
         path=None if evidence.path is None else seen(evidence.path),

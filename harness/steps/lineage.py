@@ -77,7 +77,7 @@ def traced(prior: Prior, data: Data) -> dict[str, Any]:
         WeightsError: If what the prior's weights were trained on is declared to be the private pictures.
     """
     origin, public = declared(prior), digests(data.public)
-    hidden = {role: digests(getattr(data, role)) for role in ROLES}
+    hidden = _hidden(data)
     shared = sum(len(public & pictures) for pictures in hidden.values())
     if shared:
         raise DataError(
@@ -86,12 +86,26 @@ def traced(prior: Prior, data: Data) -> dict[str, Any]:
             "remove these pictures from the public side",
         )
     if origin is not None:
-        _require_innocent(prior, origin, data, hidden)
+        _require_innocent(type(prior).__name__, origin, data, hidden)
     return {
         "public pictures": len(data.public),
         "public checksum": checksum(public),
         "trained elsewhere on": origin.trained_on if origin else "",
     }
+
+
+def given(trained_on: str, data: Data) -> dict[str, Any]:
+    """What weights have learnt from that somebody trained elsewhere: their word, as JSON has it.
+
+    Raises:
+        WeightsError: If they are declared to have seen the private pictures.
+    """
+    _require_innocent("from elsewhere", Origin(trained_on), data, _hidden(data))
+    return {"public pictures": 0, "public checksum": "", "trained elsewhere on": trained_on}
+
+
+def _hidden(data: Data) -> dict[str, set[bytes]]:
+    return {role: digests(getattr(data, role)) for role in ROLES}
 
 
 def joined(*learnt_from: Mapping[str, Any]) -> str:
@@ -100,14 +114,14 @@ def joined(*learnt_from: Mapping[str, Any]) -> str:
     return "; ".join(text for text in dict.fromkeys(told) if text)
 
 
-def _require_innocent(prior: Prior, origin: Origin, data: Data, hidden: Mapping[str, set[bytes]]) -> None:
+def _require_innocent(prior: str, origin: Origin, data: Data, hidden: Mapping[str, set[bytes]]) -> None:
     private = {checksum(pictures): f"the private {role} pictures" for role, pictures in hidden.items()}
     private[checksum(set().union(*hidden.values()))] = "all private pictures"
     private[data.checksum] = "the whole data set, private pictures included"
     for name in CHECKSUM.findall(origin.trained_on.lower()):
         if name in private:
             raise WeightsError(
-                f"the weights of the prior {type(prior).__name__} were trained on {private[name]} ({name[:12]})",
+                f"the weights of the prior {prior} were trained on {private[name]} ({name[:12]})",
                 "a prior that never saw a private picture: with one, any attack succeeds",
                 "use a prior trained on public pictures",
             )

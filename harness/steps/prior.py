@@ -12,14 +12,15 @@ from torch import Tensor
 
 from unveil.harness.data.grid import grid
 from unveil.harness.plan.asker import Asker, seed_label
-from unveil.harness.plan.node import Node
+from unveil.harness.plan.node import Node, Use
+from unveil.harness.plan.parts import prior_checkpoint
 from unveil.harness.steps import classifiers, lineage
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.given import given
 from unveil.harness.steps.wishes import Place, needs
 from unveil.harness.store.artefact import Artefact
-from unveil.harness.words.errors import TrainingError
+from unveil.harness.words.errors import PlanError, TrainingError, WeightsError, listed
 from unveil.harness.words.finite import require_finite
 from unveil.harness.words.generator import ConditionalGenerator, Generator
 from unveil.harness.words.given import Given
@@ -29,6 +30,7 @@ from unveil.harness.words.names import Access
 from unveil.harness.words.needs import TrainedPrior, access_of, needs_of
 from unveil.harness.words.prior import Prior, PriorWithNeeds
 from unveil.harness.words.run import Run
+from unveil.harness.words.spec import Spec, untrained
 from unveil.harness.words.view import View
 
 SIDE = 6  # samples a side of the grid ...
@@ -38,15 +40,36 @@ REMEDY = "lower the prior's learning rate, or train it for fewer steps"
 
 def answer(asker: Asker, need: TrainedPrior, place: Place, number: int) -> Node:  # noqa: ARG001 (as all that answer)
     """A trained prior. One that asks the target, or whose needs do, is another for each target."""
-    use = asker.use("priors", need.prior)
+    use, trained = asker.use("priors", untrained(need.prior)), _trained(asker, need.prior, place)
     access = access_of(use.plugin)
-    wanted = needs(asker, use, replace(place, access=access, limits={}))
+    wanted = {} if trained else needs(asker, use, replace(place, access=access, limits={}))
     parents = {"data": place.data, **({"target": place.target} if access else {}), **wanted}
     label = f"prior {use.spec.use}{seed_label(place.seed)}"
     if any(place.target in node.lineage() for node in parents.values()):
         label = f"prior {use.spec.use} for {place.on}"
     stream = {"prior": use.question, "seed": place.seed, "data": place.data.identity}
-    return Node("prior", label, {"prior": (use,)}, {"seed": place.seed, **place.sides}, parents, stream)
+    return Node("prior", label, {"prior": (use,), **trained}, {"seed": place.seed, **place.sides}, parents, stream)
+
+
+def _trained(asker: Asker, spec: Spec, place: Place) -> dict[str, tuple[Use, ...]]:
+    """The weights that the plan names for a prior, which are tried out; nothing where it names none.
+
+    Raises:
+        PlanError: If nothing says what they have seen.
+        WeightsError: If they cannot be used.
+    """
+    wanted = prior_checkpoint(spec)
+    if wanted is None:
+        return {}
+    if not str(wanted.settings.get("trained_on", "")).strip():
+        raise PlanError(
+            f"the prior {spec.use} has weights that were trained elsewhere, and nothing says what these have seen",
+            "trained_on: what they learnt from, and how it is known that no private person is among it, in words",
+            f'add trained_on = "..." beside trained of {spec.use}',
+        )
+    use = asker.use("checkpoints", wanted)
+    use.plugin.try_out(asker.use("priors", untrained(spec)).plugin, place.sides.get("resolution"))
+    return {"trained": (use,)}
 
 
 def read(node: Node, bench: Bench, run: Run) -> Generator:
@@ -74,6 +97,8 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     data: Data = datasets.read(node.parents["data"], bench)
     public, classes = datasets.public(node, bench, run), data.classes
     prior: Prior = node.uses["prior"][0].make()
+    if "trained" in node.uses:
+        return _as_given(node, bench, prior, data, public.shape)
     learnt_from = lineage.traced(prior, data)
     generator: Generator = prior.build(classes, public.shape).to(run.device)
     view = None
@@ -100,6 +125,59 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     state = generator.state_dict()
     kept = {"lineage": {**learnt_from, "weights checksum": lineage.weights(state)}}
     return Artefact(record, state, {"samples.png": samples(generator, classes, run.device)}, kept)
+
+
+def _as_given(node: Node, bench: Bench, prior: Prior, data: Data, shape: tuple[int, int, int]) -> Artefact:
+    """A prior with weights from elsewhere: nothing is trained, and nobody is asked."""
+    trained = node.uses["trained"][0].make()
+    seen = lineage.given(trained.trained_on, data)
+    found = trained.restore(prior, data.classes, shape)
+    notes = [*found.notes]
+    if isinstance(found.generator, ConditionalGenerator):
+        order, told = class_order(node, bench, trained.names(), found.classes or 0, data)
+        trained.reorder(found, order)
+        notes.append(told)
+    if access_of(prior):
+        notes.append("its weights learnt from whichever target they were trained for, and not anew from this one")
+    require_finite(found.generator, node.label, "as given", "take another checkpoint")
+    state = found.generator.eval().requires_grad_(False).state_dict()
+    classes = found.classes or data.classes
+    record = {
+        "classes": classes,
+        "shape": list(shape),
+        "queries": 0,
+        "gradients": 0,
+        "curves": {},
+        "lineage": seen,
+        "publishable": False,
+        "notes": notes,
+    }
+    kept = {"lineage": {**seen, "weights checksum": lineage.weights(state)}}
+    return Artefact(record, state, {"samples.png": samples(found.generator, classes, torch.device("cpu"))}, kept)
+
+
+def class_order(
+    node: Node, bench: Bench, names: Sequence[str] | None, classes: int, data: Data
+) -> tuple[list[int], str]:
+    """Which class of a prior from elsewhere each private person is, and how that is known.
+
+    Raises:
+        WeightsError: If it does not know them all.
+    """
+    expects = bench.store.record(node.parents["target"].key).get("expects") if "target" in node.parents else None
+    known: list[int] = [] if expects is None else expects["order"]
+    if names is None and expects is None:
+        names = data.names
+    found = [names.index(one) for one in data.names if one in names] if names is not None else known
+    if len(found) < data.classes or max(found) >= classes:
+        raise WeightsError(
+            f"{node.label}: the prior tells {classes} classes apart, and its order of classes lacks some of the "
+            f"{data.classes} private people: {listed(data.names)}",
+            "a class for each of them",
+            "name the checkpoint that was trained for this target, or give trained an order",
+        )
+    told = "as the target's file has them" if expects and names is None else "as the names of people say"
+    return found, f"its classes stand {told}"
 
 
 def earlier(node: Node, bench: Bench) -> Sequence[Mapping[str, Any]]:

@@ -21,6 +21,7 @@ from unveil.harness.words.images import Images
 from unveil.harness.words.names import Access
 from unveil.harness.words.needs import Distillation, Surrogate, TrainedPrior
 from unveil.harness.words.run import Run
+from unveil.harness.words.spec import untrained
 from unveil.harness.words.view import View
 
 
@@ -43,7 +44,7 @@ def answer(asker: Asker, need: Surrogate, place: Place, number: int) -> Node:
     parents = {"data": place.data, "target": place.target}
     if need.source is not None:
         parents["source"] = step("prior").answer(asker, TrainedPrior(need.source), place, number)
-        stream |= {"source": asker.use("priors", need.source).question, "samples": need.samples}
+        stream |= {"source": asker.use("priors", untrained(need.source)).question, "samples": need.samples}
         options["samples"] = need.samples
     return Node("student", label, {"model": (model,)}, options, parents, stream)
 

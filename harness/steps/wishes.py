@@ -19,7 +19,7 @@ from unveil.harness.words.needs import (
     access_of,
     needs_of,
 )
-from unveil.harness.words.spec import Spec
+from unveil.harness.words.spec import Spec, untrained
 
 ANSWERS: Mapping[type[Need], str] = {
     TrainedPrior: "prior",
@@ -94,7 +94,7 @@ def reach(asker: Asker, need: Need) -> tuple[str | None, str]:
     """The most access to the target that a need takes, whatever it needs in turn, and who takes it."""
     match need:
         case TrainedPrior(spec) | Surrogate(source=Spec() as spec):
-            use = asker.use("priors", spec)
+            use = asker.use("priors", untrained(spec))
         case WrappedAttack(spec):
             use = asker.use("attacks", spec)
         case _:  # a surrogate itself is distilled through the access of whoever wants it; the rest asks nothing

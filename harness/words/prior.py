@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
+from torch import nn
+
 from unveil.harness.words.defense import Plugin
 from unveil.harness.words.generator import Generator
 from unveil.harness.words.given import Given
@@ -82,6 +84,30 @@ class PriorWithNeeds(Plugin, Protocol):
         self, generator: Generator, public: Images, view: View | None, run: Run, given: Given
     ) -> Mapping[str, Sequence[float]]:
         """As of any prior, with what it wanted besides."""
+        ...
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """A GAN's own networks under the names that its checkpoints were released with: to fill.
+
+    Attributes:
+        parts: ``"generator"`` and ``"critic"``: modules over the same tensors.
+        unless: Why a file with these names is not for these settings; empty if it is.
+        instead: What is expected in that case, and what to do.
+    """
+
+    parts: Mapping[str, nn.Module]
+    unless: str = ""
+    instead: tuple[str, str] = ("", "")
+
+
+@runtime_checkable
+class Renaming(Protocol):
+    """A prior that knows the names of released checkpoints."""
+
+    def released(self, generator: Generator) -> Renamed:
+        """The networks that it built, under these names."""
         ...
 
 

@@ -49,6 +49,21 @@ LATER = "later"
 """Mark of a setting that came when results were kept without it: at its default no identity says it, so that they are
 still found. Its default must be what was done before."""
 
+TRAINED = ("trained", "trained_on")
+"""What a plan may say of any prior beside its settings: the file with its weights, and what these have seen."""
+
+
+def untrained(spec: Spec) -> Spec:
+    """A prior by its own settings, without the weights that a plan names for it.
+
+    >>> untrained(Spec("wgan_gp", {"width": 8, "trained": "gan.pt", "trained_on": "FFHQ"})).settings
+    {'width': 8}
+    """
+    if TRAINED[0] not in spec.settings:
+        return spec
+    return Spec(spec.use, {name: value for name, value in spec.settings.items() if name not in TRAINED})
+
+
 HELD_DATA = "held data set"
 HeldData = Annotated[Spec, HELD_DATA, LOCAL_PATH]
 """Type of a setting that names a data set which another one reads its public pictures from. Its settings are checked

@@ -16,7 +16,7 @@ PICTURES = {
 TRAINED = PICTURES | {
     *("steps.classifiers", "steps.sizes", "training.fit", "training.global_rng", "training.prefix"),
     *("words.arithmetic", "words.classifier", "words.defense", "words.finite", "words.learner", "words.model"),
-    *("words.augmentation", "words.batches", "words.crops", "words.recipe"),
+    *("words.augmentation", "words.batches", "words.crops", "words.recipe", "words.window"),
 }
 TARGET_SEEN = {"words.desk", "words.meter", "words.view"}
 NEEDS = TARGET_SEEN | {"steps.given", "words.comparer", "words.generator", "words.given", "words.names", "words.needs"}
@@ -25,7 +25,8 @@ REACHED = {
     "comparer": {"words.comparer", "words.needs"},
     "strength": {"figures.tries"},
     "data": PICTURES,
-    "model": PICTURES | {"steps.sizes", "words.classifier", "words.defense", "words.model", "words.needs"},
+    "model": PICTURES
+    | {"steps.sizes", "words.classifier", "words.defense", "words.model", "words.needs", "words.window"},
     "target": TRAINED,
     "given_target": TRAINED
     | {f"assets.{name}" for name in ("checkpoints", "inert_pickle", "torch_pickle", "weights", "wrappers")}
@@ -48,7 +49,7 @@ REACHED = {
     | {"words.metric", "words.names", "words.needs"},
     "prior": TRAINED | NEEDS | {"data.grid", "steps.lineage", "words.prior"},
     "attack": ATTACKED,
-    "measure": ATTACKED | {"figures.intervals", "words.metric"},
+    "measure": ATTACKED | {"figures.intervals", "steps.cropped", "words.metric"},
     "picture": ATTACKED | {"data.grid", "figures.grids"},
 }
 
