@@ -192,7 +192,7 @@ def if_gmi_by_hand(stages: Sequence[int], nudge: float) -> Tensor:
     w, y = (pool[best, 0] + nudge).detach(), [label for label in LABELS.tolist() for _ in range(2)]
     h, rgb = None, None
     for stage, steps in enumerate(stages):
-        leaves = [nn.Parameter(one) for one in (w, h) if one is not None]
+        leaves = [nn.Parameter(one.clone()) for one in (w, h) if one is not None]
         optimiser = torch.optim.Adam(leaves, lr=0.005, betas=(0.1, 0.1))
 
         def onward(until: int, stage: int = stage, leaves: list[nn.Parameter] = leaves, rgb: Any = rgb) -> Any:
