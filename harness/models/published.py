@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +21,7 @@ from unveil.harness.words.model import Model
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import LocalPath
 
-BACKBONE, HEAD = "feature", "fc_layer"  # as released
+BACKBONE, HEAD, CODE = "feature", "fc_layer", "st_layer"  # as released; the last is MID's
 
 
 class AsReleased(nn.Module):
@@ -96,6 +96,16 @@ class Published(Model, ABC):
         Raises:
             WeightsError: If the file does not fit, or holds no classifier.
         """
+        return self.restore_defended(path, shape, run, lambda classifier: classifier)
+
+    def restore_defended(
+        self, path: Path, shape: tuple[int, int, int], run: Run, defended: Callable[[Classifier], Classifier]
+    ) -> tuple[Classifier, tuple[str, ...]] | None:
+        """As ``restore``, of a network that defenses have changed before it learnt, such as MID's.
+
+        Raises:
+            WeightsError: If the file does not fit, holds no classifier, or is not of a network under these defenses.
+        """
         checkpoint = read(path)
         heads = [t for name, t in _named(checkpoint) if f".{name}".endswith(f".{HEAD}.weight") and t.ndim == 2]
         if not heads:
@@ -106,8 +116,10 @@ class Published(Model, ABC):
                 "a released checkpoint of the whole classifier",
                 "take its backbone as weights, and train a head",
             )
-        classifier = replace(self, weights="none").build(len(heads[0]), shape, run)
-        return classifier, files.load(self.released(classifier), checkpoint, head="")
+        classifier = defended(replace(self, weights="none").build(len(heads[0]), shape, run))
+        whole = self.released(classifier)
+        _require_same_code(path, has=_has(checkpoint, f"{CODE}.weight"), wants=hasattr(whole, CODE))
+        return classifier, files.load(whole, checkpoint, head="")
 
     def content(self) -> Mapping[str, str]:
         """Checksum of the weights.
@@ -140,6 +152,22 @@ class Published(Model, ABC):
 
     def _file(self) -> Path | None:
         return None if self.weights == "none" else Path(self.weights)
+
+
+def _require_same_code(path: Path, *, has: bool, wants: bool) -> None:
+    """Refuses a bottlenecked network's weights for one without a bottleneck, and the other way round."""
+    if has and not wants:
+        raise WeightsError(
+            f"{path} has {CODE}, a bottleneck before its classes, which the network has not",
+            "weights of a network without a bottleneck",
+            'name the file in an entry of defenses with use = "mid"; of VGG16, with norm = false of the model',
+        )
+    if wants and not has:
+        raise WeightsError(
+            f"{path} has no {CODE}: it is of a network without a bottleneck",
+            "weights that were trained under mid",
+            'name the file in an entry without mid, such as use = "none"',
+        )
 
 
 def _has(checkpoint: Checkpoint, ending: str) -> bool:

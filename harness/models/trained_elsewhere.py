@@ -24,6 +24,7 @@ from unveil.harness.words.spec import LocalPath
 AUTO, SORTED = "auto", "sorted"
 FEW = 3  # names in an error
 SIDE = 64  # of pictures for which a network is built to be tried out
+PROBED = 4096  # classes of a network that is built to learn its names: more than any defense wants fewer than
 Notes: TypeAlias = tuple[str, ...]
 Change: TypeAlias = Callable[[Classifier], Classifier]
 
@@ -44,6 +45,17 @@ class Restoring(Protocol):
         Raises:
             WeightsError: If the file does not fit the model.
         """
+        ...
+
+
+@runtime_checkable
+class Naming(Protocol):
+    """A model plugin that knows the names of released checkpoints, those of defended networks among them."""
+
+    def restore_defended(
+        self, path: Path, shape: tuple[int, int, int], run: Run, defended: Change
+    ) -> tuple[Classifier, Notes] | None:
+        """As `Restoring.restore`, of a network that defenses have changed before it learnt."""
         ...
 
 
@@ -93,8 +105,12 @@ class TrainedElsewhere:
         found = {"file": weights.checksum(Path(self.file))}
         return found if self.order in (AUTO, SORTED) else {**found, "order": weights.checksum(Path(self.order))}
 
-    def try_out(self, model: Model) -> Notes:
+    def try_out(self, model: Model, defended: Change) -> Notes:
         """Reads the weights into the model, as far as that can be done without the pictures.
+
+        Args:
+            model: Its architecture.
+            defended: As of `restore`.
 
         Returns:
             What a reader must know of them.
@@ -107,8 +123,8 @@ class TrainedElsewhere:
             return ()
         colours = model.colours(Path(self.file)) if isinstance(model, Restoring) else 3
         try:
-            return self.restore(model, lambda classifier: classifier, (colours, SIDE, SIDE), Run("tried out"))[1]
-        except PluginError:  # which pictures and which defenses there are is not known yet
+            return self.restore(model, defended, (colours, SIDE, SIDE), Run("tried out"))[1]
+        except PluginError:  # which pictures there are is not known yet
             return ()
 
     def restore(
@@ -126,6 +142,8 @@ class TrainedElsewhere:
             WeightsError: If the weights do not fit the model.
         """
         path = Path(self.file)
+        if isinstance(model, Naming):
+            return model.restore_defended(path, shape, run, defended) or _own(model, defended, path, shape, run)
         found = model.restore(path, shape, run) if isinstance(model, Restoring) else None
         if found is None:
             return _own(model, defended, path, shape, run)
@@ -186,15 +204,45 @@ def _listed(found: Any) -> list[str]:
 
 def _own(model: Model, defended: Change, path: Path, shape: tuple[int, int, int], run: Run) -> tuple[Classifier, Notes]:
     """A model with weights under the names that this package's classifiers have."""
-    checkpoint, bare = checkpoints.read(path), defended(model.build(2, shape, run))
-    names = bare.state_dict().keys()
+    checkpoint, probe = checkpoints.read(path), model.build(PROBED, shape, run)
+    plain = set(probe.state_dict())
+    changed = defended(probe)
+    names = changed.state_dict().keys()
     found, _ = select(checkpoint, names)
     if 2 * found.fits <= len(names):
         raise misfit(path, found, names)
-    last = [name for name, module in bare.head.named_modules() if isinstance(module, nn.Linear)][-1:]
+    _require_same_defense(path, found, plain, names)
+    last = [name for name, module in changed.head.named_modules() if isinstance(module, nn.Linear)][-1:]
     head = ".".join(filter(None, ["head", *last]))
     classifier = defended(model.build(head_size(found, head, path), shape, run))
     return classifier, weights.load(classifier, checkpoint, WHOLE)
+
+
+def _require_same_defense(path: Path, found: Found, plain: Collection[str], names: Collection[str]) -> None:
+    """Refuses weights of a network that another defense has changed, or none.
+
+    Args:
+        path: Of the file.
+        found: The file, read as the model's.
+        plain: The model's names without a defense.
+        names: Its names as the defenses have changed it.
+    """
+    added = [name for name in names if name not in plain]
+    if added and not any(name in found.tensors for name in added):
+        raise WeightsError(
+            f"the defense adds {listed(added, FEW)} to the network, and {path} has none of these: it is of a network "
+            "without that defense",
+            "weights that were trained under the defense that the entry names",
+            'name the file in an entry without it, such as use = "none"',
+        )
+    foreign = [name for name in found.tensors if name.startswith("head.") and name not in names]
+    if foreign:
+        raise WeightsError(
+            f"{path} has {listed(foreign, FEW)}, which the model has not: it was trained under a defense that changes "
+            "the network before its classes",
+            "the defense that it was trained under, with the same sizes",
+            "name the file in that defense's entry, such as mid or loft",
+        )
 
 
 def misfit(path: Path, found: Found, names: Collection[str]) -> WeightsError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeGuard
 
@@ -21,6 +22,7 @@ from unveil.harness.steps.expectations import Expectations, Knowledge, expectati
 from unveil.harness.steps.preparation import Input
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.defense import Defense
 from unveil.harness.words.errors import PlanError, WeightsError, listed
 from unveil.harness.words.images import Data
 from unveil.harness.words.run import Run
@@ -52,8 +54,7 @@ def ask(asker: Asker, part: TargetPart, defense: DefensePart, data: Node, seed: 
             f"set it for {open_[0]}",
         )
     trained = asker.use("checkpoints", wanted)
-    if not defenses or all(use.plugin == use.plugin.at_zero() for use in defenses):  # others may change the network
-        trained.plugin.try_out(model.plugin)
+    trained.plugin.try_out(model.plugin, partial(_prepared, [use.plugin for use in defenses], Run("tried out")))
     uses = {"model": (model,), "defenses": defenses, "trained": (trained,)}
     stream = {"model": model.question, "seed": seed, "data": data.identity}
     label = f"target {part.label}, as given, with {defense.label}{seed_label(seed)}"
@@ -187,7 +188,11 @@ def _require_names(names: tuple[str, ...], classifier: Classifier, data: Data) -
 
 
 def _defended(node: Node, bench: Bench, run: Run, classifier: Classifier) -> Classifier:
-    for defense in classifiers.defenses(node, bench):
+    return _prepared(classifiers.defenses(node, bench), run, classifier)
+
+
+def _prepared(defenses: Sequence[Defense], run: Run, classifier: Classifier) -> Classifier:
+    for defense in defenses:
         classifier = defense.prepare(classifier, run)
     return classifier
 
