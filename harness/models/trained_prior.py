@@ -239,9 +239,21 @@ def _inside(module: nn.Module, whole: nn.Module, axes: Mapping[str, int]) -> dic
 
 
 def _counts(places: Iterable[tuple[Checkpoint, nn.Module]], probe: Generator, axes: Mapping[str, int]) -> Iterator[int]:
-    """For how many classes each tensor in the files is that has a place for each."""
+    """For how many classes each tensor in the files is that has a place for each.
+
+    Raises:
+        WeightsError: If one is missing or of another size: no networks are built by what it says of classes.
+    """
     for checkpoint, module in places:
-        tensors = select(checkpoint, module.state_dict().keys())[0].tensors
-        for name, axis in _inside(module, probe, axes).items():
-            if name in tensors and tensors[name].ndim > axis:
-                yield tensors[name].shape[axis]
+        wanted = module.state_dict()
+        tensors = select(checkpoint, wanted.keys())[0].tensors
+        inside = _inside(module, probe, axes)
+        for name, axis in inside.items():
+            if name not in tensors or _but(tensors[name], axis) != _but(wanted[name], axis):
+                weights.load(module, checkpoint, WHOLE)  # which says what does not fit
+        yield from (tensors[name].shape[axis] for name, axis in inside.items())
+
+
+def _but(tensor: Tensor, axis: int) -> tuple[int, ...]:
+    """The shape without an axis."""
+    return *tensor.shape[:axis], *tensor.shape[axis + 1 :]

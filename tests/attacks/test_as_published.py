@@ -260,6 +260,17 @@ def test_large_pictures_are_made_a_few_at_a_time() -> None:
     torch.testing.assert_close(reconstructed(few, Run("x"), Large()), reconstructed(few, Run("x")))
 
 
+def test_pictures_come_straight_from_synthesis_where_they_have_the_resolution_of_its_crop() -> None:
+    class Twice(Wide):
+        def synthesize_w(self, w: Tensor) -> Tensor:
+            return super().synthesize_w(w).repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+    w = torch.randn(3, 64, generator=torch.Generator().manual_seed(2))
+    whole = WSpace(Twice(), (1, 16, 16)).pictures(w)
+    assert torch.equal(WSpace(Twice(), (1, 12, 12), crop=12).pictures(w), whole[..., 2:14, 2:14])
+    assert WSpace(Twice(), SHAPE, crop=12).pictures(w).shape == (3, 1, 8, 8)
+
+
 def test_synthesis_is_in_full_precision_whatever_the_rest_is_in() -> None:
     for attack in (PUBLISHED, MirrorWhiteBox(presamples=30, restarts=2, samples=2, steps=2)):
         prior = Wide()

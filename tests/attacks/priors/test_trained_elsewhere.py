@@ -185,6 +185,13 @@ def test_a_released_plgmi_prior_and_its_spectral_normalisation(tmp_path: Path) -
     torch.testing.assert_close(generator.critic.score.weight, d["l6.weight_orig"] / sigma)
     with pytest.raises(WeightsError, match=r"released names: (.|\n)*\[-1, 1\](.|\n)*signed = true"):
         restored(ConditionalGAN(width=2), **files)
+    with pytest.raises(WeightsError, match=r"of another shape: b6\.bias is \(2,\), not \(4,\)"):
+        restored(ConditionalGAN(width=4, signed=True), **files)
+    many = {name: t for name, t in g.items() if "weights" not in name} | {
+        "block5.b2.weights.weight": torch.ones(9999, 2)
+    }
+    with pytest.raises(WeightsError, match="missing: block2"):  # and no networks of 9,999 classes are made
+        restored(ConditionalGAN(width=2, signed=True), **{**files, "generator": saved(tmp_path / "many.tar", many)})
     other = saved(tmp_path / "other.tar", made_up(dplg(2, 9), 2))
     with pytest.raises(WeightsError, match=r"tell 7 and 9 classes apart"):
         restored(ConditionalGAN(width=2, signed=True), **{**files, "critic": other})
