@@ -35,6 +35,7 @@ class Asker:
         self.notes: list[str] = []
         self.asking: list[Use] = []
         self._made: dict[tuple[str, Spec, bool], Use] = {}
+        self._tried: set[tuple[Any, ...]] = set()
 
     def use(self, kind: str, spec: Spec, *, may_lack: bool = False) -> Use:
         """The same object for the same plugin, so that files are hashed and tried out once."""
@@ -44,6 +45,13 @@ class Asker:
             made = self._made[kind, spec, may_lack] = Use(kind, spec, self.base, may_lack)
             self.notes += [f"{spec.use}: {note}" for note in made.notes]
         return self._made[kind, spec, may_lack]
+
+    def is_first(self, *tried: Any) -> bool:
+        """Whether weights are about to be tried out in these plugins for the first time: cells share them."""
+        if tried in self._tried:
+            return False
+        self._tried.add(tried)
+        return True
 
     def recipe(self, *changes: Mapping[str, Any]) -> dict[str, Any]:
         """The plan's recipe with changes, as a node's options have it: all settings that identities say."""

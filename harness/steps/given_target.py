@@ -54,7 +54,8 @@ def ask(asker: Asker, part: TargetPart, defense: DefensePart, data: Node, seed: 
             f"set it for {open_[0]}",
         )
     trained = asker.use("checkpoints", wanted)
-    trained.plugin.try_out(model.plugin, partial(_prepared, [use.plugin for use in defenses], Run("tried out")))
+    if asker.is_first(trained, model, *defenses):
+        trained.plugin.try_out(model.plugin, partial(_prepared, [use.plugin for use in defenses], Run("tried out")))
     uses = {"model": (model,), "defenses": defenses, "trained": (trained,)}
     stream = {"model": model.question, "seed": seed, "data": data.identity}
     label = f"target {part.label}, as given, with {defense.label}{seed_label(seed)}"

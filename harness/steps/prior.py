@@ -67,8 +67,10 @@ def _trained(asker: Asker, spec: Spec, place: Place) -> dict[str, tuple[Use, ...
             "trained_on: what they learnt from, and how it is known that no private person is among it, in words",
             f'add trained_on = "..." beside trained of {spec.use}',
         )
-    use = asker.use("checkpoints", wanted)
-    use.plugin.try_out(asker.use("priors", untrained(spec)).plugin, place.sides.get("resolution"))
+    use, prior = asker.use("checkpoints", wanted), asker.use("priors", untrained(spec))
+    side = place.sides.get("resolution")
+    if asker.is_first(use, prior, side):
+        use.plugin.try_out(prior.plugin, side)
     return {"trained": (use,)}
 
 
@@ -164,20 +166,28 @@ def class_order(
     Raises:
         WeightsError: If it does not know them all.
     """
-    expects = bench.store.record(node.parents["target"].key).get("expects") if "target" in node.parents else None
-    known: list[int] = [] if expects is None else expects["order"]
-    if names is None and expects is None:
-        names = data.names
-    found = [names.index(one) for one in data.names if one in names] if names is not None else known
-    if len(found) < data.classes or max(found) >= classes:
+    if names is not None:
+        found = [names.index(one) for one in data.names if one in names]
+        if len(found) == data.classes and max(found) < classes:
+            return found, "its classes stand as the file of their names says"
         raise WeightsError(
-            f"{node.label}: the prior tells {classes} classes apart, and its order of classes lacks some of the "
+            f"{node.label}: it tells {classes} classes apart, and its order of classes lacks some of the "
             f"{data.classes} private people: {listed(data.names)}",
             "a class for each of them",
-            "name the checkpoint that was trained for this target, or give trained an order",
+            "correct the file, or name the checkpoint that was trained for these people",
         )
-    told = "as the target's file has them" if expects and names is None else "as the names of people say"
-    return found, f"its classes stand {told}"
+    target = bench.store.record(node.parents["target"].key) if "target" in node.parents else {}
+    expects = target.get("expects")
+    own = data.classes if expects is None else target["classes"]
+    if own != classes:
+        raise WeightsError(
+            f"{node.label}: it tells {classes} classes apart, and the target {own}",
+            "a prior that was trained for this target, whose classes stand in one order with its own",
+            "name that checkpoint, or give trained an order: a file with the names of its classes",
+        )
+    if expects is None:
+        return list(range(classes)), "its classes stand as the sorted names of people"
+    return list(expects["order"]), "its classes stand as the target's file has them"
 
 
 def earlier(node: Node, bench: Bench) -> Sequence[Mapping[str, Any]]:

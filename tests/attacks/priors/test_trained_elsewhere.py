@@ -378,7 +378,7 @@ def test_it_may_lie_in_the_middle_of_other_priors(place: Path) -> None:
 
 
 def test_a_conditional_prior_has_the_order_of_its_targets_file(place: Path) -> None:
-    record = {"expects": {"order": [2, 0, 1]}}
+    record: dict[str, Any] = {"expects": {"order": [2, 0, 1]}, "classes": 4}
     audit = prepare(plan({"use": "wgan_gp", "width": 2}), place / "runs")
     node = audit.matrix.cells[0].nodes["attack"]
 
@@ -394,12 +394,14 @@ def test_a_conditional_prior_has_the_order_of_its_targets_file(place: Path) -> N
         "its classes stand as the target's file has them",
     )
     assert stage.class_order(node, Kept, ("cid", "bob", "ann"), 3, data)[0] == [2, 1, 0]
-    record.clear()
-    assert stage.class_order(node, Kept, None, 3, data)[0] == [0, 1, 2]
-    with pytest.raises(WeightsError, match="2 classes apart"):
-        stage.class_order(node, Kept, None, 2, data)
+    with pytest.raises(WeightsError, match="5 classes apart, and the target 4"):
+        stage.class_order(node, Kept, None, 5, data)
     with pytest.raises(WeightsError, match="lacks some of the 3"):
         stage.class_order(node, Kept, ("ann", "bob"), 3, data)
+    record.clear()  # a target that was trained here
+    assert stage.class_order(node, Kept, None, 3, data)[0] == [0, 1, 2]
+    with pytest.raises(WeightsError, match="4 classes apart, and the target 3"):
+        stage.class_order(node, Kept, None, 4, data)
 
 
 def test_an_order_in_json(tmp_path: Path) -> None:
