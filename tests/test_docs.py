@@ -13,11 +13,11 @@ import typer
 from unveil.cli.app import app
 from unveil.harness.plan import plugins
 from unveil.harness.plan.file import Plan, PlanFile, from_mapping, parse
-from unveil.harness.plan.parts import AttackPart, DefensePart, EvaluatorPart, TargetPart
+from unveil.harness.plan.parts import AttackPart, DefensePart, EvaluatorPart, TargetPart, prior_checkpoint
 from unveil.harness.plan.settings import make
 from unveil.harness.running.matrix import expand
 from unveil.harness.words.recipe import Recipe
-from unveil.harness.words.spec import Spec
+from unveil.harness.words.spec import Spec, untrained
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -94,7 +94,9 @@ def test_parts_of_plans_that_are_shown_are_right(text: str, tmp_path: Path) -> N
                 continue
             plugin = make(kind, entry.spec, tmp_path)
             if isinstance(prior := getattr(plugin, "prior", None), Spec):
-                make("priors", prior, tmp_path)
+                make("priors", untrained(prior), tmp_path)
+                if (weights := prior_checkpoint(prior)) is not None:
+                    make("checkpoints", weights, tmp_path)
     for defense in plan.defenses:
         assert defense.stack
 

@@ -12,12 +12,14 @@ import torch
 from hostile_cases import Runs, case, touch
 
 from unveil.attacks.priors.pretrained_style import StyleGAN2ADA
+from unveil.attacks.priors.t_acgan import TACGAN
 from unveil.harness.assets import checkpoints, onnx_file, openvino_ir, stylegan2_pickle, tfjs, torchvision_ops
 from unveil.harness.assets import weights as weight_files
 from unveil.harness.models.facenet import FaceNet
 from unveil.harness.models.faceres import FaceRes
 from unveil.harness.models.fr_feature import FRFeature
 from unveil.harness.models.timm import Timm
+from unveil.harness.models.trained_prior import TrainedPriorElsewhere
 from unveil.harness.words.errors import (
     WeightsError,
 )  # fmt: skip
@@ -201,6 +203,20 @@ def _(place):
 def _(place):
     os.mkfifo(place.root / "n.pkl")
     stylegan2_pickle.load(place.root / "n.pkl")
+
+
+@case(
+    "checkpoint",
+    "of a prior: one small tensor that speaks of millions of classes",
+    WeightsError,
+    "missing|of another shape",
+)
+def _(place):
+    prior = TACGAN(width=2)
+    state = {name: t for name, t in prior.build(2, (3, 16, 16)).state_dict().items() if "scale" not in name}
+    state |= {"critic.who.weight": torch.zeros(5_000_000, 1)}
+    file = place.write("gan.pt", saved(state))
+    TrainedPriorElsewhere(trained_on="nobody at all", file=str(file)).restore(prior, 2, (3, 16, 16))
 
 
 def style_file(place, **metadata: str) -> StyleGAN2ADA:
