@@ -29,6 +29,7 @@ from unveil.harness.words.needs import (
     needs_of,
 )
 from unveil.harness.words.run import Run
+from unveil.harness.words.spec import untrained
 
 
 def wanted(plugin: Any) -> dict[str, Need]:
@@ -57,7 +58,8 @@ def supplied(plugin: Any, base: Path) -> Given:
     for role, need in wanted(plugin).items():
         match need:
             case TrainedPrior(spec):
-                found = replace(found, priors={**found.priors, role: trained(shrunk("priors", spec, base), base)})
+                prior = trained(shrunk("priors", untrained(spec), base), base)
+                found = replace(found, priors={**found.priors, role: prior})
             case Surrogate():  # what it knows is the harness's business
                 student = tiny.untrained(f"student {role}").eval().requires_grad_(False)
                 found = replace(found, models={**found.models, role: student})

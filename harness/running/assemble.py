@@ -154,7 +154,7 @@ def _learnt_from(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> d
     known = store.record(prior.key)["lineage"]
     elsewhere = known["trained elsewhere on"]
     if "trained" in prior.uses:
-        return {"prior learnt from": f"elsewhere, and used as it is: {elsewhere}"}
+        return {"prior learnt from": f"elsewhere, and used as it is: {elsewhere}", **_drew_them(prior)}
     public = f"{known['public pictures']:,} public pictures ({known['public checksum'][:12]})"
     first = {"prior's first weights learnt from": elsewhere} if elsewhere else {}
     return {"prior learnt from": public, **first, **_drew_them(prior)}

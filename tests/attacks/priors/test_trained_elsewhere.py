@@ -23,6 +23,7 @@ from unveil.attacks.priors.t_acgan import TACGAN
 from unveil.attacks.priors.wgan_gp import WGANGP
 from unveil.harness.audit import compute, prepare
 from unveil.harness.models.trained_prior import Restored, TrainedPriorElsewhere, class_axes
+from unveil.harness.running import assemble
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.steps import prior as stage
 from unveil.harness.steps.bench import Bench
@@ -329,7 +330,8 @@ def test_a_plan_takes_it_as_it_is_and_says_so(place: Path, monkeypatch: pytest.M
         raise AssertionError("nothing is trained")
 
     monkeypatch.setattr(WGANGP, "fit", never)
-    given = {"use": "wgan_gp", "width": 2, "trained": "gan.pt", "trained_on": SEEN}
+    torch.save({"G": {f"module.{name}": value for name, value in torch.load("gan.pt").items()}}, "parallel.pt")
+    given = {"use": "wgan_gp", "width": 2, "trained": "parallel.pt", "trained_on": SEEN}
     audit = prepare(plan(given), place / "runs")
     node = audit.matrix.cells[0].nodes["prior"]
     outcomes = compute(list(node.lineage()), audit.store, Surroundings(str(place / "runs")), lambda *_: None)
@@ -337,6 +339,11 @@ def test_a_plan_takes_it_as_it_is_and_says_so(place: Path, monkeypatch: pytest.M
     record = audit.store.record(node.key)
     assert (record["queries"], record["gradients"], record["curves"]) == (0, 0, {})
     assert record["lineage"]["trained elsewhere on"] == SEEN
+    cell = audit.matrix.cells[0]
+    assert assemble._learnt_from(cell, outcomes, audit.store) == {
+        "prior learnt from": f"elsewhere, and used as it is: {SEEN}"
+    }
+    assert assemble._of_priors(cell, outcomes, audit.store) == ["prior: taken off the names in the checkpoint: module."]
     found = stage.read(node, Bench(Store(str(place / "runs"))), Run("test")).state_dict()
     assert all(torch.equal(found[name], value) for name, value in torch.load("gan.pt").items())
 
