@@ -26,6 +26,7 @@ from unveil.attacks.mirror_white_box import MirrorWhiteBox
 from unveil.attacks.pixel_adversarial import PixelAdversarial
 from unveil.attacks.plgmi import COPIES, PLGMI
 from unveil.attacks.ppa import PPA
+from unveil.attacks.ppdg_mi import PPDGMI
 from unveil.attacks.priors.conditional_gan import ConditionalGAN
 from unveil.attacks.priors.inversion_gan import InversionGAN
 from unveil.attacks.priors.style_gan import StyleGAN
@@ -56,6 +57,7 @@ from unveil.harness.words.run import Run
 
 LABELS = torch.tensor([0, 2])
 STUDENTS = (Spec("plain_cnn", {"width": 4}), Spec("small_resnet", {"width": 4}))
+AGAIN: dict[str, Any] = {"restarts": 3, "steps": 20, "lr": 0.1}
 SMALL = 3  # a batch that none of the numbers of samples below is a multiple of
 ATTACKS: dict[str, tuple[Any, str]] = {
     "gmi": (GMI(restarts=2, steps=30, lr=0.1), "latents"),
@@ -72,6 +74,10 @@ ATTACKS: dict[str, tuple[Any, str]] = {
     "align_mi": (
         AlignMI(Spec("gmi", {"restarts": 2, "steps": 20, "lr": 0.1}), neighbours=2, variant="erase"),
         "latents",
+    ),
+    "ppdg_mi": (
+        PPDGMI(Spec("gmi", AGAIN), "ct", pseudo_private=2, views=2, tune_steps=3, tune_lr=0.1, pivot_steps=4),
+        "again",
     ),
     "smile": (SMILE(samples=40, pretrained=False, epochs=2, student_batch=16, steps=8, queries=10), "styles"),
     "c2f_mi": (C2FMI(inverse_width=8, starts=4, steps=8, founders=2, population=5, generations=6), "styles"),
@@ -108,8 +114,15 @@ def toys(
         "styles": (style_target, guided),
         "classes": (painted, canvas),
         "blocks": (style_target, blocks),
+        "again": (target, wrapping(helped, target, worlds)),
         "taught": (painted, dataclasses.replace(canvas, surrogates=(copy.deepcopy(painted),) * 2)),
     }
+
+
+def wrapping(helped: Ingredients, target: Classifier, worlds: ModuleType) -> Ingredients:
+    """As a wrapper is given it, whose base has been run, and searches three samples at a time from then on."""
+    attempt = worlds.attempted(GMI(**AGAIN, batch=SMALL), target, helped, LABELS)
+    return dataclasses.replace(helped, surrogates=(), given=Given(attacks={"base": attempt}))
 
 
 def found(attack: Attack, toy: tuple[Classifier, Ingredients], labels: Tensor = LABELS, **how: bool) -> Images:
@@ -152,15 +165,15 @@ def test_random_samples_depend_on_no_company(toys: Toys) -> None:
 
 
 @EVERY
-def test_a_batch_is_all_that_is_in_memory_at_once(name: str, toys: Toys) -> None:
+def test_a_batch_is_all_that_is_in_memory_at_once(name: str, toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     attack, kind = ATTACKS[name]
     target, ingredients = toys[kind]
     seen: list[int] = []
     target.stages["flat"].register_forward_pre_hook(lambda _, x: seen.append(len(x[0])))
-    prior = ingredients.prior
+    prior = type(ingredients.prior)  # of which an attack may make copies
     for one in PASSES:
         if hasattr(prior, one):
-            setattr(prior, one, watched(getattr(prior, one), seen))
+            monkeypatch.setattr(prior, one, watched(getattr(prior, one), seen))
     attack = in_small_batches(attack)
     if isinstance(attack, LOMMA):
         attack = dataclasses.replace(attack, reference=1)
@@ -169,9 +182,9 @@ def test_a_batch_is_all_that_is_in_memory_at_once(name: str, toys: Toys) -> None
 
 
 def watched(make: Callable[..., Tensor], seen: list[int]) -> Callable[..., Tensor]:
-    def made(x: Tensor, *rest: Tensor) -> Tensor:
+    def made(prior: Generator, x: Tensor, *rest: Tensor) -> Tensor:
         seen.append(len(x))
-        return make(x, *rest)
+        return make(prior, x, *rest)
 
     return made
 

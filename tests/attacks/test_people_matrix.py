@@ -89,7 +89,7 @@ ATTACKS = {
     "brep_mi": 'use = "brep_mi"\nqueries = 4000\nfirst_queries = 2048',
     "random_latents": 'use = "random_latents"\nsamples = 60',
 }
-UNMEASURED = {"align_mi", "if_gmi", "lokt", "smile"}  # nobody has seen their figures on people yet
+UNMEASURED = {"align_mi", "if_gmi", "lokt", "ppdg_mi", "smile"}  # nobody has seen their figures on people yet
 PLAN = """
 title = "Attacks on a few people"
 pictures = 0

@@ -21,6 +21,7 @@ from unveil.attacks.mirror_white_box import MirrorWhiteBox
 from unveil.attacks.pixel_adversarial import PixelAdversarial
 from unveil.attacks.plgmi import PLGMI
 from unveil.attacks.ppa import PPA
+from unveil.attacks.ppdg_mi import PPDGMI
 from unveil.attacks.public_lookalikes import PublicLookalikes
 from unveil.attacks.random_latents import RandomLatents
 from unveil.attacks.rlb_mi import RLBMI
@@ -28,6 +29,7 @@ from unveil.attacks.smile import SMILE
 from unveil.attacks.vmi import VMI
 from unveil.harness.types import (
     Attack,
+    Attempt,
     Budget,
     ConditionalGenerator,
     Generator,
@@ -39,6 +41,7 @@ from unveil.harness.types import (
     View,
 )
 from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.pixels import to_uint8
 
 CLASSES = 3
 PUBLIC = 60
@@ -58,6 +61,17 @@ class Flat(Generator):
 
     def realism(self, x: Tensor) -> Tensor:
         return -((x - 0.5) / 0.1).square().flatten(1).sum(1)
+
+
+class Tunable(Flat):
+    """As `Flat`, with weights: pixels are .5 + .1 (z + c), and c is zero at first."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        super().__init__(shape)
+        self.centre = nn.Parameter(torch.zeros(self.latent))
+
+    def synthesize(self, z: Tensor) -> Tensor:
+        return super().synthesize(z + self.centre)
 
 
 class Styled(Flat):
@@ -128,11 +142,13 @@ class World:
         prior: Of which kind the prior is; None for none.
         shape: Of the pictures.
         students: How many students of the target there are.
+        wrapped: An attack that has been run on everybody before.
     """
 
     prior: type[Flat] | None = Flat
     shape: tuple[int, int, int] = (1, 2, 3)
     students: int = 0
+    wrapped: Attack | None = None
 
     @property
     def length(self) -> int:
@@ -154,7 +170,18 @@ class World:
         students = [linear(drawn(seed, self.length), self.shape) for seed in range(1, self.students + 1)]
         foreign = linear(drawn(9, self.length), self.shape)
         given = Given(models={"trunk": foreign, "embedder": foreign})
-        return Ingredients(prior, self.public(), tuple(students), given)
+        found = Ingredients(prior, self.public(), tuple(students), given)
+        if self.wrapped is None:
+            return found
+        attempt = attempted(self.wrapped, self.target(), found, torch.arange(CLASSES))
+        return replace(found, given=replace(given, attacks={"base": attempt}))
+
+
+def attempted(attack: Attack, target: Classifier, ingredients: Ingredients, labels: Tensor) -> Attempt:
+    """An attack that has been run for another one that wraps it."""
+    run, view = Run("before"), View(target, attack.access, ingredients.public.shape)
+    images = attack.reconstruct(view, ingredients, labels, run)
+    return Attempt(attack, Images(to_uint8(images.pixels), images.labels), run.kept, ingredients)
 
 
 def changed_in(attack: Any, settings: dict[str, Any]) -> Any:
@@ -198,6 +225,7 @@ def lomma(base: Any, variant: Any) -> Case:
 
 COARSE = {"inverse_width": 8, "inverse_epochs": 2, "inverse_batch": 16, "starts": 4, "steps": 5, "founders": 3}
 STYLE = World(Styled, (1, 4, 4))
+AGAIN = {"restarts": 4, "steps": 8, "lr": 0.1, "batch": 3}
 CASES: dict[str, Case] = {
     "gmi": Case(GMI(restarts=2, steps=8, lr=0.1, batch=3)),
     "kedmi": Case(KEDMI(draws=2, steps=8, lr=0.1, batch=1)),
@@ -220,6 +248,10 @@ CASES: dict[str, Case] = {
         Mirror(presamples=30, samples=2, population=8, generations=4, queries=1000, confidence=1.0, batch=7), STYLE
     ),
     "align_mi": Case(AlignMI(Spec("gmi", {"restarts": 2, "steps": 8, "lr": 0.1, "batch": 3}), "erase", 2)),
+    "ppdg_mi": Case(
+        PPDGMI(Spec("gmi", AGAIN), "mmd", pseudo_private=2, views=2, tune_steps=3, tune_lr=0.1, pivot_steps=4, batch=3),
+        World(Tunable, wrapped=GMI(**AGAIN)),  # type: ignore[arg-type]
+    ),
     "smile": Case(
         SMILE(samples=20, pretrained=False, epochs=2, student_batch=8, steps=4, queries=6, pictures=2, batch=7), STYLE
     ),

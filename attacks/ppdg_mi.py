@@ -1,0 +1,312 @@
+"""PPDG-MI: tune a copy of the prior on what an attack has found, then attack again (Peng et al., NeurIPS 2024)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unveil.attacks import afford, augment
+from unveil.attacks.allowance import LIMITED, PersonRun, allowed, of_person
+from unveil.attacks.numbers import uniform
+from unveil.attacks.pivots import Pull, PullLessons
+from unveil.attacks.priors.retuning import TAUGHT, Asked, Lessons, Retraining
+from unveil.attacks.search import Descent, Key, State, labels_of, search
+from unveil.attacks.selection import VIEWS, best
+from unveil.harness.plan import plugins
+from unveil.harness.plan import settings as plugin_settings
+from unveil.harness.types import (
+    NEEDED,
+    Access,
+    Attempt,
+    Budget,
+    Generator,
+    GivenModel,
+    Images,
+    Ingredients,
+    LocalSpec,
+    Need,
+    Run,
+    Spec,
+    Spent,
+    TrainedPrior,
+    View,
+    WrappedAttack,
+)
+from unveil.harness.words import crops
+from unveil.harness.words.errors import PluginError, UnveilError
+from unveil.harness.words.needs import PRIOR, needs_of
+from unveil.harness.words.pixels import HELD, to_uint8
+from unveil.harness.words.spec import HeldAttack
+
+Variant: TypeAlias = Literal["gan", "pw", "ct", "mmd"]
+PREPARING = 2  # one over the share of a person's budget that selection and tuning may take
+TOO_LITTLE = "its budget left too little for a second round, so that its pictures are those of the first"
+
+
+@dataclass(frozen=True)
+class PPDGMI:
+    """PPDG-MI: tunes a copy of the prior to the pictures that another attack has found, and lets it attack once more.
+
+    For each person by itself: of the first round's pictures those that the target knows best from many sides are taken
+    for private ones, a private copy of the prior is tuned to draw such pictures more often, and the same attack
+    searches the copy. The prior itself, which others share, stays as it is. All pictures of the second round are
+    returned.
+
+    The first round is the attack ``base`` as it would run by itself: if the plan has that attack, too, it is run once
+    for both. What it asks counts for the budget; under a limit give it no more than half of it.
+
+    Departures: the released low-resolution scripts cannot run as they are, so this follows their parts and the paper.
+    Distances are taken in pixels, or in the features of a network that the plan names.
+
+    Attributes:
+        base: The attack, with its settings; any that searches a prior. Its access is this one's.
+        variant: How the copy is tuned. ``"gan"``: by the prior's own training, with the person's pictures among the
+            public ones; for ``wgan_gp``, ``inversion_gan`` and ``conditional_gan``. ``"pw"``, ``"ct"`` or ``"mmd"``:
+            towards the person's pictures, one by one, by conditional transport, or by maximum mean discrepancy.
+        pseudo_private: Pictures of each person that are taken for private ones, at most; published: 500 of 1000
+            (GANs), 50 of 200 (PLG-MI), 5 (pw) or 10 (ct, mmd) of 100.
+        views: Random views that they are chosen by, one query each.
+        tune_steps: Steps of tuning; 0 leaves the copy as it is, and chooses nothing. Published: 10 epochs, which are
+            4,766 steps of 64 in 30,500 pictures (GANs), 1000 (PLG-MI), 150 (pw, mmd) or 25 (ct).
+        tune_lr: Learning rate of tuning; 2e-4 for GANs, 3e-4 for distances.
+        share: Share of the real pictures in each batch of ``"gan"`` that are the person's; 0 as published: they are
+            mixed in, and 500 among 30,000 are rare.
+        pivot_steps: Steps that look for latents near the person's pictures, for distances; 300 (pw), 150 (ct) or 100
+            (mmd) as published.
+        realism: Weight of the critic's doubt while they are looked for; 0 for a prior without a critic.
+        features: A model whose features distances are taken in, such as ImageNet's; it must bring trained weights, and
+            be no judge. None for pixels.
+        batch: Pictures in memory at once while they are chosen.
+    """
+
+    base: HeldAttack = field(default=Spec("gmi"))
+    variant: Variant = "gan"
+    pseudo_private: Annotated[int, Field(ge=1)] = 500
+    views: Annotated[int, Field(ge=1)] = 10
+    tune_steps: Annotated[int, Field(ge=0)] = 4766
+    tune_lr: Annotated[float, Field(gt=0)] = 2e-4
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    pivot_steps: Annotated[int, Field(ge=1)] = 300
+    realism: Annotated[float, Field(ge=0)] = 0.1
+    features: LocalSpec | None = None
+    batch: Annotated[int, Field(ge=1)] = 200
+
+    paper: ClassVar[str] = "Peng et al., Pseudo-Private Data Guided Model Inversion Attacks, NeurIPS 2024"
+
+    def __post_init__(self) -> None:
+        prior = self._prior()
+        own = prior.use in plugins.registered("priors")
+        if self.variant == "gan" and not (own and plugins.load("priors", prior.use, Path()) in TAUGHT):
+            raise PluginError(
+                f'ppdg_mi with variant = "gan" on {prior.use}, the prior of {self.base.use}',
+                "wgan_gp, inversion_gan or conditional_gan, whose training it goes on with",
+                'set variant to "pw", "ct" or "mmd", or give base another prior',
+            )
+
+    @property
+    def access(self) -> Access:
+        """That of the base."""
+        found: Access = self.attack().access
+        return found
+
+    def content(self) -> Mapping[str, str]:
+        """Nothing is read; the base and the eyes are needs."""
+        return {"base": NEEDED, "features": NEEDED}
+
+    def needs(self) -> Mapping[str, Need]:
+        """The base, which has been run, its prior, and eyes if distances are taken in features."""
+        eyes = {} if self.features is None else {"features": GivenModel(self.features, trained=True)}
+        return {PRIOR: TrainedPrior(self._prior()), "base": WrappedAttack(self.base), **eyes}
+
+    def attack(self) -> Any:
+        """The base, as its settings make it.
+
+        Raises:
+            PluginError: If it cannot be made.
+        """
+        return plugin_settings.make("attacks", self.base, Path())
+
+    def _prior(self) -> Spec:
+        wanted = needs_of(self.attack()).get(PRIOR)
+        if not isinstance(wanted, TrainedPrior) or plugins.role(self.attack()) or self.base.use == "ppdg_mi":
+            raise PluginError(
+                f"{self.base.use} cannot be the base of ppdg_mi",
+                "an attack that searches a prior, and neither a control nor ppdg_mi itself",
+                "choose another base, such as gmi or ppa",
+            )
+        return wanted.prior
+
+    def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
+        """Gives as many pictures of each label as the base; see `harness.types.Attack.reconstruct`.
+
+        Raises:
+            UnveilError: If there is no prior.
+        """
+        first, prior = ingredients.given.attacks["base"], ingredients.prior
+        if prior is None:
+            raise UnveilError("ppdg_mi was given no prior", "the trained generator that its base searches")
+        lessons = self.lessons(ingredients)
+        most = max(int((first.images.labels == int(y)).sum()) for y in labels)
+        asked = lessons.asks(min(most, self.pseudo_private)) if self.tune_steps else Asked()
+        each = share_of(view.budget, asked.once, len(labels))
+        attack = self.within(each, most, asked)
+        if attack is None:
+            run.note(TOO_LITTLE)
+            return first.images[torch.cat([(first.images.labels == int(y)).nonzero()[:, 0] for y in labels])]
+        afford.tell(self, attack, run)
+        if attack.tune_steps:
+            lessons.begin(view, run)
+        again = SecondRound(attack, first, prior, lessons, each, view, run)
+        return again.of_all(labels)
+
+    def within(self, each: Budget, candidates: int, asked: Asked) -> Self | None:
+        """The same with views and steps cut, where what a person has left does not reach; None if for no second round.
+
+        Args:
+            each: What is left for a person.
+            candidates: Pictures of a person to choose from.
+            asked: What tuning asks.
+        """
+        if 0 in (each.queries, each.gradients):
+            return None
+        if not self.tune_steps or each == Budget():
+            return self
+        queries, gradients = (None if most is None else most // PREPARING for most in (each.queries, each.gradients))
+        views, steps = self.views, self.tune_steps
+        if queries is not None:
+            queries -= asked.person
+            if queries < candidates:
+                return None
+            factor = min(1.0, queries / (candidates * views + asked.step * steps))
+            views, steps = max(1, int(views * factor)), int(steps * factor) if asked.step else steps
+            steps = min(steps, (queries - candidates * views) // asked.step) if asked.step else steps
+        if gradients is not None and asked.step:
+            steps = min(steps, gradients // asked.step)
+        return replace(self, views=views, tune_steps=steps)
+
+    def lessons(self, ingredients: Ingredients) -> Lessons:
+        """How copies of the prior are tuned."""
+        if self.variant == "gan":
+            prior = plugin_settings.make("priors", self._prior(), Path())
+            return TAUGHT[type(prior)](prior, ingredients.public, Retraining(self.tune_lr, self.share))
+        eyes = None if self.features is None else ingredients.given.models["features"]
+        return PullLessons(Pull(self.variant, self.pivot_steps, self.tune_lr, self.realism, eyes))
+
+    def looks(self) -> tuple[Callable[[Tensor, Tensor], Tensor], int]:
+        """The views that pictures are chosen by, and how many numbers decide one: PLG-MI's with GANs, else PPA's."""
+        return (augment.published(1.0), augment.NUMBERS) if self.variant == "gan" else (VIEWS, crops.NUMBERS)
+
+
+def share_of(budget: Budget, once: int, people: int) -> Budget:
+    """What one of several people may have of a budget that something is taken from first."""
+    queries = budget.total("queries")
+    gradients = budget.total("gradients")
+    return Budget(
+        None if queries is None else max(0, queries - once) // people,
+        None if gradients is None else gradients // people,
+    )
+
+
+def left_of(each: Budget, spent: Spent) -> Budget:
+    """What is left of a person's budget."""
+    queries, gradients = (
+        None if (most := getattr(each, name)) is None else most - getattr(spent, name) for name in LIMITED
+    )
+    return Budget(queries, gradients)
+
+
+@dataclass(frozen=True)
+class SecondRound:
+    """What happens to one person after the other, none of which knows of another.
+
+    Attributes:
+        attack: The settings, cut to the budget.
+        first: The base with what it has found.
+        prior: Which is copied.
+        lessons: How copies are tuned.
+        each: What a person may ask.
+        view: The target.
+        run: Randomness, checkpoints, notes.
+    """
+
+    attack: PPDGMI
+    first: Attempt
+    prior: Generator
+    lessons: Lessons
+    each: Budget
+    view: View
+    run: Run
+
+    def of_all(self, labels: Tensor) -> Images:
+        """The pictures of all people."""
+        found = [self._of(int(y), len(labels)) for y in labels]
+        for note in dict.fromkeys(note for one in found for note in one["notes"]):
+            self.run.note(note)
+        for name in found[0]["kept"]:
+            self.run.keep(name, torch.cat([one["kept"][name] for one in found]))
+        return Images(*(torch.cat([one[name] for one in found]) for name in ("pixels", "labels")))
+
+    def _of(self, y: int, people: int) -> dict[str, Any]:
+        """What came of a person: done once, however often the attack is interrupted."""
+        name = f"ppdg_mi person {y}"
+        done = self.run.load(name)
+        if done is None:
+            own = of_person(self.run, y)
+            images = self._attacked(y, own)
+            large = people * images.labels.numel() * images.pixels[0].numel() > HELD
+            pixels = to_uint8(images.pixels) if large else images.pixels
+            done = {"pixels": pixels, "labels": images.labels, "kept": own.kept, "notes": own.notes}
+            self.run.save(name, {**done, "spent": asdict(self.view.spent)})
+        else:
+            self.view.resume(Spent(**done["spent"]))
+        return done
+
+    def _attacked(self, y: int, own: PersonRun) -> Images:
+        mine, each = copy.deepcopy(self.prior), self.each
+        if self.attack.tune_steps:
+            share = allowed(self.view, each)
+            self._tuned(mine, y, share, own)
+            each = left_of(each, share.spent)
+        given = self.first.ingredients
+        searched = replace(given, prior=mine, given=replace(given.given, priors={**given.given.priors, PRIOR: mine}))
+        return self.first.attack.reconstruct(allowed(self.view, each), searched, torch.tensor([y]), own)
+
+    def _tuned(self, mine: Generator, y: int, share: View, own: PersonRun) -> None:
+        mine.to(own.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        of = self.first.images[self.first.images.labels == y]
+        x = of.at(self.best(of, y, share, own)).to(own.device)
+        tuning = replace(own, names=("tuning", y))
+        self.lessons.tune(mine, x, y, share, tuning, self.attack.tune_steps)
+
+    def best(self, images: Images, y: int, view: View, run: Run) -> Tensor:
+        """Which of a person's pictures are taken for private ones: those that the target knows best in all views."""
+        (look, count), attack = self.attack.looks(), self.attack
+        numbers = uniform(run, "pseudo-private views", count)
+
+        def start(keys: Sequence[Key]) -> State:
+            return {"score": torch.zeros(len(keys), device=run.device), "y": labels_of(keys, run)}
+
+        @torch.no_grad()
+        def step(keys: Sequence[Key], state: State, t: int) -> Tensor:
+            x = images.at(torch.tensor([i for _, i in keys])).to(run.device)
+            known = _known(view, look(x, numbers.at(keys, t).to(run.device)), state["y"])
+            state["score"] += known / attack.views
+            return 1 - known
+
+        keys = [(y, i) for i in range(len(images))]
+        score = search(view, run, "pseudo-private", keys, attack.views, attack.batch, Descent(start, step))["score"]
+        return best(score[None], attack.pseudo_private)[0].sort().values
+
+
+def _known(view: View, x: Tensor, y: Tensor) -> Tensor:
+    """How sure the target is of each label ``(N,)``; of labels alone, whether it gives that one."""
+    if view.access is Access.LABELS:
+        return (view.labels(x) == y).float()
+    return view.scores(x).float().gather(1, y[:, None])[:, 0]
