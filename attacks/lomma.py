@@ -158,7 +158,7 @@ class LOMMA:
 
         Without the new loss nothing is asked before the descent, which stops by itself.
         """
-        if self.criterion != "logit":
+        if not self.regularised:
             return self
         base = self.attack()
         reference = self.reference if public is None else min(self.reference, public)
@@ -187,9 +187,15 @@ class LOMMA:
         return made
 
     @property
+    def regularised(self) -> bool:
+        """Whether the loss is LOMMA's own, with its regulariser."""
+        return self.variant in ("logit", "both")
+
+    @property
     def criterion(self) -> IdentityLoss:
-        """What each model's logits are judged by."""
-        return "logit" if self.variant in ("logit", "both") else "cross_entropy"
+        """What each model's logits are judged by: LOMMA's, or the base's own where that says one."""
+        own: IdentityLoss = getattr(self.attack(), "identity", "cross_entropy")
+        return "logit" if self.regularised else own
 
     def identity_loss(self, o: Tensor, y: Tensor) -> Tensor:
         """What it descends on the target, but for the regulariser; see `harness.types.Guided`."""
@@ -197,15 +203,16 @@ class LOMMA:
 
     def seen(self, view: View, ingredients: Ingredients, run: Run) -> Identity:
         """``L_id = mean_m L(o_m, y) + λ_reg mean_j (f_T(x) - p_reg)_j²``, the second term only with the new loss."""
+        criterion = self.criterion
         if self.variant == "baseline":
-            return seen_by(view, self.criterion)
+            return seen_by(view, criterion)
         students = self._students(ingredients, run)
-        p_reg = mean_feature(view, ingredients.public, self.reference, run) if self.criterion == "logit" else None
+        p_reg = mean_feature(view, ingredients.public, self.reference, run) if self.regularised else None
 
         def identity(x: Tensor, y: Tensor) -> Tensor:
             f, o = view.features_and_logits(x)
             outputs = [o, *(student.logits(x) for student in students)]
-            loss = torch.stack([self.identity_loss(one.float(), y) for one in outputs]).mean(0)
+            loss = torch.stack([IDENTITY_LOSSES[criterion](one.float(), y) for one in outputs]).mean(0)
             return loss if p_reg is None else loss + self.feature_weight * (f.float() - p_reg).square().mean(1)
 
         return identity

@@ -65,6 +65,7 @@ use = "gmi", restarts = 2, steps = 4, prior = WGAN
 use = "kedmi", draws = 2, steps = 4, prior = INVERSION
 use = "lomma", name = "a", samples = 2, steps = 3, students = [STUDENT], student_epochs = 1, prior = WGAN
 use = "lomma", name = "b", base = "kedmi", variant = "logit", samples = 2, steps = 3, prior = INVERSION
+use = "lomma", name = "c", base = "plgmi", steps = 3, students = [STUDENT], student_epochs = 1, prior = CONDITIONAL
 use = "plgmi", restarts = 2, steps = 3, prior = CONDITIONAL
 use = "ppa", pool = 8, candidates = 3, keep = 2, steps = 3, views = 2, prior = STYLE
 use = "if_gmi", pool = 8, candidates = 2, stages = [2, 1], radii = [], prior = STYLE

@@ -65,6 +65,10 @@ ATTACKS: dict[str, tuple[Any, str]] = {
     "lomma": (LOMMA(Spec("gmi", {"restarts": 2, "steps": 30}), students=STUDENTS), "latents"),
     "lomma on kedmi": (LOMMA(Spec("kedmi", {"draws": 2, "steps": 30}), students=STUDENTS), "latents"),
     "lomma on plgmi": (LOMMA(Spec("plgmi", {"restarts": 2, "steps": 20}), "logit"), "classes"),
+    "lomma both on plgmi": (
+        LOMMA(Spec("plgmi", {"restarts": 2, "steps": 20}), students=STUDENTS, reference=1),
+        "taught",
+    ),
     "plgmi": (PLGMI(restarts=2, steps=20), "classes"),
     "lokt": (LOKT(models=STUDENTS, restarts=2, steps=20), "taught"),
     "ppa": (PPA(pool=20, candidates=4, keep=2, steps=20, views=3, crop_scale=(0.5, 1.0)), "styles"),
@@ -135,7 +139,8 @@ def found(attack: Attack, toy: tuple[Classifier, Ingredients], labels: Tensor = 
 
 
 def test_none_is_left_out() -> None:
-    assert {*ATTACKS} - {"lomma on kedmi", "lomma on plgmi"} | WITHOUT_BATCHES == {*plugins.registered("attacks")}
+    again = {"lomma on kedmi", "lomma on plgmi", "lomma both on plgmi"}
+    assert {*ATTACKS} - again | WITHOUT_BATCHES == {*plugins.registered("attacks")}
 
 
 def in_small_batches(attack: Any) -> Attack:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from torch import Tensor
 from unveil.attacks.gmi import GMI
 from unveil.attacks.kedmi import KEDMI
 from unveil.attacks.lomma import LOMMA, mean_feature
+from unveil.attacks.plgmi import PLGMI
 from unveil.harness.plan import settings as plugin_settings
-from unveil.harness.types import Access, Budget, Images, Ingredients, Spec, Surrogate, View, draw_normal
+from unveil.harness.types import Access, Budget, Images, Ingredients, Spec, Spent, Surrogate, View, draw_normal
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import AccessError, PluginError, UnveilError
 from unveil.harness.words.run import Run
@@ -61,6 +63,32 @@ def test_the_baseline_is_the_base_bit_for_bit(view: View, ingredients: Ingredien
         assert ours.needs() == theirs.needs()
         found = [attack.reconstruct(view, ingredients, LABELS, run).pixels for attack in (ours, theirs)]
         assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("variant", ["baseline", "aug", "logit", "both"])
+def test_around_plgmi_it_keeps_what_that_descends(
+    variant: Any, painted: Classifier, canvas: Ingredients, worlds: ModuleType
+) -> None:
+    """PLG-MI's margin where the loss is the base's; two views of a picture in each step; latents unclamped."""
+    taught = tuple(worlds.linear(worlds.drawn(seed, 192), (3, 8, 8)) for seed in (1, 2))
+    attack = lomma("plgmi", variant=variant, steps=6, reference=1)
+    given = replace(canvas, surrogates=taught if students(attack) else ())
+    views = [View(painted, Access.WHITE_BOX, (3, 8, 8)) for _ in range(2)]
+    found = attack.reconstruct(views[0], given, LABELS, Run("test"))
+    plain = PLGMI(restarts=2, steps=6).reconstruct(views[1], canvas, LABELS, Run("test"))
+    assert attack.criterion == ("max_margin" if variant in ("baseline", "aug") else "logit")
+    assert torch.equal(found.pixels, plain.pixels) == (variant == "baseline")
+    asked = views[1].spent.queries + (variant in ("logit", "both"))
+    assert views[0].spent == Spent(asked, views[1].spent.gradients)
+    assert plugin_settings.make("attacks", Spec("lomma", {"base": "plgmi", "samples": 3}), Path()).attack() == PLGMI(
+        restarts=3
+    )
+
+
+def test_the_bases_own_loss_is_heeded_where_it_is_descended() -> None:
+    assert [lomma("gmi", variant=v, identity="poincare").criterion for v in ("baseline", "aug", "logit", "both")] == [
+        "poincare", "poincare", "logit", "logit",
+    ]  # fmt: skip
 
 
 def test_defaults_are_those_of_the_bases() -> None:

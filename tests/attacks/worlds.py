@@ -218,9 +218,10 @@ class Case:
 
 def lomma(base: Any, variant: Any) -> Case:
     with_students = variant in ("aug", "both")
-    samples = "restarts" if base == "gmi" else "draws"
+    samples = "draws" if base == "kedmi" else "restarts"
     attack = LOMMA(Spec(base, {samples: 2, "steps": 8, "lr": 0.1, "batch": 3}), variant, students=STUDENTS)
-    return Case(attack, World(students=2 if with_students else 0))
+    world = World(Told, (3, 8, 8)) if base == "plgmi" else World()
+    return Case(attack, replace(world, students=2 if with_students else 0))
 
 
 COARSE = {"inverse_width": 8, "inverse_epochs": 2, "inverse_batch": 16, "starts": 4, "steps": 5, "founders": 3}
@@ -234,6 +235,7 @@ CASES: dict[str, Case] = {
         for base in ("gmi", "kedmi")
         for variant in ("baseline", "logit", "aug", "both")
     },
+    **{f"lomma plgmi {variant}": lomma("plgmi", variant) for variant in ("logit", "aug", "both")},
     "plgmi": Case(PLGMI(restarts=2, steps=5, batch=3), World(Told, (3, 8, 8))),
     "lokt": Case(LOKT(models=STUDENTS, restarts=2, steps=5, batch=3), World(Told, (3, 8, 8), students=2)),
     "ppa": Case(PPA(pool=20, candidates=3, keep=2, steps=5, views=4, crop_scale=(0.5, 1.0), batch=4), STYLE),

@@ -75,7 +75,14 @@ SETTINGS = {
         {"embedder": {"use": "small_resnet", "width": 4}, "pretrained": False, "founders": 2, "starts": 3, "top": 2}
     ],
     ("attacks", "kedmi"): [{}, {"clamp": True}],
-    ("attacks", "lomma"): [{}, {"base": "kedmi"}, {"variant": "aug"}],
+    ("attacks", "lomma"): [
+        {},
+        {"base": "kedmi"},
+        {"variant": "aug"},
+        {"base": "plgmi"},
+        {"base": "plgmi", "variant": "aug"},
+        {"base": "plgmi", "variant": "logit"},
+    ],
     ("metrics", "confusion"): [],  # needs somebody from outside: tests/metrics/test_multimodal_llm.py
     ("metrics", "knowledge_extraction"): [{"student": {"use": "small_resnet", "width": 4}}],
 }
