@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
@@ -14,11 +14,10 @@ from torch import Tensor
 
 from unveil.attacks import afford, augment
 from unveil.attacks.allowance import LIMITED, PersonRun, allowed, of_person
-from unveil.attacks.numbers import uniform
 from unveil.attacks.pivots import Pull, PullLessons
 from unveil.attacks.priors.retuning import TAUGHT, Asked, Lessons, Retraining
-from unveil.attacks.search import Descent, Key, State, labels_of, search
-from unveil.attacks.selection import VIEWS, best
+from unveil.attacks.pseudo_private import Choice
+from unveil.attacks.selection import VIEWS
 from unveil.harness.plan import plugins
 from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.types import (
@@ -199,9 +198,11 @@ class PPDGMI:
         eyes = None if self.features is None else ingredients.given.models["features"]
         return PullLessons(Pull(self.variant, self.pivot_steps, self.tune_lr, self.realism, eyes))
 
-    def looks(self) -> tuple[Callable[[Tensor, Tensor], Tensor], int]:
-        """The views that pictures are chosen by, and how many numbers decide one: PLG-MI's with GANs, else PPA's."""
-        return (augment.published(1.0), augment.NUMBERS) if self.variant == "gan" else (VIEWS, crops.NUMBERS)
+    def choice(self) -> Choice:
+        """How pictures are chosen: by PLG-MI's views with GANs, else by PPA's."""
+        by_plg = self.variant == "gan"
+        look, numbers = (augment.published(1.0), augment.NUMBERS) if by_plg else (VIEWS, crops.NUMBERS)
+        return Choice(look, numbers, self.views, self.pseudo_private, self.batch)
 
 
 def share_of(budget: Budget, once: int, people: int) -> Budget:
@@ -281,32 +282,6 @@ class SecondRound:
     def _tuned(self, mine: Generator, y: int, share: View, own: PersonRun) -> None:
         mine.to(own.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         of = self.first.images[self.first.images.labels == y]
-        x = of.at(self.best(of, y, share, own)).to(own.device)
+        x = of.at(self.attack.choice().of(of, y, share, own)).to(own.device)
         tuning = replace(own, names=("tuning", y))
         self.lessons.tune(mine, x, y, share, tuning, self.attack.tune_steps)
-
-    def best(self, images: Images, y: int, view: View, run: Run) -> Tensor:
-        """Which of a person's pictures are taken for private ones: those that the target knows best in all views."""
-        (look, count), attack = self.attack.looks(), self.attack
-        numbers = uniform(run, "pseudo-private views", count)
-
-        def start(keys: Sequence[Key]) -> State:
-            return {"score": torch.zeros(len(keys), device=run.device), "y": labels_of(keys, run)}
-
-        @torch.no_grad()
-        def step(keys: Sequence[Key], state: State, t: int) -> Tensor:
-            x = images.at(torch.tensor([i for _, i in keys])).to(run.device)
-            known = _known(view, look(x, numbers.at(keys, t).to(run.device)), state["y"])
-            state["score"] += known / attack.views
-            return 1 - known
-
-        keys = [(y, i) for i in range(len(images))]
-        score = search(view, run, "pseudo-private", keys, attack.views, attack.batch, Descent(start, step))["score"]
-        return best(score[None], attack.pseudo_private)[0].sort().values
-
-
-def _known(view: View, x: Tensor, y: Tensor) -> Tensor:
-    """How sure the target is of each label ``(N,)``; of labels alone, whether it gives that one."""
-    if view.access is Access.LABELS:
-        return (view.labels(x) == y).float()
-    return view.scores(x).float().gather(1, y[:, None])[:, 0]

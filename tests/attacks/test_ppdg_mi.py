@@ -20,7 +20,8 @@ from unveil.attacks.kedmi import KEDMI
 from unveil.attacks.pivots import Pull, PullLessons
 from unveil.attacks.plgmi import PLGMI
 from unveil.attacks.ppdg_mi import PPDGMI, TOO_LITTLE, share_of
-from unveil.attacks.priors.retuning import Asked, Mixture
+from unveil.attacks.priors.mixture import Mixture
+from unveil.attacks.priors.retuning import Asked
 from unveil.attacks.set_distances import conditional_transport, maximum_mean_discrepancy, pointwise
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.plan import plugins
