@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -173,8 +174,7 @@ class World:
         found = Ingredients(prior, self.public(), tuple(students), given)
         if self.wrapped is None:
             return found
-        attempt = attempted(self.wrapped, self.target(), found, torch.arange(CLASSES))
-        return replace(found, given=replace(given, attacks={"base": attempt}))
+        return replace(found, given=replace(given, attacks={"base": before(self)}))
 
 
 def attempted(attack: Attack, target: Classifier, ingredients: Ingredients, labels: Tensor) -> Attempt:
@@ -182,6 +182,14 @@ def attempted(attack: Attack, target: Classifier, ingredients: Ingredients, labe
     run, view = Run("before"), View(target, attack.access, ingredients.public.shape)
     images = attack.reconstruct(view, ingredients, labels, run)
     return Attempt(attack, Images(to_uint8(images.pixels), images.labels), run.kept, ingredients)
+
+
+@cache
+def before(world: World) -> Attempt:
+    """What a world's wrapped attack has found of everybody: once, whatever is tried out with it."""
+    assert world.wrapped is not None
+    alone = replace(world, wrapped=None)
+    return attempted(world.wrapped, world.target(), alone.ingredients(), torch.arange(CLASSES))
 
 
 def changed_in(attack: Any, settings: dict[str, Any]) -> Any:
