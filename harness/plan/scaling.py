@@ -1,7 +1,6 @@
 """A rehearsal of a plan: people, epochs and steps are cut to a share of what they are, as far as plugins accept that.
 
-Which settings are cut is decided here by their names, for each kind of plugin. A plugin that calls its lengths
-otherwise says which they are with ``cut_by_scale = ("sweeps", "tries")``, in place of the names here.
+Which settings are cut is decided in `harness.plan.lengths`.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unveil.harness.plan import plugins, settings
+from unveil.harness.plan.lengths import LENGTHS, MARKS, as_spec, lengths, of_plugins, plain, short, shortened
 from unveil.harness.plan.parts import DefensePart, EvaluatorPart, Part, TargetPart
 from unveil.harness.words.errors import PluginError, UnveilError
 from unveil.harness.words.spec import Spec
@@ -23,22 +23,7 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=Part)
 
-LENGTHS: Mapping[str, frozenset[str]] = {
-    "datasets": frozenset({"people", "private", "max_classes"}),
-    "models": frozenset(),
-    "defenses": frozenset(),
-    "priors": frozenset({"steps", "samples", "pictures", "average"}),
-    "attacks": frozenset({
-        "steps", "stages", "milestones", "restarts", "draws", "samples", "pool", "candidates", "keep", "views",
-        "presamples", "population", "generations", "queries", "first_queries", "patience", "starts", "founders",
-        "episodes", "pictures", "neighbours",
-    }),
-    "metrics": frozenset({"questions"}),
-}  # fmt: skip
-"""Settings that say how many people there are, or how long something takes; besides, whatever ends in ``epochs``."""
-
 INNER = ("priors", "attacks")  # kinds of plugins that are settings of others, and take their time
-MARKS = "milestones"  # steps or epochs at which something happens: no two need be the same, and none is below 1
 STEPS = 1.25  # between the shares that are tried, where a plugin does not accept a smaller one
 
 
@@ -72,15 +57,6 @@ def lines(cuts: Iterable[Cut]) -> tuple[str, ...]:
     for cut in cuts:
         found.setdefault(cut.where, []).append(str(cut))
     return tuple(f"{where}: {', '.join(dict.fromkeys(told))}" for where, told in found.items())
-
-
-def shortened(value: int, share: float, least: int = 1) -> int:
-    """A count cut to a share, to the nearest number; no less than the least, and no more than it was.
-
-    >>> shortened(2400, 0.01), shortened(50, 0.001), shortened(0, 0.5), shortened(5, 0.1, least=2)
-    (24, 1, 0, 2)
-    """
-    return min(value, max(least, 1, int(value * share + 0.5)))
 
 
 def scaled(plan: Plan, base: Path) -> tuple[Plan, tuple[Cut, ...]]:
@@ -175,15 +151,15 @@ class _Scaler:
             return self._unknown(spec, where)
         values = {f.name: f.default for f in dataclasses.fields(cls)} | given
         hints = typing.get_type_hints(cls, include_extras=True)
-        inner, cuts = self._inner({name: one for name, one in values.items() if _of_plugins(hints.get(name))}, where)
+        inner, cuts = self._inner({name: one for name, one in values.items() if of_plugins(hints.get(name))}, where)
         names = [name for name in lengths(kind, cls) if name != left]
         share = self.share
         while share < 1:
-            short = {name: _short(name, values[name], share, hints[name]) for name in names}
-            changed = {name: value for name, value in short.items() if value != _plain(values[name])}
+            found = {name: short(name, values[name], share, hints[name]) for name in names}
+            changed = {name: value for name, value in found.items() if value != plain(values[name])}
             trial = Spec(spec.use, {**given, **inner, **changed})
             if self._accepted(kind, trial):
-                own = [Cut("", "", where, name, _plain(values[name]), value) for name, value in changed.items()]
+                own = [Cut("", "", where, name, plain(values[name]), value) for name, value in changed.items()]
                 return (trial, [*own, *cuts]) if own or cuts else (spec, [])
             share *= STEPS
         trial = Spec(spec.use, {**given, **inner})
@@ -217,7 +193,7 @@ class _Scaler:
 
     def _within(self, value: Any, where: str) -> tuple[Any, list[Cut]]:
         """A setting that may be a plugin; as it is, if nothing of it is cut."""
-        spec = _as_spec(value)
+        spec = as_spec(value)
         kind = self._kind(spec) if spec is not None else None
         if spec is None or kind is None:
             return value, []
@@ -249,7 +225,7 @@ class _Scaler:
         if isinstance(warmup := told.get("warmup"), int | float):
             made["warmup"] = float(f"{warmup * self.share:.6g}")
         if MARKS in told:
-            made[MARKS] = _short(MARKS, told[MARKS], self.share, int)
+            made[MARKS] = short(MARKS, told[MARKS], self.share, int)
         made |= self._batches({**self.whole.recipe, **told}) if "people" in told else {}
         cuts = [Cut(part, label, where, n, told.get(n), value) for n, value in made.items() if told.get(n) != value]
         self.cuts += cuts
@@ -261,65 +237,6 @@ class _Scaler:
         if self.private is None or type(people) is not int or type(each) is not int or people <= self.private:
             return {}
         return {"people": self.private, "batch": self.private * each}
-
-
-def lengths(kind: str, cls: type) -> list[str]:
-    """The settings of a plugin that a rehearsal cuts.
-
-    Args:
-        kind: Of plugin.
-        cls: Its class.
-
-    Raises:
-        PluginError: If it names one that it does not have.
-    """
-    own = [f.name for f in dataclasses.fields(cls)]
-    named: tuple[str, ...] | None = getattr(cls, "cut_by_scale", None)
-    if named is None:
-        return [name for name in own if name in LENGTHS[kind] or name == "epochs" or name.endswith("_epochs")]
-    if lost := [name for name in named if name not in own]:
-        raise PluginError(
-            f"{cls.__name__} has {', '.join(lost)} in cut_by_scale", f"some of {', '.join(own)}", "correct it"
-        )
-    return list(named)
-
-
-def _short(name: str, value: Any, share: float, hint: Any) -> Any:
-    """A setting cut to a share; one that is no number, and no list of such, as it is."""
-    if type(value) is int:
-        return shortened(value, share, _least(hint))
-    if not isinstance(value, list | tuple) or any(type(one) is not int for one in value):
-        return _plain(value)
-    cut = [shortened(one, share) for one in value]
-    return sorted(set(cut)) if name == MARKS else cut
-
-
-def _least(hint: Any) -> int:
-    """The smallest number that a type allows; 0 where it does not say."""
-    bounds = [bound for one in getattr(hint, "__metadata__", ()) for bound in getattr(one, "metadata", ())]
-    found = [getattr(bound, "ge", None) for bound in bounds]
-    return max([n for n in found if isinstance(n, int)] + [_least(one) for one in typing.get_args(hint)], default=0)
-
-
-def _of_plugins(hint: Any) -> bool:
-    """Whether a setting of this type is a plugin, may be one, or has some."""
-    return hint is Spec or any(map(_of_plugins, typing.get_args(hint)))
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _as_spec(value: Any) -> Spec | None:
-    """A setting as the plugin that it may name."""
-    if isinstance(value, Spec):
-        return value
-    if isinstance(value, str):
-        return Spec(value)
-    if not isinstance(value, Mapping) or not isinstance(value.get("use"), str):
-        return None
-    rest = {name: one for name, one in value.items() if name != "use"}
-    return Spec(value["use"], rest["settings"] if isinstance(rest.get("settings"), Mapping) else rest)
 
 
 def _having(entry: P, spec: Spec) -> P:

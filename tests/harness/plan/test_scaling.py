@@ -7,7 +7,8 @@ import pytest
 
 from unveil.harness.plan import plugins, settings
 from unveil.harness.plan.file import from_mapping, parse
-from unveil.harness.plan.scaling import _as_spec, lengths, lines, scaled
+from unveil.harness.plan.lengths import as_spec, lengths
+from unveil.harness.plan.scaling import lines, scaled
 from unveil.harness.words.errors import PlanError, PluginError
 
 BASE = {
@@ -93,7 +94,7 @@ def test_every_plugin_can_be_rehearsed_with_no_setting_out_of_its_range(kind):
             continue  # such as a folder that must be named
         entry = {"use": "gmi", "prior": name} if kind == "priors" else {"use": name}
         (found,) = getattr(made(0.003, **{PARTS[kind].removesuffix("s"): entry}).plan, PARTS[kind])
-        spec = found.spec if kind != "priors" else _as_spec(found.spec.settings["prior"])
+        spec = found.spec if kind != "priors" else as_spec(found.spec.settings["prior"])
         cut, names = settings.make(kind, spec, Path()), lengths(kind, cls)
         for one in names:
             was, now = getattr(cls, one), getattr(cut, one)
