@@ -108,8 +108,7 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     with lines(events) as tell:
         results = compute_results(audit, around, where, tell)
     folder = audit.keep(results)
-    page = render_page(results, audit.store, folder, private=private_pictures)
-    _log(results, page, audit.store, mlflow)
+    _log(results, render_page(results, audit.store, folder, private=private_pictures), audit.store, mlflow)
     if as_json:
         print_json([row.plain() for row in results.rows])
     else:
