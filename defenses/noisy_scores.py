@@ -11,9 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unveil.defenses.averaging import GEOMETRIC, averaged
 from unveil.defenses.settled_noise import normal, symmetric
 from unveil.defenses.telling import Telling, tell
-from unveil.harness.types import Classifier, Defense, Run
+from unveil.harness.types import Classifier, Defense, Run, Spec
 
 GRID = 64  # logits are rounded to so many steps a unit before they settle noise, so that rounding errors settle none
 
@@ -43,6 +44,10 @@ class NoisyScores(Defense):
         if not self.sigma:
             return classifier
         return tell(classifier, Noisy(self.sigma, self.noise, run.seed("noisy scores")), "noisy_scores")
+
+    def counter(self, attack: Spec, settings: frozenset[str]) -> Spec | None:  # noqa: ARG002
+        """The mean over neighbours, which meet other noise: of logits, since the noise is on these."""
+        return averaged(attack, 0.02, GEOMETRIC) if self.sigma else None
 
     def ladder(self, classifier: Classifier) -> Sequence[NoisyScores]:  # noqa: ARG002
         """Sigma from a quarter to 8."""

@@ -10,8 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unveil.defenses.averaging import ARITHMETIC, averaged
 from unveil.defenses.telling import Telling, tell
-from unveil.harness.types import Classifier, Defense, Run
+from unveil.harness.types import Classifier, Defense, Run, Spec
 from unveil.harness.words.errors import PluginError
 
 
@@ -67,6 +68,12 @@ class RoundedScores(Defense):
         if self == self.at_zero():
             return classifier
         return tell(classifier, Rounded(self.temperature, self.decimals, self.top), "rounded_scores")
+
+    def counter(self, attack: Spec, settings: frozenset[str]) -> Spec | None:  # noqa: ARG002
+        """The mean over neighbours: what is rounded away of one answer stays in the mean of many, as in dithering."""
+        if self.decimals is None:
+            return None if self.top is None else averaged(attack, 0.05, ARITHMETIC)
+        return averaged(attack, round(0.1 / 3**self.decimals, 4), ARITHMETIC)  # finer rounding takes less, and blurs less
 
     def at_zero(self) -> RoundedScores:
         """Temperature 1, every class, every digit."""

@@ -11,10 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unveil.defenses.averaging import ARITHMETIC, averaged
 from unveil.defenses.settled_noise import symmetric
 from unveil.defenses.telling import Telling, tell
 from unveil.harness.training.fit import predict
-from unveil.harness.types import Classifier, DataError, Defense, Images, Run
+from unveil.harness.types import Classifier, DataError, Defense, Images, Run, Spec
 
 MEANS = "ssd_means"
 GRID = 64  # scores are rounded to so many steps before they settle a draw, so that rounding errors settle none
@@ -74,6 +75,10 @@ class SSD(Defense):
             return classifier
         means = getattr(classifier, MEANS)
         return tell(classifier, Shield(means, self.epsilon, self.temperature, run.seed("ssd", "draw")), "ssd")
+
+    def counter(self, attack: Spec, settings: frozenset[str]) -> Spec | None:  # noqa: ARG002
+        """The mean over neighbours, which meet other draws."""
+        return averaged(attack, 0.05, ARITHMETIC) if self.epsilon else None
 
     def ladder(self, classifier: Classifier) -> Sequence[SSD]:  # noqa: ARG002
         """Epsilon from .1 to 1.5."""

@@ -10,8 +10,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
+from unveil.defenses.averaging import ARITHMETIC, averaged
 from unveil.defenses.telling import Telling, tell
-from unveil.harness.types import Classifier, Defense, Run
+from unveil.harness.types import Classifier, Defense, Run, Spec
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class TruncatedScores(Defense):
         if not 0 < self.top < classifier.classes:
             return classifier
         return tell(classifier, Truncated(self.top), "truncated_scores")
+
+    def counter(self, attack: Spec, settings: frozenset[str]) -> Spec | None:  # noqa: ARG002
+        """The mean over neighbours, of which some have the class among their top ones."""
+        return averaged(attack, 0.05, ARITHMETIC) if self.top else None
 
     def ladder(self, classifier: Classifier) -> Sequence[TruncatedScores]:
         """From half of the classes, 20 at most, down to one."""

@@ -74,6 +74,7 @@ use = "mirror_white_box", presamples = 8, restarts = 3, samples = 2, steps = 3, 
 use = "mirror", presamples = 20, samples = 2, population = 8, generations = 3, prior = STYLE
 use = "align_mi", base = { use = "gmi", restarts = 1, steps = 3, prior = WGAN }, neighbours = 2
 use = "ppdg_mi", base = { use = "gmi", restarts = 2, steps = 3, prior = WGAN }, views = 1, tune_steps = 2
+use = "query_averaging", base = { use = "brep_mi", queries = 200, first_queries = 64, prior = WGAN }, neighbours = 2
 use = "smile", samples = 9, trunk = STUDENT, pretrained = false, student_batch = 4, queries = 6, prior = STYLE
 use = "lokt", restarts = 2, steps = 3, models = [STUDENT], samples = 4, student_epochs = 1, prior = LABELLED
 use = "c2f_mi", embedder = STUDENT, pretrained = false, COARSE, population = 4, generations = 3, prior = STYLE

@@ -15,6 +15,7 @@ from unveil.harness.words.spec import Spec
 
 ADAPTIVE = "adaptive"
 NO_COUNTER = "adaptive: nothing is known here against {}, so this is the attack itself"
+ALREADY = "adaptive, against {}: the attack is already what a critic of it would write"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ def adapted(asker: Asker, part: AttackPart, defense: DefensePart) -> Adapted:
     spec, fixed = _base(asker, part)
     notes: list[str] = []
     for one in defense.stack:
-        if (counter := _counter(asker, one, spec)) is not None:
+        if (counter := _counter(asker, one, spec)) == spec:
+            notes.append(ALREADY.format(one.use))
+        elif counter is not None:
             notes.append(f"adaptive, against {one.use}: {_difference(spec, counter)}")
             spec = counter
         elif one.use != "none":
@@ -77,7 +80,7 @@ def _counter(asker: Asker, defense: Spec, attack: Spec) -> Spec | None:
     known = plugins.load("attacks", attack.use, Path(asker.base)).__dataclass_fields__  # type: ignore[attr-defined]
     found: Spec | None = asker.use("defenses", defense).plugin.counter(attack, frozenset(known))
     if found is None or found == attack:
-        return None
+        return found
     try:
         asker.use("attacks", found).plugin  # noqa: B018 (made here, so that a base which does not fit is no error)
     except PluginError:

@@ -32,6 +32,7 @@ from unveil.attacks.priors.inversion_gan import InversionGAN
 from unveil.attacks.priors.style_gan import StyleGAN
 from unveil.attacks.priors.wgan_gp import WGANGP
 from unveil.attacks.public_lookalikes import PublicLookalikes
+from unveil.attacks.query_averaging import QueryAveraging
 from unveil.attacks.random_latents import RandomLatents
 from unveil.attacks.rlb_mi import RLBMI
 from unveil.attacks.search import PASSES, prior_of
@@ -83,6 +84,7 @@ ATTACKS: dict[str, tuple[Any, str]] = {
         PPDGMI(Spec("gmi", AGAIN), "ct", pseudo_private=2, views=2, tune_steps=3, tune_lr=0.1, pivot_steps=4),
         "again",
     ),
+    "query_averaging": (QueryAveraging(Spec("brep_mi", {"queries": 2000}), 3), "latents"),
     "smile": (SMILE(samples=40, pretrained=False, epochs=2, student_batch=16, steps=8, queries=10), "styles"),
     "c2f_mi": (C2FMI(inverse_width=8, starts=4, steps=8, founders=2, population=5, generations=6), "styles"),
     "rlb_mi": (RLBMI(samples=2, episodes=20, replay_batch=6, hidden=16), "latents"),
@@ -144,7 +146,7 @@ def test_none_is_left_out() -> None:
 
 
 def in_small_batches(attack: Any) -> Attack:
-    if isinstance(attack, LOMMA | AlignMI):
+    if isinstance(attack, LOMMA | AlignMI | QueryAveraging):
         return dataclasses.replace(attack, base=Spec(attack.base.use, {**attack.base.settings, "batch": SMALL}))
     made: Attack = dataclasses.replace(attack, batch=SMALL)
     return made

@@ -24,6 +24,7 @@ from unveil.attacks.plgmi import PLGMI
 from unveil.attacks.ppa import PPA
 from unveil.attacks.ppdg_mi import PPDGMI
 from unveil.attacks.public_lookalikes import PublicLookalikes
+from unveil.attacks.query_averaging import QueryAveraging
 from unveil.attacks.random_latents import RandomLatents
 from unveil.attacks.rlb_mi import RLBMI
 from unveil.attacks.smile import SMILE
@@ -261,6 +262,9 @@ CASES: dict[str, Case] = {
     "ppdg_mi": Case(
         PPDGMI(Spec("gmi", AGAIN), "mmd", pseudo_private=2, views=2, tune_steps=3, tune_lr=0.1, pivot_steps=4, batch=3),
         World(Tunable, wrapped=GMI(**AGAIN)),  # type: ignore[arg-type]
+    ),
+    "query_averaging": Case(
+        QueryAveraging(Spec("rlb_mi", {"samples": 2, "episodes": 12, "replay_batch": 4, "hidden": 8, "batch": 3}), 3)
     ),
     "smile": Case(
         SMILE(samples=20, pretrained=False, epochs=2, student_batch=8, steps=4, queries=6, pictures=2, batch=7), STYLE

@@ -70,6 +70,10 @@ SETTINGS = {
     ],
     ("attacks", "if_gmi"): [{"stages": (2, 1)}, {"stages": (1, 2), "radii": (), "fresh_colours": True}],
     ("attacks", "lokt"): [{}, {"judged_by": "discriminator"}],
+    ("attacks", "query_averaging"): [
+        {"base": {"use": "rlb_mi"}, "neighbours": 3},
+        {"base": {"use": "brep_mi"}, "neighbours": 2, "mean": "geometric"},
+    ],
     ("attacks", "smile"): [{"trunk": {"use": "small_resnet", "width": 4}, "pretrained": False, "student_batch": 2}],
     ("attacks", "c2f_mi"): [
         {"embedder": {"use": "small_resnet", "width": 4}, "pretrained": False, "founders": 2, "starts": 3, "top": 2}
