@@ -26,7 +26,7 @@ from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.store.artefacts import Store
 from unveil.harness.words.arithmetic import steady
-from unveil.harness.words.errors import DataError, UnveilError
+from unveil.harness.words.errors import DataError, UnansweredError, UnveilError
 from unveil.harness.words.names import Access
 from unveil.harness.words.run import Progress, Run, Silent
 from unveil.harness.words.spec import Spec
@@ -42,6 +42,9 @@ from unveil.harness.words.run import Run
 use, classes, shape = pickle.load(sys.stdin.buffer)
 use.make().build(classes, shape, Run("probe"))
 """
+
+
+NOBODY = "it asks somebody from outside, whom no probe may ask: pictures would be shown to them, or leave this machine"
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,8 @@ class Rehearsal:
             limit: Seconds that may be spent on it, and as many on what it needs; only the main thread can keep to it
                 where a step says nothing of its progress.
         """
+        if _asks_somebody(node):
+            return Timing(None, NOBODY)
         try:
             with alarm(limit):
                 for parent in node.parents.values():
@@ -174,6 +179,8 @@ class Rehearsal:
         return Timing(watch.finished())
 
     def _compute(self, node: Node, shown: Progress) -> Artefact:
+        if _asks_somebody(node):
+            raise UnansweredError(NOBODY)
         around = self.around
         run = Run(node.randomness, torch.device(around.device), around.mixed_precision, shown=shown)
         with steady(rounded=around.mixed_precision), computing_with(around.threads), _own_numbers(run.device):
@@ -204,6 +211,10 @@ class Rehearsal:
             )
         with without_arithmetic(node):
             self.store.pretend(node.key, self._compute(shortened(node), Silent()))
+
+
+def _asks_somebody(node: Node) -> bool:
+    return any(parent.kind == "comparer" for parent in node.parents.values())
 
 
 def _own_numbers(device: torch.device) -> AbstractContextManager[None]:

@@ -107,6 +107,34 @@ def test_a_plugin_that_raises_is_of_unknown_cost_and_says_why(project, tmp_path)
     assert "no idea" in measured.source
 
 
+ASKS = '''
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Asks:
+    """Somebody who notices that they are asked."""
+
+    yes_or_no: ClassVar[bool] = True
+
+    def compare(self, pictures, people, pairs, run):
+        Path(__file__).with_name("asked").touch()
+        return (pairs[:, 0] % 2).astype(float)
+'''
+
+
+def test_nobody_from_outside_is_asked_by_a_probe(project, tmp_path):
+    (tmp_path / "asks.py").write_text(ASKS)
+    project.edit("tiny.toml", '[[metrics]]\nuse = "utility"', '[[metrics]]\nuse = "verification"\nquestions = 12\n'
+    'comparer = { use = "asks.py:Asks" }')  # fmt: skip
+    step = found(project, store_in(tmp_path))["verification of guess on small_resnet with none"]
+    assert step.seconds is None
+    assert "no probe may ask" in step.source
+    assert not (tmp_path / "asked").exists()
+
+
 @pytest.mark.parametrize("body", ["time.sleep(60)", "while True: pass"])
 def test_a_step_that_shows_no_progress_is_stopped(project, tmp_path, body):
     project.edit("guess.py", "keys = [", f"import time\n        {body}\n        keys = [")
