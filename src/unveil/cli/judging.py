@@ -148,7 +148,9 @@ class _Drawn:
 
     def __call__(self) -> bytes:
         packed = io.BytesIO()
-        drawn(self.tiles).save(packed, "PNG")
+        drawn(self.tiles).save(
+            packed, "PNG", compress_level=0
+        )  # blurred ones would be shorter
         return packed.getvalue()
 
 
