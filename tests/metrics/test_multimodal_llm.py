@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
+import importlib.util
 import io
 import json
 import re
-import threading
-import time
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,60 +28,11 @@ from unveil.metrics.query_picture import GAP, MARGIN, SIDE, beside, drawn
 from unveil.metrics.spoken_replies import understood
 from unveil.metrics.verification import Verification
 
+spec = importlib.util.spec_from_file_location("chat_server", Path(__file__).with_name("chat_server.py"))
+chat_server = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(chat_server)
+said, serving, shown = chat_server.said, chat_server.serving, chat_server.shown
 KEY = "sk-Very-Secret-1"
-
-
-class Server(ThreadingHTTPServer):
-    """Answers as it is told, and remembers what it was asked."""
-
-    daemon_threads, block_on_close = True, False
-
-    def __init__(self, answer):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer, self.asked = answer, []
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append((self.path, dict(self.headers), body))
-        told = self.server.answer(len(self.server.asked), body)
-        status, data, headers = told if isinstance(told, tuple) else (200, said(told), {})
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        for part in data if isinstance(data, list) else [data]:
-            self.wfile.write(part)
-            if isinstance(data, list):
-                self.wfile.flush()
-                time.sleep(0.05)
-
-    def handle(self):
-        try:
-            super().handle()
-        except OSError:
-            """Whoever asked has hung up."""
-
-    def log_message(self, *_):
-        """Nobody needs a line for each question."""
-
-
-def said(text):
-    return json.dumps({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}).encode()
-
-
-@contextmanager
-def serving(answer):
-    with Server(answer) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def judge(server, **more):
@@ -105,9 +53,7 @@ def ask(comparer, *, pairs=((0, 0), (1, 0)), run=None):
 
 def looks(number, body):
     """Compares the tone of Image A with Set B's, as somebody who looks."""
-    address = body["messages"][0]["content"][1]["image_url"]["url"]
-    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
-    left, right = picture[MARGIN + 150, 120], picture[MARGIN + 150, SIDE + GAP + 120]
+    left, right = (one[150, 120] for one in shown(body))
     return "Yes." if (left == right).all() else "**No**, these are different people."
 
 
@@ -299,9 +245,7 @@ def tone(pixel):
 
 
 def by_tone(number, body):
-    address = body["messages"][0]["content"][1]["image_url"]["url"]
-    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))[MARGIN : MARGIN + SIDE]
-    a, b = tone(picture[:, :SIDE]), tone(picture[:, SIDE + GAP : 2 * SIDE + GAP])
+    a, b = map(tone, shown(body))
     if b == 3:
         return "I'm sorry, I can't help with that."
     return "yes" if a == b else "no"
