@@ -67,6 +67,44 @@ def test_what_each_defense_says_of_an_attack_that_knows_of_it() -> None:
     assert "nothing is known here against dp_sgd" in notes["dp_sgd"]
 
 
+ANSWERS = [
+    {"use": "noisy_scores", "sigma": 2.0},
+    {"use": "ssd"},
+    {"use": "rounded_scores"},
+    {"use": "rounded_scores", "name": "sharper", "decimals": None, "temperature": 0.5},
+    {"use": "truncated_scores"},
+    {"use": ["noisy_scores", "rounded_scores"], "rounded_scores": {"decimals": 0}},
+    {"use": ["truncated_scores", "ssd"]},
+]
+
+
+@pytest.mark.parametrize("base", ["rlb_mi", "brep_mi"])
+def test_defenses_of_answers_are_met_with_the_mean_over_neighbours(base: str) -> None:
+    found = cells([{"use": base}, {"use": "adaptive", "base": base}], ANSWERS)
+
+    def plugin(defense: str) -> Any:
+        return found[defense, "adaptive"].nodes["attack"].uses["attack"][0].plugin
+
+    told = {name: (p := plugin(name)) and (p.base.use, p.mean, p.sigma, p.neighbours) for name in
+            ("noisy_scores", "ssd", "rounded_scores", "truncated_scores", "noisy_scores+rounded_scores")}  # fmt: skip
+    assert told == {
+        "noisy_scores": (base, "geometric", 0.02, 16),
+        "ssd": (base, "arithmetic", 0.05, 16),
+        "rounded_scores": (base, "arithmetic", 0.0111, 16),
+        "truncated_scores": (base, "arithmetic", 0.05, 16),
+        "noisy_scores+rounded_scores": (base, "arithmetic", 0.1, 16),  # once around, and wide enough for both
+    }
+    assert found["noisy_scores", "adaptive"].access == plugin("ssd").access == plugin("ssd").attack().access
+    assert "nothing is known here against" in " ".join(found["sharper", "adaptive"].notes)
+    assert "already what a critic of it would write" in " ".join(found["truncated_scores+ssd", "adaptive"].notes)
+
+
+def test_whoever_has_the_weights_averages_nothing() -> None:
+    found = cells([PPA, {"use": "adaptive", "base": "ppa"}], ANSWERS)
+    for name in ("noisy_scores", "ssd", "rounded_scores", "truncated_scores"):
+        assert found[name, "adaptive"].nodes["attack"].key == found[name, "ppa"].nodes["attack"].key
+
+
 def test_what_it_is_compared_with(tmp_path: Path) -> None:
     named = {**PPA, "name": "short"}
     found = cells([named, {"use": "adaptive", "base": "short"}], DEFENSES[:2])
