@@ -73,7 +73,9 @@ class RoundedScores(Defense):
         """The mean over neighbours: what is rounded away of one answer stays in the mean of many, as in dithering."""
         if self.decimals is None:
             return None if self.top is None else averaged(attack, 0.05, ARITHMETIC)
-        return averaged(attack, round(0.1 / 3**self.decimals, 4), ARITHMETIC)  # finer rounding takes less, and blurs less
+        return averaged(
+            attack, round(0.1 / 3**self.decimals, 4), ARITHMETIC
+        )  # finer rounding takes less, and blurs less
 
     def at_zero(self) -> RoundedScores:
         """Temperature 1, every class, every digit."""

@@ -148,9 +148,7 @@ class _Drawn:
 
     def __call__(self) -> bytes:
         packed = io.BytesIO()
-        drawn(self.tiles).save(
-            packed, "PNG", compress_level=0
-        )  # blurred ones would be shorter
+        drawn(self.tiles).save(packed, "PNG", compress_level=0)  # blurred ones would be shorter
         return packed.getvalue()
 
 
