@@ -17,6 +17,7 @@ from unveil.leaderboard.columns import Column
 from unveil.leaderboard.complaints import Point
 from unveil.leaderboard.evidence import evidence, png_size
 from unveil.leaderboard.figures import Setup, broken, setups
+from unveil.leaderboard.outside import outside
 from unveil.leaderboard.precisions import mixed_precisions
 from unveil.leaderboard.published import beside as as_published
 from unveil.leaderboard.scale import scales
@@ -90,6 +91,7 @@ def _section(index: int, found: Board, results: Results, shown: Sequence[Picture
         "scales": scales(setup, matrices, results.judges),
         "panel": panel(setup),
         "systems": systems(setup),
+        "outside": outside(setup),
     }
 
 
