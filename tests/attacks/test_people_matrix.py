@@ -136,7 +136,8 @@ PRIORS = {
     "if_gmi": 'prior = { use = "layered.py:Layered" }',
     "align_mi": "",  # its base has one
 }
-# Seen when they were set, luck taking .01 up to .08: vmi .40 [.19, .61], align_mi .53 [.33, .72], smile .63 [.36, .83].
+# Seen when they were set, luck taking .01 up to .08: vmi .40 [.19, .61], align_mi .53 [.33, .72], smile .63 [.36, .83],
+# if_gmi .40 [.19, .65]. Of rlb_mi, c2f_mi and lokt nobody has seen figures yet.
 ATTACKS = {
     "gmi": 'use = "gmi"\nrestarts = 2\nsteps = 60\nlr = 0.1',
     "kedmi": 'use = "kedmi"\ndraws = 3\nsteps = 100\nlr = 0.05\nlog_variance_init = -1.0',
