@@ -224,8 +224,8 @@ def figure(row: Row, name: str) -> Figure:
 def test_every_attack_that_searches_a_prior_is_tried() -> None:
     made = {name: plugins.load("attacks", name, Path()) for name in plugins.registered("attacks")}
     searching = {name for name, cls in made.items() if not plugins.role(cls)}
-    assert searching - UNDEFENDED == {name.split()[0] for name in ATTACKS} - {"random_latents"}
-    assert searching >= UNDEFENDED
+    assert searching - UNDEFENDED - UNMEASURED == {name.split()[0] for name in ATTACKS} - {"random_latents"}
+    assert searching >= UNDEFENDED | UNMEASURED
 
 
 @pytest.mark.slow
