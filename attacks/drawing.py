@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unveil.attacks.search import CHUNK, Key, labels_of
 from unveil.harness.types import ConditionalGenerator, Generator, Images, Run
-from unveil.harness.words.pixels import HELD, to_uint8
+from unveil.harness.words.gathering import gathered
 
 
 def show(prior: Generator, z: Tensor, keys: Sequence[Key], run: Run, batch: int = CHUNK) -> Images:
@@ -27,16 +27,13 @@ def show_as(prior: ConditionalGenerator, z: Tensor, keys: Sequence[Key], run: Ru
 def draw(picture: Callable[[Tensor], Tensor], z: Tensor, keys: Sequence[Key], run: Run, batch: int = CHUNK) -> Images:
     """As `show`, of whatever ``picture`` turns into pixels; keeps what they are made of as the run's ``latents``.
 
-    Of many large pictures each is rounded to 8 bits when it is made, as all are in the end.
+    Many are rounded to 8 bits as they are made, as all are in the end, and put away.
     """
     run.keep("latents", z)
-    made: Tensor | None = None
-    done = 0
-    for part in z.split(min(batch, CHUNK)):
-        x = picture(part.to(run.device)).clamp(0, 1).float().cpu()
-        x = to_uint8(x) if len(z) * x[0].numel() > HELD else x
-        made = x.new_empty(len(z), *x.shape[1:]) if made is None else made
-        made[done : done + len(x)] = x
-        done += len(x)
-    assert made is not None
-    return Images(made, torch.tensor([key[0] for key in keys]))
+    parts = (picture(part.to(run.device)).clamp(0, 1).float().cpu() for part in z.split(min(batch, CHUNK)))
+    return gathered(parts, whom(keys), run.scratch)
+
+
+def whom(keys: Sequence[Key]) -> Tensor:
+    """Labels of samples ``(N,)``, on the CPU."""
+    return torch.tensor([key[0] for key in keys])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Self
@@ -13,16 +14,18 @@ from torch import Tensor
 from unveil.attacks import afford
 from unveil.attacks.adam import adam
 from unveil.attacks.afford import Staged
-from unveil.attacks.drawing import draw
+from unveil.attacks.drawing import whom
 from unveil.attacks.layers import LayeredSpace, nothing, within_ball
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.attacks.numbers import uniform
 from unveil.attacks.search import Descent, Identity, Key, State, at, labels_of, search, seen_by
 from unveil.attacks.selection import best
+from unveil.attacks.shelf import Shelf
 from unveil.attacks.wspace import first_styles, scored
 from unveil.harness.types import Budget, Generator, Images, Ingredients, Run, Spec, View
 from unveil.harness.words.crops import NUMBERS, RandomCrop
 from unveil.harness.words.errors import BudgetSpentError, PluginError
+from unveil.harness.words.gathering import gathered
 
 BETAS = (0.1, 0.1)
 Side = Annotated[float, Field(gt=0, le=1)]
@@ -132,13 +135,26 @@ class IFGMI(Staged):
         score = scored(view, run, "if_gmi pool", space, pool, labels, batch, mirror=True)
         chosen = best(score.T, self.candidates)
         keys = [(y, i) for y, row in zip(labels.tolist(), chosen.tolist(), strict=True) for i in row]
-        staged = StagedDescent(self, stages, space, identity, run)
-        last = search(view, run, "if_gmi", keys, sum(stages), batch, staged.descent(pool[:, 0]))
-        return draw(lambda x: x, last["x"], keys, run, batch)
+        staged, shelf = StagedDescent(self, stages, space, identity, run), Shelf(run, "if_gmi pictures", len(keys))
+        last = search(view, run, "if_gmi", keys, sum(stages), batch, on_shelf(staged.descent(pool[:, 0]), shelf))
+        run.keep("latents", last["w"])
+        few = last["x"].clamp(0, 1).float()
+        parts = [few] if few.dim() > 2 else shelf.parts(math.ceil(len(keys) / batch))
+        return gathered(parts, whom(keys), run.scratch)
 
     def identity_loss(self, o: Tensor, y: Tensor) -> Tensor:
         """What it descends; see `harness.types.Guided`."""
         return IDENTITY_LOSSES[self.identity](o, y)
+
+
+def on_shelf(descent: Descent, shelf: Shelf) -> Descent:
+    """The same, whose finished pictures ``x`` are laid by, if they are many."""
+
+    def finished(part: int, state: State) -> None:
+        if shelf.takes(part, state["x"]):
+            state["x"] = nothing(state["w"])
+
+    return replace(descent, finished=finished, there=shelf.has)
 
 
 class StagedDescent:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unveil.attacks.loop import resumable_steps
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
+from unveil.attacks.shelf import gone
 from unveil.harness.types import (
     Access,
     Generator,
@@ -170,11 +171,16 @@ class Descent:
         start: Their first state: tensors whose first axis is the sample.
         step: Changes their state by step t; gives their identity losses ``(N,)``.
         pictures: What a state looks like: pixels ``(N, C, H, W)`` in [0, 1]; None where there is no path to show.
+        finished: Told the number of a part and its last state, before that is kept with those of all other parts; it
+            may lay by what is too large for that.
+        there: Whether what was laid by of a part can be read; asked when a search that was interrupted goes on.
     """
 
     start: Callable[[Sequence[Key]], State]
     step: Callable[[Sequence[Key], State, int], Tensor]
     pictures: Callable[[State], Tensor] | None = None
+    finished: Callable[[int, State], None] = lambda part, state: None  # noqa: ARG005
+    there: Callable[[int], bool] = lambda part: True  # noqa: ARG005
 
 
 def search(
@@ -202,7 +208,7 @@ def search(
         The last state of all samples, on the CPU.
     """
     parts = [keys[i : i + batch] for i in range(0, len(keys), batch)]
-    found = _Found(view, run)
+    found = _Found(view, run, descent.there)
     firsts = set({key[0]: key for key in reversed(keys)}.values())
     marks = {round(k * (steps - 1) / (WAYPOINTS - 1)) for k in range(WAYPOINTS)}
     for i, bar in resumable_steps(run, name, steps * len(parts), found.state, found.restore):
@@ -219,6 +225,7 @@ def search(
         identity = _within_budget(descent.step, parts[part], found.now, t)
         bar.advance(1, **({} if identity is None else {"identity_loss": identity.mean().item()}))
         if identity is None or t == steps - 1:
+            descent.finished(part, found.now)
             found.done.append({key: value.detach().cpu() for key, value in found.now.items()})
     view.ration(1, 1, Spent())
     if found.path:
@@ -238,8 +245,8 @@ class _Found:
         since: What had been spent when the part began.
     """
 
-    def __init__(self, view: View, run: Run) -> None:
-        self._view, self._run = view, run
+    def __init__(self, view: View, run: Run, there: Callable[[int], bool]) -> None:
+        self._view, self._run, self._there = view, run, there
         self.done: list[State] = []
         self.now: State = {}
         self.path: list[State] = []
@@ -250,6 +257,9 @@ class _Found:
         return {"done": self.done, "now": self.now, "path": self.path, **spent}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
+        for part in range(len(saved["done"])):
+            if not self._there(part):
+                raise gone(part)
         self.done.extend(saved["done"])
         self.path.extend(saved["path"])
         self.now.update({key: value.to(self._run.device) for key, value in saved["now"].items()})

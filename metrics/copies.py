@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unveil.harness.types import Data, Direction, Evidence, Measurement, Metric
-from unveil.harness.words.pixels import brought_to
+from unveil.harness.words.pixels import Stored, brought_to
 from unveil.metrics.judging import per_person, reconstructions
 
 COLUMN = "private pictures", "share", Direction.DESCRIBES, 0.0, 1.0
@@ -46,9 +46,9 @@ class Copies(Metric):
         if fakes.shape[0] != data.train.shape[0]:
             reason = f"reconstructions of shape {fakes.shape} beside private pictures of shape {data.train.shape}"
             return [Measurement(*COLUMN, reason=reason)]
-        made, found = fakes.levels(slice(None)).float(), np.zeros(len(fakes))
+        found, thumbnails = np.zeros(len(fakes)), shrunk(fakes.stored)
         for reals in _varied(data, fakes.shape[1:]):
-            found = np.maximum(found, copied(made, reals))
+            found = np.maximum(found, copied(fakes.stored, thumbnails, reals))
         mean, who = per_person(found, fakes.labels.cpu().numpy())
         return [Measurement(*COLUMN, values=mean, identities=who, samples=len(fakes))]
 
@@ -68,7 +68,17 @@ def _varied(data: Data, shape: tuple[int, int]) -> Iterator[Tensor]:
                 yield reals[~plain]
 
 
-def copied(fakes: Tensor, reals: Tensor) -> NDArray[np.float64]:
+def shrunk(pictures: Stored) -> Tensor:
+    """Thumbnails ``(N, values)`` of levels ``(N, C, H, W)``: means over blocks."""
+    block, parts = _block(pictures.shape), torch.arange(len(pictures)).split(PART)
+    return torch.cat([F.avg_pool2d(pictures[rows].float(), block).flatten(1).double() for rows in parts])
+
+
+def _block(shape: Sequence[int]) -> int:
+    return max(1, min(shape[-2:]) // GRID)
+
+
+def copied(fakes: Stored, thumbnails: Tensor, reals: Tensor) -> NDArray[np.float64]:
     """1 where a picture differs from any other by at most one level (root mean square), else 0.
 
     The mean over a block errs no more than the block's pixels do, so thumbnails rule out nearly all pairs, and no
@@ -76,6 +86,7 @@ def copied(fakes: Tensor, reals: Tensor) -> NDArray[np.float64]:
 
     Args:
         fakes: Levels ``(N, C, H, W)``.
+        thumbnails: Of them, as `shrunk` makes them.
         reals: Levels ``(M, C, H, W)``.
 
     Returns:
@@ -83,16 +94,16 @@ def copied(fakes: Tensor, reals: Tensor) -> NDArray[np.float64]:
 
     Example:
         >>> one = torch.arange(64.0).view(1, 1, 8, 8)
-        >>> copied(torch.cat([one, one + 1, one + 2]), one)
+        >>> some = torch.cat([one, one + 1, one + 2])
+        >>> copied(some, shrunk(some), one)
         array([1., 1., 0.])
     """
-    block = max(1, min(fakes.shape[2:]) // GRID)
-    limit = fakes[0].numel() / block**2
-    found = np.zeros(len(fakes))
-    thumbnails = F.avg_pool2d(reals, block).flatten(1).double()
-    for start in range(0, len(fakes), PART):
-        mine = F.avg_pool2d(fakes[start : start + PART], block).flatten(1).double()
-        near = torch.cdist(mine, thumbnails).square() <= limit * (1 + 1e-6) + 1e-6
+    limit = reals[0].numel() / _block(reals.shape) ** 2
+    found, theirs = np.zeros(len(fakes)), shrunk(reals)
+    for rows in torch.arange(len(fakes)).split(PART):
+        near = torch.cdist(thumbnails[rows], theirs).square() <= limit * (1 + 1e-6) + 1e-6
         for i, j in near.nonzero().tolist():
-            found[start + i] = max(found[start + i], float((fakes[start + i] - reals[j]).square().mean() <= 1))
+            row = int(rows[i])
+            own = fakes[rows[i : i + 1]].float()[0]
+            found[row] = max(found[row], float((own - reals[j]).square().mean() <= 1))
     return found

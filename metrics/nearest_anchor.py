@@ -17,7 +17,7 @@ from unveil.harness.words.pixels import brought_to
 from unveil.metrics.judging import as_pictures, hits, reconstructions, share_of_pictures
 
 NO_TRUTH = "the data set does not know what its people look like (data.anchors); `people` does"
-CHUNK = 1024  # pictures at a time
+CHUNK = 256  # pictures at a time
 BLANK = 1e-6  # contrast, in units of the pixel range
 
 

@@ -119,7 +119,7 @@ class Verification(Metric):
             return _unscored(self._columns(), reason)
         comparer, people, found = self._calibration(evidence)
         pairs = np.stack([np.arange(len(fakes)), people.place(fakes.labels)], axis=1)
-        own = comparer.compare(fakes.pixels, people, pairs, evidence.run)
+        own = comparer.compare(fakes, people, pairs, evidence.run)
         return list(self._results(found, own, fakes.labels.cpu().numpy()))
 
     def _from_outside(self, comparer: Comparer, evidence: Evidence, fakes: Images) -> Sequence[Measurement]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,15 +20,18 @@ from unveil.harness.steps.given import by_wrapped, ingredients, spent
 from unveil.harness.steps.isolation import Held, held_apart
 from unveil.harness.steps.wishes import Place, needs, require_access
 from unveil.harness.store.artefact import Artefact
+from unveil.harness.store.artefacts import Store
 from unveil.harness.training.probe import choose_for_attack
 from unveil.harness.words.attack import Attack, Ceiling
 from unveil.harness.words.errors import AccessError, UnveilError
+from unveil.harness.words.gathering import DIVERGED, Gathering
 from unveil.harness.words.given import Attempt, Ingredients
 from unveil.harness.words.images import Images
 from unveil.harness.words.memo import forget_all
 from unveil.harness.words.meter import Budget, Spent
 from unveil.harness.words.names import Access, Role
 from unveil.harness.words.needs import WrappedAttack, access_of
+from unveil.harness.words.pixels import Chosen, Stored
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import Spec
 from unveil.harness.words.view import View
@@ -78,6 +82,7 @@ def answer(asker: Asker, need: WrappedAttack, place: Place, number: int) -> Node
     return ask(asker, spec, place, asker.use("attacks", spec).name)
 
 
+PIXELS = "pixels"  # the tensor that is an attack's pictures
 KEPT = "kept "  # begins the names of tensors that an attack keeps beside its pictures
 LIMITED = ("queries", "gradients")
 CHUNK = 256  # pictures that are looked at at once
@@ -90,17 +95,27 @@ def victims(classes: int, count: int, run: Run) -> Tensor:
     return torch.randperm(classes, generator=run.generator("victims"))[:count].sort().values
 
 
-def checked(images: Images, labels: Tensor, shape: tuple[int, int, int], name: str) -> Images:
+def checked(
+    images: Images, labels: Tensor, shape: tuple[int, int, int], name: str, folder: Path | None = None
+) -> Images:
     """Refuses reconstructions that cannot be scored, and quantises the rest to 8 bits: they are pictures.
 
+    Args:
+        images: What the attack returned.
+        labels: Whom it was to reconstruct.
+        shape: ``(C, H, W)`` that a picture must have.
+        name: What the attack is called.
+        folder: Where a file of them may be, if they are many; None for the system's own place.
+
     Raises:
+        StoreError: If there is no room for them.
         UnveilError: If there are none of a person, or pixels are not finite, out of range or of another shape.
     """
     lost, low, high = _extremes(images)
     wrong, todo = "", "repair the attack"
     if lost:
         wrong = f"pixels that are not finite, in {lost} of {len(images)} pictures: its search diverged"
-        todo = "lower the attack's learning rate or step size; if it has none, repair the attack"
+        todo = DIVERGED
     elif images.shape != shape:
         wrong = f"pictures of shape {images.shape} instead of {shape}"
     elif low < -1e-3 or high > 1 + 1e-3:
@@ -109,12 +124,24 @@ def checked(images: Images, labels: Tensor, shape: tuple[int, int, int], name: s
         wrong = f"pictures of {len(images.labels.unique())} people instead of the {len(labels)} asked for"
     if wrong:
         raise UnveilError(f"{name} returned {wrong}", "finite pixels in [0, 1] for every label", todo)
-    levels = [images.levels(part).cpu() for part in torch.arange(len(images)).split(CHUNK)]
-    return Images(torch.cat(levels), images.labels.cpu())
+    return _put_away(images, folder)
+
+
+def _put_away(images: Images, folder: Path | None) -> Images:
+    """The same with 8 bits on the CPU: in memory, or if they are many in a file, where they may be already."""
+    kept = images.stored
+    if isinstance(kept, Chosen) and not kept.held and kept.dtype == torch.uint8:
+        return images.labelled(images.labels.cpu())
+    made = Gathering(len(images), images.shape, folder)
+    for rows in torch.arange(len(images)).split(CHUNK):
+        made.put(int(rows[0]), images.levels(rows))
+    return made.images(images.labels.cpu())
 
 
 def _extremes(images: Images) -> tuple[int, float, float]:
     """How many pictures have pixels that are not finite, and the lowest and highest pixel; a few pictures at a time."""
+    if images.stored.dtype == torch.uint8:
+        return 0, 0.0, 1.0
     lost, low, high = 0, float("inf"), -float("inf")
     for x in images.batches(CHUNK):
         lost += int((~torch.isfinite(x.flatten(1))).any(1).sum())
@@ -128,9 +155,12 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
     asked, people = node.options["identities"], len(images.labels.unique())
     if people < asked:
         run.note(f"all {people} private people were attacked: the plan asks for {asked}")
-    pixels = images.levels(slice(None))
     kept = {f"{KEPT}{name}": value for name, value in run.kept.items()}
-    return Artefact({"budget": budget, "notes": run.notes}, {"pixels": pixels, "labels": images.labels, **kept})
+    small = {"labels": images.labels, **kept}
+    record = {"budget": budget, "notes": run.notes}
+    if isinstance(images.stored, Chosen) and not images.stored.held:
+        return Artefact(record, small, pictures={PIXELS: images.stored})
+    return Artefact(record, {PIXELS: images.levels(slice(None)), **small})
 
 
 def _attacked(node: Node, bench: Bench) -> Tensor:
@@ -142,7 +172,7 @@ def _attacked(node: Node, bench: Bench) -> Tensor:
 def _show(node: Node, bench: Bench, run: Run) -> tuple[Images, dict[str, int]]:
     ceiling: Ceiling = node.uses["attack"][0].make()
     data, labels = datasets.read(node.parents["data"], bench), _attacked(node, bench)
-    images = checked(ceiling.show(data, labels, run), labels, data.train.shape, node.label)
+    images = checked(ceiling.show(data, labels, run), labels, data.train.shape, node.label, run.scratch)
     return datasets.at_resolution(images, node, run), {}
 
 
@@ -159,7 +189,7 @@ def _attack(node: Node, bench: Bench, run: Run) -> tuple[Images, dict[str, int]]
         own = view.spent
     if own.refused:
         run.note(f"stopped at its budget of {_told(limits)} per identity")
-    return checked(images, labels, shape, node.label), {
+    return checked(images, labels, shape, node.label, run.scratch), {
         "attack queries": own.queries,
         "attack gradients": own.gradients,
         **{f"attack {name} allowed": most for name in LIMITED if (most := limits.total(name)) is not None},
@@ -214,20 +244,29 @@ def target_seen(
 
 def read(node: Node, bench: Bench, run: Run) -> Attempt:
     """An attack that has been run, for another one that wraps it."""
-    artefact = bench.artefact(node)
+    artefact = opened(bench.store, node.key)
     kept = {name.removeprefix(KEPT): t for name, t in artefact.tensors.items() if name.startswith(KEPT)}
     attack = node.uses["attack"][0].make()
     return Attempt(attack, reconstructions(artefact), kept, ingredients(node, bench, run))
 
 
+def opened(store: Store, key: str) -> Artefact:
+    """The artefact of an attack; its pictures stay in their file, if they are many.
+
+    Raises:
+        DamageError: As `Store.open`.
+    """
+    return store.open(key, [PIXELS])
+
+
 def reconstructions(artefact: Artefact) -> Images:
     """The stored pictures of an attack."""
-    return Images(artefact.tensors["pixels"], artefact.tensors["labels"])
+    found: Mapping[str, Stored] = {**artefact.tensors, **artefact.pictures}
+    return Images(found[PIXELS], artefact.tensors["labels"])
 
 
 def path(artefact: Artefact) -> Images | None:
     """Pictures along the attack's search, where it left some; see `attacks.search`."""
     if f"{KEPT}path pixels" not in artefact.tensors:
         return None
-    pixels, labels = (artefact.tensors[f"{KEPT}path {name}"] for name in ("pixels", "labels"))
-    return Images(pixels.float() / 255, labels)
+    return Images(*(artefact.tensors[f"{KEPT}path {name}"] for name in ("pixels", "labels")))

@@ -16,7 +16,7 @@ from unveil.harness.plan.node import Node
 from unveil.harness.plan.parts import MetricPart
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
-from unveil.harness.steps.attack import path, reconstructions
+from unveil.harness.steps.attack import opened, path, reconstructions
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.cropped import cropped
 from unveil.harness.steps.given import given
@@ -88,7 +88,7 @@ def attacked(node: Node, bench: Bench) -> dict[str, Any]:
     """What the evidence says of the attack, where there is one."""
     if "attack" not in node.parents:
         return {"reconstructions": None}
-    artefact, attack = bench.artefact(node.parents["attack"]), node.parents["attack"].uses["attack"][0].make()
+    artefact, attack = opened(bench.store, node.parents["attack"].key), node.parents["attack"].uses["attack"][0].make()
     loss = attack.identity_loss if isinstance(attack, Guided) else None
     return {"reconstructions": reconstructions(artefact), "path": path(artefact), "identity_loss": loss}
 

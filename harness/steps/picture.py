@@ -9,7 +9,7 @@ from unveil.harness.data import grid as side_by_side
 from unveil.harness.figures.grids import GAP, MADE, REAL
 from unveil.harness.plan.node import Node
 from unveil.harness.steps import data as datasets
-from unveil.harness.steps.attack import reconstructions
+from unveil.harness.steps.attack import opened, reconstructions
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.images import Images
@@ -61,7 +61,7 @@ def ask(attack: Node, people: int) -> Node:
 def compute(node: Node, bench: Bench, run: Run) -> Artefact:  # noqa: ARG001 (one signature for all stages)
     """A grid of the first people attacked: chosen by number, not by success."""
     data = datasets.read(node.parents["data"], bench)
-    made = reconstructions(bench.artefact(node.parents["attack"]))
+    made = reconstructions(opened(bench.store, node.parents["attack"].key))
     people = made.labels.unique()[: node.options["people"]].tolist()
     record = {
         "people": [data.names[label] for label in people],

@@ -64,9 +64,15 @@ def opened(handle: Handle, pictures: Collection[str]) -> tuple[bytes, dict[str, 
     found = {
         name: PixelFile(handle, about["shape"], start + about["data_offsets"][0])
         for name, about in header.items()
-        if name in pictures
+        if name in pictures and _eight_bit(about)
     }
     return _rest(handle, start, {name: about for name, about in header.items() if name not in found}), found
+
+
+def _eight_bit(about: Mapping[str, Any]) -> bool:
+    """Whether these are pictures of 8 bits, as many as it says: somebody else may have written the header."""
+    first, end = about["data_offsets"]
+    return about["dtype"] == "U8" and len(about["shape"]) == 4 and 0 <= first <= end == first + prod(about["shape"])
 
 
 def _rest(handle: Handle, start: int, header: Header) -> bytes:

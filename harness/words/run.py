@@ -136,26 +136,43 @@ class Run:
         if self.scratch is None:
             return
         self._restoring.clear()
-        packed = io.BytesIO()
-        torch.save(dict(state), packed)
-        (self.disk or Disk(self.scratch)).write(self.scratch / f"{name}.pt", packed.getvalue())
+        self._write(self.scratch, name, state)
         if self.interrupted():
             raise KeyboardInterrupt
 
+    def lay_by(self, name: str, state: Mapping[str, Any]) -> None:
+        """Writes what no checkpoint has to hold any more, such as pictures that are finished; see ``laid_by``.
+
+        Raises:
+            StoreError: If the disk is full or cannot be written.
+        """
+        if self.scratch is not None:
+            self._write(self.scratch, name, state)
+
+    def _write(self, scratch: Path, name: str, state: Mapping[str, Any]) -> None:
+        packed = io.BytesIO()
+        torch.save(dict(state), packed)
+        (self.disk or Disk(scratch)).write(scratch / f"{name}.pt", packed.getvalue())
+
     def load(self, name: str) -> dict[str, Any] | None:
         """The last checkpoint of that name, or None. One that cannot be read is set aside, and there is none then."""
+        state = self.laid_by(name)
+        if state is not None and self.scratch is not None:
+            self._restoring.append(self.scratch / f"{name}.pt")
+        return state
+
+    def laid_by(self, name: str) -> dict[str, Any] | None:
+        """What was laid by under that name, or None; what cannot be read is set aside, and there is none then."""
         path = None if self.scratch is None else self.scratch / f"{name}.pt"
         if path is None or not path.exists():
             return None
         try:
-            state = dict(_read(path))
+            return dict(_read(path))
         except MemoryError:
             raise
         except Exception as error:  # whatever a damaged file makes of zipfile and torch
             self._set_aside(path, f"is no checkpoint ({type(error).__name__})")
             return None
-        self._restoring.append(path)
-        return state
 
     def misfits(self) -> bool:
         """Sets aside the checkpoint that was being put back, if one was, when something was raised."""

@@ -7,7 +7,7 @@ import torch
 
 from unveil.harness.types import Data, Evidence, Images, Run
 from unveil.harness.words.pixels import brought_to
-from unveil.metrics.copies import Copies, copied
+from unveil.metrics.copies import Copies, copied, shrunk
 
 
 def brute_force(fakes: torch.Tensor, reals: torch.Tensor) -> np.ndarray:
@@ -23,7 +23,7 @@ def test_thumbnails_rule_out_no_copy() -> None:
         one_off = torch.randint(-1, 2, (10, *shape), generator=draw)
         two_off = 2 * torch.randint(-1, 2, (10, *shape), generator=draw)
         fakes = torch.cat([reals[:10] + one_off, reals[10:] + two_off, reals[:3] + 1, reals[:3].flip(3)]).clamp(0, 255)
-        found = copied(fakes, reals)
+        found = copied(fakes, shrunk(fakes), reals)
         assert found.tolist() == brute_force(fakes, reals).tolist()
         assert found.tolist() == [1.0] * 10 + [0.0] * 10 + [1.0] * 3 + [0.0] * 3
 

@@ -36,6 +36,8 @@ from unveil.harness.steps import attack, classifiers, enrolment, evaluator, meas
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench, owned
 from unveil.harness.steps.cropped import cropped
+from unveil.harness.store import manifest as manifests
+from unveil.harness.store.artefact import Artefact
 from unveil.harness.store.artefacts import Store
 from unveil.harness.training.fit import predict
 from unveil.harness.words.classifier import Classifier
@@ -244,8 +246,9 @@ def _reconstructions(bench: Bench, key: str, data: Data) -> Images:
     Raises:
         ForeignError: If they are anything else.
     """
-    tensors = bench.store.load(key).tensors
-    pixels, labels = tensors.get("pixels"), tensors.get("labels")
+    whole = manifests.TENSORS in bench.store.blobs(key)
+    kept = attack.opened(bench.store, key) if whole else Artefact()
+    pixels, labels = {**kept.tensors, **kept.pictures}.get(attack.PIXELS), kept.tensors.get("labels")
     shape = data.train.shape
     if (
         pixels is None
@@ -253,12 +256,12 @@ def _reconstructions(bench: Bench, key: str, data: Data) -> Images:
         or pixels.dtype != torch.uint8
         or tuple(pixels.shape[1:]) != shape
         or labels.dtype != torch.int64
-        or labels.shape != pixels.shape[:1]
+        or tuple(labels.shape) != tuple(pixels.shape[:1])
         or not len(labels)
         or not 0 <= int(labels.min()) <= int(labels.max()) < data.classes
     ):
         raise ForeignError(f"attack {key[:12]}: its pictures are not of shape {shape} and of the private people")
-    return attack.reconstructions(bench.store.load(key))
+    return attack.reconstructions(kept)
 
 
 def _trust(part: EvaluatorPart, judge: Classifier, data: Data, run: Run) -> list[Figure]:

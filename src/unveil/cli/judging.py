@@ -14,7 +14,8 @@ from unveil.harness.audit import Stored
 from unveil.harness.data.splits import PARTS, from_tensors
 from unveil.harness.figures import panel
 from unveil.harness.figures.rows import Row
-from unveil.harness.steps.attack import reconstructions
+from unveil.harness.steps.attack import opened, reconstructions
+from unveil.harness.steps.people import join
 from unveil.harness.words.errors import PlanError
 from unveil.harness.words.images import Data, Images
 from unveil.leaderboard.judging.pairs import Kind, Pair
@@ -24,6 +25,7 @@ from unveil.metrics.comparers import People, enrolled
 from unveil.metrics.kept_answers import question
 from unveil.metrics.verification import unmeasurable
 
+CHUNK = 256  # pictures that are looked at at once
 BESIDE = 4  # pictures of the person beside the one in question
 KINDS = {
     questions.GENUINE: Kind.GENUINE,
@@ -83,17 +85,17 @@ def _rows(rows: Sequence[Row], kept: Stored) -> Iterator[_Row]:
     for row in rows:
         names.setdefault(f"{row.defense}, {row.attack}" + f", {row.model}" * several, []).append(row)
     for name, seeds in names.items():
-        made = [reconstructions(kept.store.load(row.keys["attack"])) for row in seeds]
+        made = [reconstructions(opened(kept.store, row.keys["attack"])) for row in seeds]
         told = [_verdicts(row.keys["attack"], images, kept) for row, images in zip(seeds, made, strict=True)]
-        pixels, labels = (torch.cat(parts) for parts in zip(*((i.pixels, i.labels) for i in made), strict=True))
-        yield _Row(name, Images(pixels, labels), {key: said for one in told for key, said in one.items()})
+        yield _Row(name, join(*made), {key: said for one in told for key, said in one.items()})
 
 
 def _verdicts(attack: str, images: Images, kept: Stored) -> Verdicts:
     """What each evaluator that was run says of each picture, by the picture and whom it should show."""
     heard = [panel.read(plain) for key in _measures(attack, kept) for plain in kept.store.record(key)["verdicts"]]
     own = [one for one in heard if one.evaluator and one.people.tolist() == images.labels.tolist()]
-    keys = [_key(x, int(label)) for x, label in zip(images.pixels, images.labels, strict=True)]
+    shown = (x for part in images.batches(CHUNK) for x in part)
+    keys = [_key(x, int(label)) for x, label in zip(shown, images.labels, strict=True)]
     return {key: {str(one.opinion): bool(one.accepted[i]) for one in own} for i, key in enumerate(keys)}
 
 
