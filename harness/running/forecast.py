@@ -57,7 +57,7 @@ class Forecast:
         self._plugins[kind, _named(one)].append(seconds)
         if (much := amount(one)) is not None:
             self._same[kind, much.same].append(_Past(much, seconds))
-        if kind == "target" and "options" in one and (bare := amount(_undefended(one))) is not None:
+        if kind == "target" and "options" in one and (bare := amount(undefended(one))) is not None:
             self._bare[bare.same].append(_Past(bare, seconds))
 
     def alike(self, node: Node) -> Guess | None:
@@ -92,7 +92,7 @@ class Forecast:
 
     def _ladder(self, node: Node, wanted: Mapping[str, Any]) -> Guess | None:
         """By targets that are the same model, under whatever defense."""
-        bare = amount(_undefended(wanted))
+        bare = amount(undefended(wanted))
         if bare is None or not (known := self._bare.get(bare.same)):
             return None
         count = 1 + (max(map(len, node.options["values"].values()), default=0) or RUNGS)
@@ -111,5 +111,6 @@ def _named(facts: Mapping[str, Any]) -> str:
     return json.dumps(plugins_of(facts), sort_keys=True)
 
 
-def _undefended(facts: Mapping[str, Any]) -> dict[str, Any]:
+def undefended(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a target, or a ladder of them: the same without its defenses."""
     return {**facts, "uses": {"model": facts["uses"]["model"]}, "options": {"recipe": facts["options"]["recipe"]}}

@@ -40,7 +40,7 @@ class Shortcut(TorchDispatchMode):
             return args[0] if func._schema.returns else None
         if self._must_be_computed(func):
             return func(*args, **kwargs)
-        asked = (func, _told(args), _told(kwargs))
+        asked = (func, told(args), told(kwargs))
         if (known := self._known.get(asked)) is not None:
             return _afresh(known)
         found = func(*args, **kwargs)
@@ -65,14 +65,14 @@ class Shortcut(TorchDispatchMode):
         return self._computed[func]
 
 
-def _told(value: Any) -> Any:
+def told(value: Any) -> Any:
     """What decides the shape of a result: shapes and whole numbers."""
     if isinstance(value, Tensor):
         return (*value.shape, value.dtype, value.device, value.stride())
     if isinstance(value, list | tuple):
-        return tuple(map(_told, value))
+        return tuple(map(told, value))
     if isinstance(value, dict):
-        return tuple((name, _told(one)) for name, one in value.items())
+        return tuple((name, told(one)) for name, one in value.items())
     return None if isinstance(value, float) else str(value) if isinstance(value, torch.Generator) else value
 
 

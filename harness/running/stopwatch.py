@@ -24,12 +24,14 @@ class Pace:
         longest: That must do, however few.
         forward: On the way to the end of a loop whose arithmetic is left out; what takes longer ends the step.
         tried: Of these, after which it is known how long that takes.
+        units: Of a loop, that tell how fast it goes if they take so long.
     """
 
     long: float = 1.5
     longest: float = 5.0
     forward: float = 3.0
     tried: float = 0.3
+    units: int = FEWEST
 
 
 USUAL = Pace()
@@ -133,7 +135,7 @@ class Loop:
         if self._times == WARM:
             self._warm = now, self.done
         gone = now - self.began
-        if gone >= pace.longest or (gone >= pace.long and self._times >= FEWEST):
+        if gone >= pace.longest or (gone >= pace.long and self._times >= pace.units):
             self._go_forward(now)
 
     def spared(self) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unveil.cli.computing import compute_results
+from unveil.cli.demands import show_demands, weighed, weight_of
 from unveil.cli.events import EventsOption, lines
 from unveil.cli.pages import place, render_page
 from unveil.cli.surroundings import (
@@ -146,19 +147,21 @@ def plan_(  # noqa: PLR0913, PLR0917 (an option each)
     precision: PrecisionOption = Precision.AUTO,
     jobs: JobsOption = 0,
     threads: ThreadsOption = 0,
-    no_probe: Annotated[bool, typer.Option("--no-probe", help="Do not time what nothing is known of.")] = False,
+    no_probe: Annotated[bool, typer.Option("--no-probe", help="Time and weigh nothing that is unknown.")] = False,
+    card: Annotated[str, typer.Option("--card", help="GPU that memory and hours are told for.")] = "h100",
     as_json: JsonOption = False,
     set_: SetOption = [],  # noqa: B006 (see run)
     scale: ScaleOption = None,
 ) -> None:
     """Show what a plan would run, what is known already, and what the rest may cost."""
     from unveil.harness.audit import prepare  # noqa: PLC0415 (see run)
+    from unveil.harness.running import cards  # noqa: PLC0415
     from unveil.harness.running.conditions import Conditions  # noqa: PLC0415
     from unveil.harness.running.devices import surroundings  # noqa: PLC0415
     from unveil.harness.running.estimate import estimate  # noqa: PLC0415
     from unveil.harness.running.probes import Probing  # noqa: PLC0415
 
-    where = pool_of("", jobs, threads, 0.0, 0.0, "", [])
+    where, on = pool_of("", jobs, threads, 0.0, 0.0, "", []), cards.card(card)
     audit = prepare(plan, store, settings_of(set_, scale))
     say_notes(audit.matrix.notes)
     around = surroundings(audit.store, device, precision, compiled=False, pool=where)
@@ -166,11 +169,13 @@ def plan_(  # noqa: PLR0913, PLR0917 (an option each)
         probing = Probing(around, shown=lambda label: screen.starts(f"timing {one_line(label)} ..."))
         here = Conditions.here(around.device, around.threads)
         steps = estimate(audit.matrix, audit.store, None if no_probe else probing, here)
+        heavy = weighed(audit, screen, 0.0 if no_probe else probing.seconds)
     if as_json:
-        print_json([step.__dict__ for step in steps])
+        print_json([{**step.__dict__, **weight_of(step.key, heavy)} for step in steps])
         return
     _show_steps(f"{audit.file.plan.title}: {len(audit.matrix.cells)} cells, {len(steps)} steps", steps)
     output().print(_total(steps, audit.matrix, where.jobs), soft_wrap=True)
+    show_demands(heavy, on)
 
 
 def _show_steps(title: str, steps: Sequence[Step]) -> None:
