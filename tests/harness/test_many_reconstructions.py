@@ -14,7 +14,7 @@ from unveil.harness.words import pixels
 from unveil.harness.words.errors import UnveilError
 from unveil.harness.words.pixels import to_uint8
 
-PEOPLE, EACH, SIDE = 5, 300, 24
+PEOPLE, EACH, SIDE = 5, 300, 32
 WHOLE = PEOPLE * EACH * 3 * SIDE**2  # values of all reconstructions, which are far more than the real pictures
 FEW = 30_000  # bytes that are held: fewer than the real pictures are
 PLUGINS = '''
@@ -31,7 +31,7 @@ from unveil.harness.types import Access
 def people(side, count, each):
     g = torch.Generator().manual_seed(len(side))
     looks = torch.randint(0, 200, (count, 1, 3, 1, 1), generator=g)
-    x = looks + torch.randint(0, 50, (count, each, 3, 24, 24), generator=g)
+    x = looks + torch.randint(0, 50, (count, each, 3, 32, 32), generator=g)
     names = tuple(f"{side} {i}" for i in range(count))
     return Pictures(x.flatten(0, 1).byte(), torch.arange(count).repeat_interleave(each), names)
 

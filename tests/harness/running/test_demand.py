@@ -78,11 +78,8 @@ def test_a_target_takes_its_passes_times_epochs_whatever_defends_it(plan, tmp_pa
     assert {one.kind for one in found.values()} == {"evaluator", "target", "attack"}
     assert len(found["target"].keys) == len(found["attack"].keys) == 2  # none, and trouble
     target = next(node for node in plan.nodes() if node.kind == "target")
-    weighing = Weighing(store)
     longer = dict(target.options) | {"recipe": {**target.options["recipe"], "epochs": 30}}
-    more = weighing.weigh(
-        type(target)(target.kind, target.label, target.uses, longer, target.parents, target.stream), 600
-    )
+    more = Weighing(store).weigh(replace(target, options=longer), 600)
     assert more.flops == pytest.approx(10 * found["target"].flops, rel=0.15)
     assert not {"artefacts", "blobs", "scratch"}.intersection(path.name for path in (tmp_path / "store").iterdir())
     keys = {node.key for node in plan.nodes()}
