@@ -15,6 +15,7 @@ from unveil.harness.words.comparer import Comparer
 from unveil.harness.words.dataset import Dataset
 from unveil.harness.words.defense import Defense, Plugin, Step, Terms
 from unveil.harness.words.errors import AwayError, DataError, TrainingError, UnansweredError, UnveilError, WeightsError
+from unveil.harness.words.gathering import Gathering
 from unveil.harness.words.generator import ConditionalGenerator, Generator
 from unveil.harness.words.given import Attempt, Given, Ingredients
 from unveil.harness.words.images import Data, Images
@@ -62,6 +63,7 @@ __all__ = [
     "Distillation",
     "Evidence",
     "Forward",
+    "Gathering",
     "Generator",
     "Given",
     "GivenComparer",

@@ -20,7 +20,7 @@ TRAINED = PICTURES | {
 }
 TARGET_SEEN = {"words.desk", "words.meter", "words.view"}
 NEEDS = TARGET_SEEN | {"steps.given", "words.comparer", "words.generator", "words.given", "words.names", "words.needs"}
-ATTACKED = TRAINED | NEEDS | {"steps.attack", "steps.isolation", "words.attack"}
+ATTACKED = TRAINED | NEEDS | {"steps.attack", "steps.isolation", "words.attack", "words.gathering"}
 REACHED = {
     "comparer": {"words.comparer", "words.needs"},
     "strength": {"figures.tries"},
