@@ -9,6 +9,7 @@ from unveil.harness.words.errors import PlanError
 
 SHARE = 0.35  # of its peak that a card is taken to reach; small networks reach less
 RESERVED = 2**30  # bytes that CUDA and its libraries take for themselves
+WORKING = 1.25  # times what was counted: convolutions need room to work in; 1.18 to 1.24 was seen, see docs/gpu.md
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,13 @@ class Card:
         return flops / (SHARE * self.peak) / 3600
 
     def fits(self, memory: int) -> bool:
-        """Whether so many bytes of weights and results do, beside what its libraries take."""
-        return memory + RESERVED <= self.memory
+        """Whether so many bytes of weights and results do."""
+        return room(memory) <= self.memory
+
+
+def room(memory: int) -> float:
+    """Bytes that a card must have for so many bytes of weights and results."""
+    return WORKING * memory + RESERVED
 
 
 def _card(name: str, teraflops: float, gigabytes: int) -> Card:

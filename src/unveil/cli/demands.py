@@ -50,17 +50,17 @@ def show_demands(heavy: Sequence[Demand], card: Card) -> None:
 
 
 def _show(known: Sequence[Demand], card: Card) -> None:
-    from unveil.harness.running.cards import SHARE  # noqa: PLC0415 (the other commands need none)
+    from unveil.harness.running.cards import SHARE, room  # noqa: PLC0415 (the other commands need none)
 
     title = f"on one {card.name} at {SHARE:.0%} of its {card.peak / TERA:g} TFLOP/s in float32"
     made = table(title, "step", "what", "steps", "TFLOP each", "GPU-hours", "GPU memory")
     for one in known:
-        memory = f"{one.memory / GIGA:.1f} GiB" + ("" if card.fits(one.memory) else ": DOES NOT FIT")
+        memory = f"{room(one.memory) / GIGA:.1f} GiB" + ("" if card.fits(one.memory) else ": DOES NOT FIT")
         time = f"{card.hours(one.all_flops):.2g}"
         each = f"{(one.flops or 0) / TERA:,.3g}"
         made.add_row(one.kind, one_line(one.label), str(len(one.keys)), each, time, memory)
     output().print(made)
-    most = max(one.memory for one in known)
+    most = max(room(one.memory) for one in known)
     hours = card.hours(sum(one.all_flops for one in known))
     output().print(
         f"GPU: about {hours:.2g} hours, {most / GIGA:.1f} GiB at most, counted by arithmetic; metrics, validation and "
@@ -70,8 +70,8 @@ def _show(known: Sequence[Demand], card: Card) -> None:
     for one in known:
         if not card.fits(one.memory):
             output().print(
-                f"{one_line(one.label)} takes {one.memory / GIGA:.1f} GiB, and a {card.name} has "
-                f"{card.memory / GIGA:.0f}, 1 of which CUDA takes: lower its batch",
+                f"{one_line(one.label)} takes {room(one.memory) / GIGA:.0f} GiB, and a {card.name} has "
+                f"{card.memory / GIGA:.0f}: lower its batch",
                 style="yellow",
                 soft_wrap=True,
             )

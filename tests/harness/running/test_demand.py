@@ -97,8 +97,8 @@ def test_what_cannot_be_weighed_says_why(plan, tmp_path):
 def test_a_card_is_what_its_maker_says():
     h100 = card("H100")
     assert h100.hours(3600 * SHARE * 67e12) == pytest.approx(1)
-    assert h100.fits(80 * 2**30 - RESERVED)
-    assert not h100.fits(80 * 2**30)
+    assert h100.fits(round(63.1 * 2**30))  # a quarter more, and one GiB
+    assert not h100.fits(round(63.3 * 2**30))
     with pytest.raises(PlanError, match="did you mean 'rtx4090'"):
         card("rtx409")
 
