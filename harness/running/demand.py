@@ -14,7 +14,7 @@ from unveil.harness.plan.canonical import digest
 from unveil.harness.plan.node import Node
 from unveil.harness.running.forecast import undefended
 from unveil.harness.running.likeness import amount, work
-from unveil.harness.running.probes import ALL, EACH
+from unveil.harness.running.probes import ALL
 from unveil.harness.running.resources import Needs, needs
 from unveil.harness.store.artefacts import Store
 from unveil.harness.store.collection import PROBES
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("unveil")
 ENDING = "-weight.json"
+EACH = 40.0  # seconds for one step, at most
 LIGHT = ("strength", "model", "comparer", "given_target")  # look, load or read
 LATER = "not weighed yet: the others took {:.0f} s; plan again to go on"
 
@@ -40,6 +41,7 @@ class Demand:
         flops: Operations that each takes, two for a multiplication with its addition; None if that is not known.
         memory: Most bytes of weights and results that each has at a time.
         reason: Why that is not known.
+        whole: Whether it was gone through to its end; else it takes at least so much.
     """
 
     kind: str
@@ -48,6 +50,7 @@ class Demand:
     flops: float | None
     memory: int
     reason: str
+    whole: bool
 
     @property
     def all_flops(self) -> float:
@@ -133,4 +136,4 @@ def _remembered(store: Store) -> dict[str, Weight]:
 def _weight(told: Mapping[str, Any]) -> Weight:
     from unveil.harness.running.weigh import Weight  # noqa: PLC0415 (see above)
 
-    return Weight(float(told["flops"]), int(told["memory"]))
+    return Weight(float(told["flops"]), int(told["memory"]), whole=bool(told["whole"]))

@@ -26,7 +26,7 @@ from unveil.harness.words.run import Progress, Silent
 T = TypeVar("T")
 CYCLE = 5  # steps after which a loop repeats what it does: a critic's, to one of the generator
 SOME = 256  # pictures of each kind that what a step needs is made with
-BY_ARITHMETIC = Pace(long=0.0, longest=float("inf"), units=1 + CYCLE)
+BY_ARITHMETIC = Pace(long=0.0, longest=float("inf"), forward=20.0, units=1 + CYCLE)  # a pool is scored before a descent
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,13 @@ class Weight:
         flops: Operations of all its loops, two for a multiplication with its addition; None if they cannot be counted.
         memory: Most bytes of weights and results at a time.
         reason: Why they cannot be counted.
+        whole: Whether it was gone through to its end; else what comes after its last loop that was begun is not in it.
     """
 
     flops: float | None
     memory: int = 0
     reason: str = ""
+    whole: bool = False
 
 
 class Weighing(Rehearsal):
@@ -63,24 +65,25 @@ class Weighing(Rehearsal):
             node: The step.
             limit: Seconds that may be spent on it, and as many on what it needs.
         """
-        self._mode = Weightless()
+        self._mode, before = Weightless(), self.store.made.get(node.key)
         timing = self.time(node, limit)
         if timing.seconds is None:
             return Weight(None, reason=timing.reason)
-        return Weight(1e9 * timing.seconds, self._mode.weights + self._mode.peak)
+        whole = self.store.made.get(node.key) is not before
+        return Weight(1e9 * timing.seconds, self._mode.weights + self._mode.peak, whole=whole)
 
     def _gone(self) -> float:
         """Thousands of millions of operations, and seconds where a loop is gone through without counting them."""
-        walking = time.monotonic() - self._walking if self._walking else 0.0
+        walking = time.process_time() - self._walking if self._walking else 0.0
         return self._mode.flops / 1e9 + self._walked + walking
 
     @contextmanager
     def _walk(self) -> Iterator[None]:
-        self._mode.counting, self._walking = False, time.monotonic()
+        self._mode.counting, self._walking = False, time.process_time()
         try:
             yield
         finally:
-            self._walked += time.monotonic() - self._walking
+            self._walked += time.process_time() - self._walking
             self._mode.counting, self._walking = True, 0.0
 
     def _kept_apart(self, node: Node) -> bool:  # noqa: ARG002 (of which it knows none)

@@ -57,6 +57,11 @@ class Weightless(TorchDispatchMode):
         """Bytes of parameters."""
         return sum(size for place, size in self._parameters.items() if place not in self._made)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here: torch need not load its compiler, which takes seconds."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """As torch calls it for every operation."""
         kwargs = kwargs or {}

@@ -57,7 +57,7 @@ def _show(known: Sequence[Demand], card: Card) -> None:
     for one in known:
         memory = f"{room(one.memory) / GIGA:.1f} GiB" + ("" if card.fits(one.memory) else ": DOES NOT FIT")
         time = f"{card.hours(one.all_flops):.2g}"
-        each = f"{(one.flops or 0) / TERA:,.3g}"
+        each = "> " * (not one.whole) + f"{(one.flops or 0) / TERA:,.3g}"
         made.add_row(one.kind, one_line(one.label), str(len(one.keys)), each, time, memory)
     output().print(made)
     most = max(room(one.memory) for one in known)
