@@ -100,6 +100,16 @@ class AlignMI:
                 raise PluginError(f"align_mi with {name} = {[least, greatest]}", "the least share first", "swap them")
         self.attack()
 
+    @property
+    def draws_in_full(self) -> bool:
+        """As its base."""
+        return bool(getattr(self.attack(), "draws_in_full", False))
+
+    @property
+    def shown_each(self) -> int:
+        """Neighbours of all that the base shows of a picture."""
+        return self.neighbours * int(getattr(self.attack(), "shown_each", 1))
+
     def needs(self) -> Mapping[str, Need]:
         """What the base needs."""
         return needs_of(self.attack())

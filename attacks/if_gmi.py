@@ -82,6 +82,7 @@ class IFGMI(Staged):
         "Qiu et al., A Closer Look at GAN Priors: Exploiting Intermediate Features for Enhanced Model Inversion "
         "Attacks, ECCV 2024"
     )
+    draws_in_full: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.candidates > self.pool:

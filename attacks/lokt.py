@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
-from unveil.attacks.plgmi import PLGMI
+from unveil.attacks.plgmi import COPIES, PLGMI
 from unveil.attacks.search import Identity, prior_of
 from unveil.harness.types import (
     Access,
@@ -90,6 +90,7 @@ class LOKT:
 
     paper: ClassVar[str] = "Nguyen et al., Label-Only Model Inversion Attacks via Knowledge Transfer, NeurIPS 2023"
     access: ClassVar[Access] = Access.LABELS
+    shown_each: ClassVar[int] = COPIES
 
     def __post_init__(self) -> None:
         if not self.models or any(self.models.count(one) > 1 for one in self.models):

@@ -133,6 +133,16 @@ class LOMMA:
         prior = said["prior"] if "prior" in self.base.settings else None
         return {**BESIDE, **own, **said, "base": use, "samples": samples, "prior": prior}
 
+    @property
+    def draws_in_full(self) -> bool:
+        """As its base."""
+        return bool(getattr(self.attack(), "draws_in_full", False))
+
+    @property
+    def shown_each(self) -> int:
+        """As its base."""
+        return int(getattr(self.attack(), "shown_each", 1))
+
     def needs(self) -> Mapping[str, Need]:
         """What the base needs, and the students where the variant has them."""
         if self.variant not in ("aug", "both"):

@@ -68,6 +68,7 @@ class MirrorWhiteBox(Staged):
     psi_in_synthesis: Annotated[bool, LATER] = False
 
     paper: ClassVar[str] = "An et al., MIRROR: Model Inversion for Deep Learning Network with High Fidelity, NDSS 2022"
+    draws_in_full: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.samples <= self.restarts <= self.presamples:

@@ -49,6 +49,7 @@ class PLGMI(ByLatents):
     turned: Annotated[Annotated[float, Field(ge=0, le=1)], LATER] = 1.0
 
     paper: ClassVar[str] = "Yuan et al., Pseudo Label-Guided Model Inversion Attack via Conditional GAN, AAAI 2023"
+    shown_each: ClassVar[int] = COPIES
 
     @property
     def passes(self) -> int:

@@ -83,6 +83,7 @@ class PPA(Staged):
     unclipped: Annotated[bool, LATER] = False
 
     paper: ClassVar[str] = "Struppek et al., Plug & Play Attacks, ICML 2022"
+    draws_in_full: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.keep <= self.candidates <= self.pool:

@@ -64,6 +64,7 @@ class VMI(Staged):
     batch: Annotated[int, Field(ge=1)] = 256
 
     paper: ClassVar[str] = "Wang et al., Variational Model Inversion Attacks, NeurIPS 2021, arXiv:2201.10787"
+    draws_in_full: ClassVar[bool] = True
 
     def within(self, budget: Budget, identities: int) -> Self:
         """The same with fewer steps, where the budget does not reach."""

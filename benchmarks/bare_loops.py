@@ -8,7 +8,7 @@ for the paper's objective has it; a second loop leaves it out, so that its share
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,24 +17,23 @@ import torch
 import torch.nn.functional as F
 
 from unveil.attacks import augment
-from unveil.attacks.brep_mi import BREPMI, FIRST
-from unveil.attacks.gmi import GMI
+from unveil.attacks.align_mi import ASPECTS
+from unveil.attacks.brep_mi import FIRST
 from unveil.attacks.kedmi import KEDMI
+from unveil.attacks.layers import LayeredSpace, nothing
 from unveil.attacks.lomma import LOMMA
 from unveil.attacks.losses import max_margin
-from unveil.attacks.mirror import Mirror
-from unveil.attacks.mirror_white_box import MirrorWhiteBox
-from unveil.attacks.pixel_adversarial import PixelAdversarial
-from unveil.attacks.plgmi import COPIES, PLGMI
+from unveil.attacks.plgmi import COPIES
 from unveil.attacks.ppa import PPA
 from unveil.attacks.priors.conditional_gan import ConditionalGAN
 from unveil.attacks.priors.inversion_gan import InversionGAN
 from unveil.attacks.priors.style_gan import StyleGAN
+from unveil.attacks.priors.t_acgan import TACGAN
 from unveil.attacks.priors.wgan_gp import WGANGP
-from unveil.attacks.public_lookalikes import PublicLookalikes
+from unveil.attacks.wspace import WSpace
 from unveil.harness.models.plain_cnn import PlainCNN
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.types import Images, Ingredients, Spec, Surrogate, View
+from unveil.harness.types import Given, Images, Ingredients, Spec, Surrogate, View
 from unveil.harness.words.crops import NUMBERS, RandomCrop
 from unveil.harness.words.needs import needs_of
 from unveil.harness.words.run import Run
@@ -91,6 +90,7 @@ class World:
             "inversion_gan": InversionGAN(width=scale.width),
             "conditional_gan": ConditionalGAN(width=scale.width),
             "style_gan": StyleGAN(width=8, width_max=64, latent=64, mapping_layers=2),
+            "t_acgan": TACGAN(width=scale.width),
         }
         self.prior = lru_cache(lambda name: frozen(priors[name].build(people, SHAPE), device))
         # An untrained target calls every picture the same; an attack that walks from label to label needs all of them.
@@ -107,9 +107,14 @@ class World:
         needs = needs_of(attack)
         prior = self.prior_of(attack) if "prior" in needs else None
         students = self.students if any(isinstance(need, Surrogate) for need in needs.values()) else ()
-        labels = torch.arange(self.scale.people)
-        attack.reconstruct(view, Ingredients(prior, self.public, students), labels, self.run)
+        labels, foreign = torch.arange(self.scale.people), self.students[0]
+        given = Given(models={"trunk": foreign, "embedder": foreign})
+        attack.reconstruct(view, Ingredients(prior, self.public, students, given), labels, self.run)
         return view.spent
+
+    def in_full(self) -> AbstractContextManager[None]:
+        """Float32 in the block whatever the run's precision: how styles are drawn."""
+        return torch.autocast(self.run.device.type, enabled=False)
 
     @contextmanager
     def asked(self) -> Iterator[list[int]]:
@@ -178,7 +183,8 @@ def by_styles(world: World, attack: Any) -> Loops:
         return crop(x, u) if crop else torch.where(flip, x.flip(-1), x)
 
     def loss(w, y, change):
-        x = prior.synthesize_w(w[:, None].expand(-1, prior.num_ws, -1))
+        with world.in_full():
+            x = prior.synthesize_w(w[:, None].expand(-1, prior.num_ws, -1))
         return F.cross_entropy(world.target.logits(change(x)).float(), y, reduction="sum")
 
     return _with_and_without(world, loss, change, prior.latent)
@@ -189,6 +195,77 @@ def _with_and_without(world: World, loss: Callable[..., Any], change: Callable[.
         return lambda: world.descend(lambda z, y: loss(z, y, through), random(world.scale.samples, latent))
 
     return {"the bare loop": loop(change), "one that leaves pictures as they are": loop(lambda x: x)}
+
+
+def by_stages(world: World, attack: Any) -> Loops:
+    """IF-GMI's pass: from a style, and then from a style and the features that the next block takes in."""
+    prior, u = world.prior_of(attack), random(world.scale.samples, NUMBERS, device=world.run.device)
+    space, crop = LayeredSpace(prior, SHAPE), RandomCrop(attack.crop_scale)
+    y = torch.arange(world.scale.samples, device=world.run.device) % world.scale.people
+
+    def slopes(stage: int, w, h, rgb):
+        searched = [w, h] if stage else [w]
+        x = space.onward(stage, w, h, rgb)
+        with world.run.autocast():
+            loss = F.cross_entropy(world.target.logits(crop(x, u)).float(), y, reduction="sum")
+        return torch.autograd.grad(loss, searched)
+
+    def descend():
+        w = random(world.scale.samples, prior.latent, device=world.run.device)
+        h = rgb = nothing(w)
+        for stage, steps in enumerate(attack.stages):
+            if stage:
+                with torch.no_grad():
+                    h, rgb = space.between(stage - 1, stage, w, h, rgb)
+            for _ in range(steps):
+                w, h = w.detach().requires_grad_(True), h.detach().requires_grad_(bool(stage))
+                moves = slopes(stage, w, h, rgb)
+                w, h = w.detach() - 0.01 * moves[0], h.detach() - 0.01 * moves[1] if stage else h
+
+    return {"the bare loop": descend}
+
+
+def by_neighbours(world: World, attack: Any) -> Loops:
+    """GMI's pass with the slope at a picture as the mean over its neighbours, which are seen one by one."""
+    prior, samples, count = world.prior_of(attack), world.scale.samples, attack.neighbours
+    u = random(count, samples, augment.NUMBERS, device=world.run.device)
+    change = augment.Augmentation(RandomCrop(attack.crop, ASPECTS, attack.flip), 0.0, 0.0, 0.0, attack.degrees)
+
+    def loss(z, y):
+        x = prior.synthesize(z)
+        slope = torch.zeros_like(x)
+        for k in range(count):
+            seen = x.detach().requires_grad_(True)
+            value = F.cross_entropy(world.target.logits(change(seen, u[k])).float(), y, reduction="sum")
+            slope += torch.autograd.grad(value, seen)[0] / count
+        return (x * slope).float().sum() - prior.realism(x).float().sum()
+
+    return {"the bare loop": lambda: world.descend(loss, random(samples, prior.latent))}
+
+
+def by_layers(world: World, attack: Any) -> Loops:
+    """VMI's pass, from a latent for each style layer; without the flows that draw these."""
+    prior, space = world.prior_of(attack), WSpace(world.prior_of(attack), SHAPE)
+
+    def loss(u, y):
+        with world.in_full():
+            w = space.map(u.flatten(0, 1), 1.0, None)[:, 0].unflatten(0, u.shape[:2])
+            x = space.pictures(w)
+        return F.cross_entropy(world.target.logits(x).float(), y, reduction="sum")
+
+    return {"the bare loop": lambda: world.descend(loss, random(world.scale.samples, prior.num_ws, prior.latent))}
+
+
+def by_surrogates(world: World, attack: Any) -> Loops:
+    """LOKT's pass, which is PLG-MI's on networks that were taught by labels."""
+    prior = world.prior_of(attack)
+    u = random(COPIES * world.scale.samples, augment.NUMBERS, device=world.run.device)
+
+    def loss(z, y, change):
+        x, y = change(prior.synthesize_as(z, y).repeat_interleave(COPIES, 0)), y.repeat_interleave(COPIES)
+        return torch.stack([max_margin(one.logits(x).float(), y).sum() for one in world.students]).mean()
+
+    return _with_and_without(world, loss, lambda x: augment.published(1.0)(x, u), prior.latent)
 
 
 def by_pixels(world: World, attack: Any) -> Loops:  # noqa: ARG001 (called as the others are)
@@ -216,31 +293,3 @@ def by_answers(world: World, attack: Any) -> Loops:
             world.target.logits(x).softmax(1).cpu()
 
     return {"the bare loop": ask}
-
-
-def trials(scale: Scale) -> dict[str, tuple[Any, Callable[[World, Any], Loops]]]:
-    """Attacks of that scale by name, and what makes their bare loops."""
-    each, steps, whole = scale.each, scale.steps, {"batch": max(scale.samples, 8)}
-    gmi, kedmi = {"restarts": each, "steps": steps, **whole}, {"steps": steps, **whole}
-    students = {"students": STUDENTS, "reference": 1}
-    return {
-        "gmi": (GMI(**gmi), by_latents),
-        "kedmi": (KEDMI(**kedmi), by_latents),
-        "lomma gmi": (LOMMA(Spec("gmi", gmi), **students), by_latents),
-        "lomma kedmi": (LOMMA(Spec("kedmi", kedmi), **students), by_latents),
-        "plgmi": (PLGMI(**gmi), by_views),
-        "ppa": (PPA(pool=each, candidates=each, keep=each, steps=steps, **whole), by_styles),
-        "mirror_white_box": (
-            MirrorWhiteBox(presamples=max(each, 2), restarts=each, samples=each, steps=steps, **whole),
-            by_styles,
-        ),
-        "mirror": (
-            Mirror(
-                presamples=200, samples=1, population=40, generations=6, confidence=1.0, batch=max(scale.samples, 200)
-            ),
-            by_answers,
-        ),
-        "brep_mi": (BREPMI(queries=FIRST + 33 * 8, first_queries=FIRST), by_answers),
-        "pixel_adversarial": (PixelAdversarial(samples=each, steps=steps, **whole), by_pixels),
-        "public_lookalikes": (PublicLookalikes(), by_answers),
-    }

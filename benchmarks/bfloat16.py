@@ -69,7 +69,7 @@ def main(rounds: int) -> None:
 
 def _descend(found: dict[str, list[float]], name: str, target: Classifier, prior: Generator | None) -> None:
     target.eval().requires_grad_(False)
-    found.setdefault(name, []).append(probe.gain_in_attack(RUN, [target], prior, SHAPE, COUNT // 2))
+    found.setdefault(name, []).append(probe.gain_in_attack(RUN, probe.Descended([target], prior, SHAPE), COUNT // 2))
 
 
 if __name__ == "__main__":

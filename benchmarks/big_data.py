@@ -2,10 +2,12 @@
 
 Run ``python benchmarks/big_data.py [pictures] [size]`` (default 20000 and 112; some minutes with OMP_NUM_THREADS=1). It
 draws JPEGs of so many pictures, two thirds of them private, into a temporary folder, runs a plan on half of them and on
-all of them in processes of their own, and prints the peak of each step (VmHWM, reset before it). The networks are the
+all of them in processes of their own, and prints the peak of each step (VmHWM, reset before it) and, on standard error,
+its progress as a log shows it. The networks are the
 smallest there are and see 32 pixels, since theirs is not the memory in question; what may be held in memory (HELD) is
 scaled down as the number of pictures is. What a picture costs is the difference of the two peaks by the difference in
-pictures; that is extrapolated to 200,000, as a straight line. People grow along, 20 pictures each, and scores with
+pictures; that is extrapolated to 200,000, as a straight line. Of ``200000`` only
+the whole is run. People grow along, 20 pictures each, and scores with
 both: the smaller the run, the more the line falls short of that.
 
 Linux only.
@@ -14,11 +16,13 @@ Linux only.
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +64,10 @@ def plan(size: int) -> dict[str, object]:
 
 def work(size: int, pictures: int) -> None:
     """Runs the plan in this folder, and prints the peak of each step as a JSON line."""
-    import unveil  # noqa: PLC0415 (the parent has no need of it)
+    from unveil.cli.terminal import Screen  # noqa: PLC0415 (the parent has no need of all this)
+    from unveil.harness.audit import prepare, surroundings  # noqa: PLC0415
     from unveil.harness.words import pixels  # noqa: PLC0415
+    from unveil.harness.words.names import Precision  # noqa: PLC0415
 
     pixels.HELD = pixels.HELD * pictures // MANY
     begun = time.monotonic()
@@ -73,7 +79,10 @@ def work(size: int, pictures: int) -> None:
         begun = time.monotonic()
         Path("/proc/self/clear_refs").write_text("5")  # the peak is from now on
 
-    unveil.run(plan(size), store="store", device="cpu", listener=heard)
+    audit = prepare(plan(size), "store")
+    audit.results(replace(surroundings(audit.store, "cpu", Precision.AUTO, False), shown=Screen()), heard)
+    started = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    tell({"step": "largest of the processes that steps started", "status": "", "peak": started, "seconds": 0.0})
 
 
 def tell(line: dict[str, object]) -> None:
@@ -99,22 +108,31 @@ def measured(folder: Path, size: int, pictures: int) -> int:
     return max(one["peak"] for one in steps)
 
 
+def drawn(count: int, size: int) -> int:
+    """The highest peak with so many pictures, which are drawn for it and deleted again."""
+    folder = Path(tempfile.mkdtemp(prefix="big-data-"))
+    try:
+        people, begun = count // EACH, time.monotonic()
+        draw(folder, "private", people * 2 // 3, size)
+        draw(folder, "public", people - people * 2 // 3, size)
+        sys.stdout.write(
+            f"{count} pictures, {count * 3 * size**2 / MIB:.0f} MiB as bytes, four times that as floats; "
+            f"drawn in {time.monotonic() - begun:.0f} s\n"
+        )
+        sys.stdout.flush()
+        return measured(folder, size, count)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def main(pictures: int, size: int) -> int:
-    """Measures at half the size and at the whole, and extrapolates."""
-    peaks = {}
-    for count in (pictures // 2, pictures):
-        folder = Path(tempfile.mkdtemp(prefix="big-data-"))
-        try:
-            people = count // EACH
-            draw(folder, "private", people * 2 // 3, size)
-            draw(folder, "public", people - people * 2 // 3, size)
-            sys.stdout.write(
-                f"{count} pictures, {count * 3 * size**2 / MIB:.0f} MiB as bytes, four times that as floats\n"
-            )
-            peaks[count] = measured(folder, size, count)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    (few, low), (many, high) = peaks.items()
+    """Measures at half the size and at the whole, and extrapolates; of all that are meant, at the whole alone."""
+    if pictures >= MANY:
+        total = drawn(pictures, size)
+        sys.stdout.write(f"{pictures} pictures, measured: {total / MIB:.0f} MiB of {LIMIT / MIB:.0f} MiB\n")
+        return int(total > LIMIT)
+    few, many = pictures // 2, pictures
+    low, high = drawn(few, size), drawn(many, size)
     each = max(0.0, (high - low) / (many - few))
     total = high + each * (MANY - many)
     sys.stdout.write(

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
-from bare_loops import SHAPE, Scale, World, random, trials
+from bare_loops import SHAPE, Scale, World, random
+from trials import ASKING_NOTHING, trials
 
 from unveil.defenses.none import NoDefense
 from unveil.harness.models.small_resnet import SmallResNet
+from unveil.harness.plan import plugins
 from unveil.harness.training.fit import fit
 from unveil.harness.types import Images
 from unveil.harness.words.arithmetic import steady
@@ -44,6 +46,9 @@ def measured(device: torch.device, deadline: float, *, small: bool) -> Iterator[
 
 
 def _attacks(scale: Scale, run: Run, precision: str, deadline: float, some: tuple[str, ...]) -> Iterator[Told]:
+    known = {name.split()[0] for name in trials(scale)}
+    for name in sorted({*plugins.registered("attacks")} - known - ASKING_NOTHING):
+        yield f"{name}, {precision}", "-", "it has no bare loop in benchmarks/trials.py"
     for name in trials(scale):
         if run.compiled and name not in some:
             continue

@@ -1,7 +1,8 @@
 """Every attack's rate, in sample-steps per second, against the bare loop (``bare_loops.py``)."""
 
 import pytest
-from bare_loops import Scale, World, trials
+from bare_loops import Scale, World
+from trials import trials
 
 TRIALS = trials(Scale())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +21,9 @@ from unveil.harness.steps.isolation import Held, held_apart
 from unveil.harness.steps.wishes import Place, needs, require_access
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.store.artefacts import Store
-from unveil.harness.training.probe import choose_for_attack
+from unveil.harness.training.probe import Descended, choose_for_attack
 from unveil.harness.words.attack import Attack, Ceiling
+from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import AccessError, UnveilError
 from unveil.harness.words.gathering import DIVERGED, Gathering
 from unveil.harness.words.given import Attempt, Ingredients
@@ -182,6 +183,8 @@ def _attack(node: Node, bench: Bench, run: Run) -> tuple[Images, dict[str, int]]
     attack: Attack = node.uses["attack"][0].make()
     if attack.access is Access.WHITE_BOX:
         _meet_the_target(node, attack, had, bench, run)
+    elif had.surrogates:  # what it descends in the target's place
+        _choose_precision(attack, had.surrogates, had, len(labels), run)
     limits = Budget(node.options.get("max_queries"), node.options.get("max_gradients"), len(labels))
     shape = had.public.shape
     with target_seen(node, attack.access, shape, left(limits, by_wrapped(node, bench.store)), bench, run) as view:
@@ -203,12 +206,16 @@ BYPASSED = (
 
 
 def _meet_the_target(node: Node, attack: Attack, had: Ingredients, bench: Bench, run: Run) -> None:
-    """Chooses the precision by what the attack descends, without its view: nothing is asked that would count."""
+    """Chooses the precision without the attack's view: nothing is asked that would count."""
     target = classifiers.read(node.parents["target"], bench, run)
     if target.guarded:
         run.note(BYPASSED)
-    batch = getattr(attack, "batch", len(_attacked(node, bench)))  # one that wraps another has none of its own
-    choose_for_attack(run, [target, *had.surrogates], had.prior, had.public.shape, batch)
+    _choose_precision(attack, [target, *had.surrogates], had, len(_attacked(node, bench)), run)
+
+
+def _choose_precision(attack: Attack, networks: Sequence[Classifier], had: Ingredients, people: int, run: Run) -> None:
+    batch = getattr(attack, "batch", people)  # one that wraps another has none of its own
+    choose_for_attack(run, Descended.by(attack, networks, had.prior, had.public.shape), batch)
 
 
 def left(limits: Budget, spent: Spent) -> Budget:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from statistics import median
 from typing import TypeAlias
 
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unveil.harness.words.attack import Attack
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.generator import Generator
 from unveil.harness.words.images import Images
@@ -121,33 +123,57 @@ def _untouched(classifier: Classifier) -> Iterator[None]:
                 buffer.copy_(value)
 
 
-def choose_for_attack(
-    run: Run, networks: Sequence[Classifier], prior: Generator | None, shape: tuple[int, int, int], batch: int
-) -> None:
+@dataclass(frozen=True)
+class Descended:
+    """What an attack descends.
+
+    Attributes:
+        networks: The target, and surrogates; frozen and in evaluation mode.
+        prior: What it searches; None for an attack that searches pixels.
+        shape: Of a picture.
+        draws_in_full: Whether the prior draws in float32 whatever the run's precision, as for styles.
+        shown_each: How many pictures the networks are shown of each that the prior draws.
+    """
+
+    networks: Sequence[Classifier]
+    prior: Generator | None
+    shape: tuple[int, int, int]
+    draws_in_full: bool = False
+    shown_each: int = 1
+
+    @classmethod
+    def by(
+        cls, attack: Attack, networks: Sequence[Classifier], prior: Generator | None, shape: tuple[int, int, int]
+    ) -> Descended:
+        """As an attack says; one that says nothing computes all in the run's precision, and shows each picture once."""
+        in_full = bool(getattr(attack, "draws_in_full", False))
+        return cls(networks, prior, shape, in_full, int(getattr(attack, "shown_each", 1)))
+
+
+def choose_for_attack(run: Run, descended: Descended, batch: int) -> None:
     """Settles how an attack descends: through its prior, if it has one, and the networks that it asks.
 
     Args:
         run: Of the attack.
-        networks: The target, and surrogates; frozen and in evaluation mode.
-        prior: What it searches.
-        shape: Of a picture, for an attack that searches pixels.
+        descended: All that its gradient goes through.
         batch: Pictures at once.
     """
-    settle(run, lambda: gain_in_attack(run, networks, prior, shape, min(batch, PICTURES)))
+    settle(run, lambda: gain_in_attack(run, descended, min(batch, PICTURES)))
 
 
-def gain_in_attack(
-    run: Run, networks: Sequence[Classifier], prior: Generator | None, shape: tuple[int, int, int], count: int
-) -> float:
-    """As `gain`, of descending with so many samples at once."""
-    drawn = [run.generator("probe", i) for i in range(count)]
+def gain_in_attack(run: Run, descended: Descended, count: int) -> float:
+    """As `gain`, of descending with so many pictures at once before the networks."""
+    prior, shape, each = descended.prior, descended.shape, descended.shown_each
+    drawn = [run.generator("probe", i) for i in range(max(1, count // each))]
     if prior is not None:
         prior.eval().requires_grad_(False).to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     start = torch.stack([torch.rand(shape, generator=one) for one in drawn]) if prior is None else prior.sample(drawn)
     start = start.to(run.device).requires_grad_()
 
     def trial() -> tuple[Tensor, Sequence[Tensor]]:
-        x = start if prior is None else prior.synthesize(start)
-        return torch.stack([one.logits(x).float().square().mean() for one in networks]).sum(), [start]
+        with torch.autocast(start.device.type, enabled=False) if descended.draws_in_full else nullcontext():
+            x = start if prior is None else prior.synthesize(start)
+        x = x if each == 1 else x.repeat_interleave(each, 0)
+        return torch.stack([one.logits(x).float().square().mean() for one in descended.networks]).sum(), [start]
 
     return gain(trial)

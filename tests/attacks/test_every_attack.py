@@ -40,6 +40,7 @@ from unveil.attacks.smile import SMILE
 from unveil.attacks.vmi import VMI
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.plan import plugins
+from unveil.harness.training import probe
 from unveil.harness.types import (
     Access,
     Attack,
@@ -150,6 +151,33 @@ def in_small_batches(attack: Any) -> Attack:
         return dataclasses.replace(attack, base=Spec(attack.base.use, {**attack.base.settings, "batch": SMALL}))
     made: Attack = dataclasses.replace(attack, batch=SMALL)
     return made
+
+
+WHITE_BOX = [name for name, (attack, _) in ATTACKS.items() if attack.access is Access.WHITE_BOX]
+DRAWING = ("finished", "synthesize_w", "synthesize_as", "synthesize")
+
+
+@pytest.mark.parametrize("name", [name for name in WHITE_BOX if name != "pixel_adversarial"])
+def test_an_attack_descends_what_it_says(name: str, toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `--precision probe` times: in which arithmetic pictures are drawn, and how many are shown of each."""
+    attack, kind = ATTACKS[name]
+    target, given = toys[kind]
+    prior: Any = given.prior
+    way = next(way for way in DRAWING if hasattr(prior, way))
+    drawn, whole = [], getattr(prior, way)
+
+    def noted(x: Tensor, *rest: Any) -> Tensor:
+        if torch.is_grad_enabled() and x.requires_grad:
+            drawn.append((len(x), torch.is_autocast_enabled("cpu")))
+        made: Tensor = whole(x, *rest)
+        return made
+
+    monkeypatch.setattr(prior, way, noted)
+    view, run = View(target, attack.access, given.public.shape), Run("test", mixed_precision=True)
+    attack.reconstruct(view, given, LABELS, run)
+    said = probe.Descended.by(attack, [target], prior, given.public.shape)
+    assert {mixed for _, mixed in drawn} == {not said.draws_in_full}
+    assert view.spent.gradients == said.shown_each * sum(count for count, _ in drawn)
 
 
 @EVERY

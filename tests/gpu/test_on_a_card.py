@@ -28,21 +28,26 @@ PIXELS = 0.02  # mean difference of attacked pixels between two devices: some st
 LOGITS = 0.2  # difference of a trained target's logits, as a share of the largest
 ATTACKS = (
     "gmi", "kedmi", *(f"lomma {base} {variant}" for base in ("gmi", "kedmi") for variant in ("logit", "both")), "plgmi",
-    "ppa", "mirror_white_box", "mirror", "vmi", "rlb_mi", "c2f_mi", "brep_mi",
+    "ppa", "if_gmi", "align_mi", "mirror_white_box", "mirror", "vmi", "smile", "rlb_mi", "c2f_mi", "lokt", "brep_mi",
     "random_latents", "public_lookalikes", "pixel_adversarial",
 )  # fmt: skip
 PRIORS = {
     "wgan_gp": {"width": 4}, "inversion_gan": {"width": 4}, "conditional_gan": {"width": 4},
     "style_gan": {"width": 4, "latent": 8, "mapping_layers": 2, "augment": 0.5},
+    "t_acgan": {"width": 4, "unlabelled": 1},
 }  # fmt: skip
+ASSETS = {"stylegan2_ada", "mobile_style"}  # priors from files and assets
 MODELS = {
     "plain_cnn": {}, "small_resnet": {}, "timm": {"architecture": "resnet10t"}, "facenet": {}, "faceres": {},
-    "fr_feature": {}, "mobilefacenet": {},
+    "fr_feature": {}, "mobilefacenet": {}, "vgg16": {"weights": "none"}, "ir152": {}, "ir50_64": {}, "ir50_112": {},
 }  # fmt: skip
-DEFENSES = (
-    "none", "tl_dmi", "mid", "bido", "ls", "rolss",
-    pytest.param("dp_sgd", marks=pytest.mark.skipif(not importlib.util.find_spec("opacus"), reason="no opacus here")),
-)  # fmt: skip
+FILES = {
+    "program",
+    "in_memory",
+    "dlib_resnet",
+}  # models from files, from somebody's memory, and by a library on the CPU
+OPACUS = pytest.mark.skipif(not importlib.util.find_spec("opacus"), reason="no opacus here")
+DEFENSES = [pytest.param(name, marks=[OPACUS] * (name == "dp_sgd")) for name in sorted(plugins.registered("defenses"))]
 SETTINGS = {"tl_dmi": {"freeze": "stage2"}, "dp_sgd": {"epsilon": 100.0}}
 
 
@@ -158,10 +163,10 @@ def test_a_prior_learns_and_draws(name, device):
     assert (drawn(torch.device("cpu")) - drawn(device)).abs().mean() < PIXELS
 
 
-def test_every_model_and_prior_is_tried():
-    elsewhere = {"stylegan2_ada", "mobile_style"}  # from files and assets
-    assert set(PRIORS) | elsewhere == set(plugins.registered("priors"))
-    assert set(MODELS) == set(plugins.registered("models"))
+def test_everything_is_tried():
+    assert set(PRIORS) | ASSETS == set(plugins.registered("priors"))
+    assert set(MODELS) | FILES == set(plugins.registered("models"))
+    assert {name.split()[0] for name in ATTACKS} | {"held_out_private"} == set(plugins.registered("attacks"))
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -10,11 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from unveil.attacks.gmi import GMI
+from unveil.attacks.plgmi import PLGMI
 from unveil.defenses.tl_dmi import TLDMI
 from unveil.harness.models.small_resnet import SmallResNet
+from unveil.harness.plan import plugins
+from unveil.harness.plan.settings import validated
 from unveil.harness.training import probe
 from unveil.harness.training.fit import fit
-from unveil.harness.types import Classifier, Images, Run
+from unveil.harness.types import Classifier, Images, Run, Spec
 from unveil.harness.words.recipe import Recipe
 
 SHAPE = (3, 16, 16)
@@ -117,16 +121,48 @@ def test_what_cannot_be_computed_in_bfloat16_has_nothing_to_gain() -> None:
     assert probe.gain(trial) == 0  # a plugin of one's own may mix kinds of numbers
 
 
+class Seen(torch.nn.Module):
+    """A network and a prior that keep how they were asked: how many pictures at once, and in which arithmetic."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[int, torch.dtype]] = []
+
+    def logits(self, x: Tensor) -> Tensor:
+        o = x.flatten(1) @ torch.eye(x[0].numel())
+        self.asked.append((len(x), o.dtype))
+        return o
+
+    def sample(self, generators: list[torch.Generator]) -> Tensor:
+        return torch.rand(len(generators), 3 * 16 * 16)
+
+    def synthesize(self, z: Tensor) -> Tensor:
+        return self.logits(z).float().view(-1, *SHAPE)
+
+
 def test_an_attack_is_tried_with_all_that_it_descends(answers: Callable[[float], list[float]]) -> None:
-    asked: list[int] = []
-
-    class Counting(torch.nn.Module):
-        def logits(self, x: Tensor) -> Tensor:
-            asked.append(len(x))
-            return x.flatten(1)
-
-    said, run = answers(2.0), Run("r", probing=True)
-    probe.choose_for_attack(run, [Counting(), Counting()], None, SHAPE, 5)  # type: ignore[list-item]
+    networks, said, run = [Seen(), Seen()], answers(2.0), Run("r", probing=True)
+    probe.choose_for_attack(run, probe.Descended(networks, None, SHAPE), 5)  # type: ignore[arg-type]
     assert (said, run.mixed_precision) == ([2.0], True)
-    assert len(asked) % 4 == 0  # both networks, in both ways
-    assert set(asked) == {5}
+    for net in networks:
+        assert len(net.asked) % 2 == 0
+        assert set(net.asked) == {(5, torch.float32), (5, torch.bfloat16)}
+
+
+BASES = [Spec("ppa"), Spec("if_gmi"), Spec("vmi"), Spec("mirror_white_box"), Spec("gmi"), Spec("plgmi")]
+
+
+@pytest.mark.parametrize(
+    "spec", [*BASES, *(Spec("align_mi", {"base": base.use, "neighbours": 3}) for base in BASES[3:])]
+)
+def test_an_attack_is_tried_as_it_descends(spec: Spec, answers: Callable[[float], list[float]]) -> None:
+    """Styles are drawn in full precision, and PLG-MI and AlignMI show each picture several times."""
+    attack = validated(plugins.load("attacks", spec.use, Path()), spec.use, spec.settings, Path())
+    net, prior, run = Seen(), Seen(), Run("r", probing=True)
+    answers(2.0)
+    probe.choose_for_attack(run, probe.Descended.by(attack, [net], prior, SHAPE), 12)  # type: ignore[list-item, arg-type]
+    base = attack.attack() if spec.use == "align_mi" else attack
+    each = 3 ** (base is not attack) * 2 ** isinstance(base, PLGMI)
+    both, full = {torch.float32, torch.bfloat16}, {torch.float32}
+    assert set(net.asked) == {(12, dtype) for dtype in both}
+    assert set(prior.asked) == {(12 // each, dtype) for dtype in (both if isinstance(base, GMI | PLGMI) else full)}
