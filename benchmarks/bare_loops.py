@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -33,7 +33,7 @@ from unveil.attacks.priors.wgan_gp import WGANGP
 from unveil.attacks.wspace import WSpace
 from unveil.harness.models.plain_cnn import PlainCNN
 from unveil.harness.models.small_resnet import SmallResNet
-from unveil.harness.types import Given, Images, Ingredients, Spec, Surrogate, View
+from unveil.harness.types import Given, Images, Ingredients, Model, Spec, Surrogate, View
 from unveil.harness.words.crops import NUMBERS, RandomCrop
 from unveil.harness.words.needs import needs_of
 from unveil.harness.words.run import Run
@@ -53,6 +53,7 @@ class Scale:
         steps: Of descent.
         width: Of GANs; a style GAN has 8 at full resolution whatever this is.
         public: Public pictures.
+        target: What is attacked.
     """
 
     people: int = 4
@@ -60,6 +61,7 @@ class Scale:
     steps: int = 32
     width: int = 8
     public: int = 2048
+    target: Model = field(default_factory=SmallResNet)
 
     @property
     def samples(self) -> int:
@@ -69,6 +71,10 @@ class Scale:
 
 def frozen(net: Any, device: torch.device) -> Any:
     return net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+
+
+def _last_bias(head: torch.nn.Module) -> torch.Tensor:
+    return [bias for name, bias in head.named_parameters() if name.endswith("bias")][-1]
 
 
 def random(*shape: int, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -81,7 +87,7 @@ class World:
     def __init__(self, scale: Scale = Scale(), run: Run | None = None) -> None:
         self.scale, self.run = scale, run or Run("benchmark")
         device, people = self.run.device, scale.people
-        self.target = frozen(SmallResNet().build(people, SHAPE, self.run), device)
+        self.target = frozen(scale.target.build(people, SHAPE, self.run), device)
         made = (PlainCNN(width=12), SmallResNet(width=12))
         self.students = [frozen(model.build(people, SHAPE, self.run), device) for model in made]
         self.public = Images(random(scale.public, *SHAPE), torch.full((scale.public,), -1))
@@ -96,7 +102,7 @@ class World:
         # An untrained target calls every picture the same; an attack that walks from label to label needs all of them.
         with torch.no_grad():
             z = random(FIRST, 100, device=device) * 2 - 1
-            self.target.head.bias -= self.target.logits(self.prior("wgan_gp").synthesize(z)).mean(0)
+            _last_bias(self.target.head).sub_(self.target.logits(self.prior("wgan_gp").synthesize(z)).mean(0))
 
     def prior_of(self, attack: Any) -> Any:
         return self.prior(needs_of(attack)["prior"].prior.use)

@@ -131,7 +131,8 @@ def _trained(record: Mapping[str, Any]) -> dict[str, str]:
 
 def _precision(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> str:
     """What target and attack were computed in: ``full``, ``mixed``, or which of them in what."""
-    inside = ("attack",) if cell.access is Access.WHITE_BOX else ()  # others compute nothing but float32
+    taught = any(parent.kind == "student" for parent in cell.nodes["attack"].parents.values())
+    inside = ("attack",) if taught or cell.access is Access.WHITE_BOX else ()  # others compute nothing but float32
     nodes = {role: cell.nodes[role] for role in ("target", *inside) if outcomes[cell.nodes[role].key].good}
     found = {role: str(store.provenance(node.key)["precision"]) for role, node in nodes.items()}
     if len(set(found.values())) == 1:
