@@ -3,15 +3,18 @@
     OMP_NUM_THREADS=1 python benchmarks/bfloat16_attacks.py [target] [width] [names, with commas] [rounds]
 
 The peer's loop is the bare loop of ``bare_loops.py``: the same passes in float32, channels last, without starts, random
-numbers and pictures kept. Whole attacks, in float32 and in bfloat16, and that loop are timed in turns and in processor
-time, so that other work slows all alike; a figure is the median of the rounds' ratios. ``width`` is that of the GANs.
+numbers and pictures kept. It runs in a process of its own, whose heap is as glibc leaves it; whole attacks, in float32
+and in bfloat16, are computed as in a step. All are timed in turns and in processor time, so that other work slows all
+alike; a figure is the median of the rounds' ratios. ``width`` is that of the GANs.
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -22,6 +25,7 @@ from trials import trials
 
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.models.timm import Timm
+from unveil.harness.running.heap import kept
 from unveil.harness.training import probe
 from unveil.harness.types import Access
 from unveil.harness.words.needs import Surrogate, needs_of
@@ -31,19 +35,49 @@ TARGETS = {"small_resnet": SmallResNet(), "resnet18": Timm("resnet18")}
 SCALE = Scale(people=8, each=2, steps=16, public=256)
 
 
-def compared(name: str, scale: Scale, rounds: int) -> str:
+def compared(name: str, asked: Sequence[str], scale: Scale, rounds: int) -> str:
     """One line of the table."""
-    if "kedmi" in name:  # searches one distribution a person
-        scale = replace(scale, people=scale.samples, each=1)
-    attack, bare = trials(scale)[name]
+    attack, _ = trials(scale)[name]
     full, mixed = (World(scale, Run("benchmark", mixed_precision=one)) for one in (False, True))
-    loop = bare(full, attack)["the bare loop"]
-    ways: tuple[Callable[[], object], ...] = (loop, lambda: full.attacked(attack), lambda: mixed.attacked(attack))
-    taken = [tuple(map(seconds, ways)) for _ in range(rounds + 1)][1:]  # the first time is slower
+    with peer(name, asked) as loop:
+        taken = [
+            (loop(), seconds(lambda: full.attacked(attack)), seconds(lambda: mixed.attacked(attack)))
+            for _ in range(rounds + 1)
+        ][1:]  # the first time is slower
     plain, fast, gained = (median(one[a] / one[b] for one in taken) for a, b in ((0, 1), (0, 2), (1, 2)))
     told = tried(attack, full)
     chosen = "mixed" if told >= probe.ENOUGH else "full"
     return f"{name:<18} {told:>6.2f}  {plain:>6.2f}  {fast:>6.2f}  {gained:>6.2f}  {chosen}"
+
+
+@contextmanager
+def peer(name: str, asked: Sequence[str]) -> Iterator[Callable[[], float]]:
+    """Seconds of the bare loop, each time that they are asked for."""
+    command = [sys.executable, __file__, "peer", name, *asked]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+
+        def once() -> float:
+            print(file=running.stdin, flush=True)
+            return float(running.stdout.readline())
+
+        yield once
+        running.stdin.close()
+
+
+def be_a_peer(name: str, target: str, width: str) -> None:
+    """Answers each line with the seconds that the bare loop took."""
+    scale = at_scale(name, target, width)
+    attack, bare = trials(scale)[name]
+    loop = bare(World(scale), attack)["the bare loop"]
+    for _ in sys.stdin:
+        print(seconds(loop), flush=True)
+
+
+def at_scale(name: str, target: str, width: str) -> Scale:
+    """How much an attack has to do."""
+    scale = replace(SCALE, target=TARGETS[target], width=int(width))
+    # KEDMI searches one distribution a person
+    return replace(scale, people=scale.samples, each=1) if "kedmi" in name else scale
 
 
 def tried(attack: Any, world: World) -> float:
@@ -65,20 +99,20 @@ def seconds(way: Callable[[], object]) -> float:
 
 def main(target: str = "small_resnet", width: str = "8", names: str = "", rounds: str = "3") -> None:
     """Prints a line an attack."""
-    scale = replace(SCALE, target=TARGETS[target], width=int(width))
-    all_of_them = trials(scale)
     descending = [
         name
-        for name, (attack, _) in all_of_them.items()
+        for name, (attack, _) in trials(SCALE).items()
         if attack.access is Access.WHITE_BOX or any(isinstance(one, Surrogate) for one in needs_of(attack).values())
     ]
-    print(f"{target}, GANs of width {width}, {scale.samples} samples, {scale.steps} steps, torch {torch.__version__}")
+    size = f"{SCALE.samples} samples, {SCALE.steps} steps"
+    print(f"{target}, GANs of width {width}, {size}, torch {torch.__version__}")
     print(
-        f"{'':<18} {'trial':>6}  {'full':>6}  {'mixed':>6}  {'gain':>6}  chosen (full, mixed: times the peer's speed)"
+        f"{'':<18} {'trial':>6}  {'full':>6}  {'mixed':>6}  {'gain':>6}  chosen; full, mixed: of the peer"
     )
-    for name in names.split(",") if names else descending:
-        print(compared(name, scale, int(rounds)), flush=True)
+    with kept():
+        for name in names.split(",") if names else descending:
+            print(compared(name, (target, width), at_scale(name, target, width), int(rounds)), flush=True)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    be_a_peer(*sys.argv[2:]) if sys.argv[1:2] == ["peer"] else main(*sys.argv[1:])

@@ -19,6 +19,7 @@ from unveil.harness.plan import checkout
 from unveil.harness.plan.node import Node
 from unveil.harness.running.conditions import processor
 from unveil.harness.running.deadline import NO_TIME, Deadline
+from unveil.harness.running.heap import kept
 from unveil.harness.running.interrupts import deferred
 from unveil.harness.running.likeness import facts
 from unveil.harness.running.profile import PROFILE, Meter
@@ -109,7 +110,7 @@ def compute(node: Node, around: Surroundings) -> Outcome:
             return cached(node, bench.store)
         start, meter = time.monotonic(), Meter(around.device)
         try:
-            with deferred() as signalled, computing_with(around.threads):
+            with deferred() as signalled, computing_with(around.threads), kept():
                 try:
                     artefact = _artefact(node, bench, around, lambda: signalled() or around.over())
                 except KeyboardInterrupt:  # which a checkpoint raises

@@ -19,6 +19,7 @@ import torch
 from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.plan.node import Node, Use, step
 from unveil.harness.running.execute import Surroundings, computing_with, describe
+from unveil.harness.running.heap import kept
 from unveil.harness.running.likeness import LINEAR
 from unveil.harness.running.shortcut import Shortcut
 from unveil.harness.running.stopwatch import USUAL, Enough, Pace, Stopwatch
@@ -183,7 +184,7 @@ class Rehearsal:
             raise UnansweredError(NOBODY)
         around = self.around
         run = Run(node.randomness, torch.device(around.device), around.mixed_precision, shown=shown)
-        with steady(rounded=around.mixed_precision), computing_with(around.threads), _own_numbers(run.device):
+        with steady(rounded=around.mixed_precision), computing_with(around.threads), kept(), _own_numbers(run.device):
             made: Artefact = step(node.step.rpartition(".")[2]).compute(node, self._bench, run)
         return made
 
