@@ -106,9 +106,7 @@ def main(target: str = "small_resnet", width: str = "8", names: str = "", rounds
     ]
     size = f"{SCALE.samples} samples, {SCALE.steps} steps"
     print(f"{target}, GANs of width {width}, {size}, torch {torch.__version__}")
-    print(
-        f"{'':<18} {'trial':>6}  {'full':>6}  {'mixed':>6}  {'gain':>6}  chosen; full, mixed: of the peer"
-    )
+    print(f"{'':<18} {'trial':>6}  {'full':>6}  {'mixed':>6}  {'gain':>6}  chosen; full, mixed: of the peer")
     with kept():
         for name in names.split(",") if names else descending:
             print(compared(name, (target, width), at_scale(name, target, width), int(rounds)), flush=True)

@@ -32,6 +32,10 @@ from unveil.harness.words.names import Precision
 from unveil.harness.words.run import Progress, Run, Silent
 
 
+def _nobody(counts: bool) -> None:
+    """Hears that, where nobody limits a step's time."""
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What a node is computed with and its answer does not depend on.
@@ -43,6 +47,7 @@ class Surroundings:
         deadline: When the run should be over; None: whenever it is.
         probing: Whether each step finds that out by itself; see `harness.training.probe`.
         shown: Where progress goes.
+        counts: Told whether the time from now on is the step's own; that of waiting for another run is not.
         compiled: Whether networks that attacks descend are compiled.
         isolated: Whether a target of which an attack sees only scores or labels is kept in another process.
         threads: Threads that a step computes with; 0: as many as torch takes.
@@ -52,6 +57,7 @@ class Surroundings:
     device: str = "cpu"
     mixed_precision: bool = False
     shown: Progress = field(default_factory=Silent)
+    counts: Callable[[bool], None] = _nobody
     compiled: bool = False
     isolated: bool = True
     threads: int = 0
@@ -104,7 +110,9 @@ def compute(node: Node, around: Surroundings) -> Outcome:
         StoreError: If the result cannot be kept.
     """
     bench = _bench(around.store)
+    around.counts(False)
     with bench.store.lease(node.key, node.label):
+        around.counts(True)
         bench.store.forget([node.key])  # this process may have read what has been taken away since
         if bench.store.usable(node.key):  # another run was faster
             return cached(node, bench.store)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import logging
+import math
 import os
 import pickle
 import signal
@@ -46,11 +47,12 @@ serve(**told)
 
 @dataclass
 class _Task:
-    """A step that a worker is at."""
+    """A step that a worker is at; ``own`` is since when its time counts, which that of waiting does not."""
 
     future: Future[Outcome]
     shown: Progress
     began: float = field(default_factory=time.monotonic)
+    own: float = math.inf
     bars: dict[int, Bar] = field(default_factory=dict)
 
 
@@ -134,7 +136,7 @@ class Worker:
         if not self._limits or not task or now - self._looked < LOOK:
             return
         self._looked = now
-        self._broke = self._limits.broken(self.process.pid, now - task.began)
+        self._broke = self._limits.broken(self.process.pid, now - task.own)
         if self._broke:
             self.process.kill()
 
@@ -163,6 +165,10 @@ class Worker:
         else:
             task.future.set_result(found)
 
+    def _count(self, own: bool) -> None:
+        if self.task:
+            self.task.own = time.monotonic() if own else math.inf
+
     def _start_bar(self, number: int, label: str, total: int) -> None:
         if self.task:
             self.task.bars[number] = self.task.shown.start(label, total)
@@ -188,6 +194,7 @@ class Worker:
 
 
 _REPORTS: dict[str, Callable[..., None]] = {
+    "counts": Worker._count,
     "start": Worker._start_bar,
     "advance": Worker._advance,
     "stop": Worker._stop_bar,

@@ -78,6 +78,10 @@ class Wired:
         self.wire.send("start", self.opened, label, total)
         return WiredBar(self.wire, self.opened)
 
+    def counts(self, own: bool) -> None:
+        """Tells whether the time from now on is the step's own."""
+        self.wire.send("counts", own)
+
     def stop(self, bar: WiredBar | Any) -> None:
         """Closes it."""
         bar.report()
@@ -182,10 +186,13 @@ def _report_to(wire: Wire, levels: Mapping[str, int]) -> None:
 
 def _answer(task: bytes, shown: Wired, number: int) -> Outcome | StoreError:
     """What a step came to; what is no error of the store is the step's own."""
+    shown.counts(True)
     try:
         work, node, around = pickle.loads(task)  # noqa: S301 (of the process that started this one)
         node.require_same_code()
-        own: Outcome = work(node, replace(around, shown=shown, device=device_of(around.device, number)))
+        own: Outcome = work(
+            node, replace(around, shown=shown, counts=shown.counts, device=device_of(around.device, number))
+        )
         return own
     except StoreError as error:
         return error

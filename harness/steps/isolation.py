@@ -160,9 +160,12 @@ def serve(pipe: Connection, held: Held) -> None:
             return
         except Exception as error:
             found, answer = {"error": _told(error)}, None
-        pipe.send_bytes(json.dumps({**found, "spent": asdict(desk.spent() if desk else Spent())}).encode())
-        if answer is not None:
-            pipe.send_bytes(answer.cpu().numpy().tobytes())
+        try:
+            pipe.send_bytes(json.dumps({**found, "spent": asdict(desk.spent() if desk else Spent())}).encode())
+            if answer is not None:
+                pipe.send_bytes(answer.cpu().numpy().tobytes())
+        except OSError:  # who asked has ended meanwhile, such as by a limit on its time
+            return
         if desk is None:
             return
 

@@ -12,7 +12,9 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,17 @@ def hoards(node, around):
     held = [bytearray(os.urandom(1_000_000)) * 1_700]
     while True:
         time.sleep(1)
+
+def waits(node, around):
+    around.counts(False)
+    time.sleep(5)
+    around.counts(True)
+    return Outcome("done")
+
+def waits_and_hangs(node, around):
+    around.counts(False)
+    around.counts(True)
+    hangs(node, around)
 
 def tells(node, around):
     print(os.getpid(), flush=True)
@@ -248,6 +261,28 @@ def test_a_step_over_its_limit_is_a_failed_step_that_says_so(work: Any, monkeypa
     monkeypatch.setattr("unveil.harness.running.limits.PROCESSES", Path("/nowhere"))
     with pytest.raises(PlanError, match="does not show it in /proc"):
         Limits(gigabytes=1)
+
+
+def test_waiting_for_another_run_is_no_time_of_a_step(
+    work: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, around = Node("data", "some data"), Surroundings("nowhere")
+    with ProcessPool(2, 1, Limits(minutes=0.05)) as pool:
+        both = [pool.submit(one, node, around) for one in (work.waits, work.waits_and_hangs)]
+        waited, hung = (one.result(60) for one in both)
+    assert waited.status == "done"
+    assert hung.error.startswith("it took more than 0.05 minutes")
+
+    @contextmanager
+    def lease(*_: object) -> Iterator[None]:
+        said.append("leased")
+        yield
+
+    said: list[object] = []
+    for name, answer in {"lease": lease, "usable": lambda *_: True, "provenance": lambda *_: {"seconds": 1}}.items():
+        monkeypatch.setattr(Store, name, answer)
+    assert compute(node, Surroundings(str(tmp_path), counts=said.append)).status == "cached"
+    assert said == [False, "leased", True]
 
 
 @pytest.mark.slow
