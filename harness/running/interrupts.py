@@ -54,3 +54,13 @@ def deferred() -> Iterator[Callable[[], bool]]:
             signal.signal(number, signal.default_int_handler)
         if asked.is_set():
             raise KeyboardInterrupt
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Keeps signals from a process that begins in the block, until it can take them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -15,9 +15,9 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -25,7 +25,7 @@ from typing import Any
 
 from unveil.harness.plan.node import Node
 from unveil.harness.running.execute import Outcome, Surroundings, describe
-from unveil.harness.running.interrupts import PATIENCE, SIGNALS, TO_WORKERS, WAITING
+from unveil.harness.running.interrupts import PATIENCE, TO_WORKERS, WAITING, signals_held
 from unveil.harness.running.limits import Limits
 from unveil.harness.running.pools import Work
 from unveil.harness.running.processors import patience
@@ -71,7 +71,7 @@ class Worker:
         self._ended, self._ending, self._warned = False, threading.Lock(), warned
         self._limits, self._looked, self._broke = limits, 0.0, None
         ours, theirs = socket.socketpair()
-        with theirs, _signals_held():
+        with theirs, signals_held():
             self.process = _start(theirs.fileno(), number, threads)
         self._pipe = Connection(ours.detach())
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -282,16 +282,6 @@ def _start(descriptor: int, number: int, threads: int) -> subprocess.Popen[bytes
     command = [sys.executable, "-P", *options, "-c", BEGIN, json.dumps([sys.path, told])]
     own = {**patience(), **({"OMP_NUM_THREADS": str(threads)} if threads else {})}  # read once, when torch is loaded
     return subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[descriptor], env={**os.environ, **own})
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Keeps signals from a process that begins in the block, until it can take them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _death(code: int) -> UnveilError:
