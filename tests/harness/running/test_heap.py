@@ -12,13 +12,13 @@ from unveil.harness.running.heap import CHOICES, kept
 from unveil.harness.running.heap import _glibc as glibc
 
 WORK = """
-import contextlib, os, resource
+import os, resource
 import torch
 from unveil.harness.running.heap import kept
 
 def work():
-    for _ in range(20):
-        parts = [torch.ones(2**20) for _ in range(8)]
+    for _ in range(4):
+        parts = [torch.ones(2**21) for _ in range(16)]  # 128 MiB, of which glibc keeps 64 at most
         del parts
 
 def page_faults():
@@ -27,13 +27,12 @@ def page_faults():
 def held():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-for how in (contextlib.nullcontext, kept):
-    with how():
-        work()
-        before = page_faults()
-        work()
-        print(page_faults() - before, held())
-    print(held())
+with kept():
+    work()
+    before = page_faults()
+    work()
+    print(page_faults() - before, held())
+print(held())
 """
 
 
@@ -45,15 +44,15 @@ def told(**env: str) -> list[int]:
 
 @pytest.mark.skipif(sys.platform != "linux" or glibc() is None, reason="not glibc")
 def test_a_step_asks_for_no_page_twice_and_gives_all_back_at_its_end() -> None:
-    faults, _, _, few, inside, after = told()
-    assert few < faults / 4
-    assert after < inside - 2**24  # of 32 MiB that were free
+    faults, inside, after = told()
+    assert faults < 1000  # of the 130,000 pages that it fills; without that, it hangs on how the heap happens to lie
+    assert after < inside - 2**26  # of 128 MiB that were free
 
 
 @pytest.mark.skipif(sys.platform != "linux" or glibc() is None, reason="not glibc")
 def test_what_somebody_has_chosen_is_left() -> None:
-    faults, _, _, as_many, _, _ = told(MALLOC_TRIM_THRESHOLD_="1000000")
-    assert as_many > faults / 2
+    _, inside, after = told(MALLOC_TRIM_THRESHOLD_="1000000000000")
+    assert after > inside - 2**24
 
 
 def test_another_c_library_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
