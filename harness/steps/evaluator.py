@@ -22,7 +22,7 @@ from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
 from unveil.harness.steps.classifiers import train, trained
 from unveil.harness.steps.people import hold_out, join, known_people, strangers, who
-from unveil.harness.steps.rejection import Reject, Threshold, calibrate, threshold
+from unveil.harness.steps.rejection import Reject, Threshold, calibrate, surest, threshold
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.training.fit import predict
 from unveil.harness.words.classifier import Classifier
@@ -154,10 +154,10 @@ def clean(tested: Tensor, data: Data, *, gallery: bool = False) -> list[Measurem
         data: Whose test pictures.
         gallery: Whether logits are cosines.
     """
-    o, labels = tested.double(), data.test.labels
-    closed = (o[:, : data.classes].argmax(1) == labels).double()
+    labels = data.test.labels
+    closed = (tested[:, : data.classes].argmax(1) == labels).double()
     own = _share(Quantity(quantity=TOP_1, closed=True), Direction.USEFUL, closed, labels.numpy())
-    return [own, _without_confidence() if gallery else _calibration(o, labels)]
+    return [own, _without_confidence() if gallery else _calibration(tested, labels)]
 
 
 def _without_confidence() -> Measurement:
@@ -165,7 +165,7 @@ def _without_confidence() -> Measurement:
 
 
 def _calibration(o: Tensor, labels: Tensor) -> Measurement:
-    confidence, answer = o.softmax(1).max(1)
+    confidence, answer = surest(o, torch.float64)
     right, people = (answer == labels).double().numpy(), labels.numpy()
     error, spread = calibration_error(confidence.numpy(), right, people, BINS)
     return Measurement(

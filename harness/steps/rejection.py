@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+ROWS = 1024  # whose softmax is in memory at once
+
 
 class Reject(nn.Module):
     """Adds one class, "nobody here", which wins wherever no other class has more than a share ``tau`` of the softmax.
@@ -37,6 +39,19 @@ class Threshold(nn.Module):
         return torch.cat([o, self.tau.expand(len(o), 1)], dim=1)
 
 
+def surest(logits: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+    """The largest share of the softmax in each row of ``(N, C)``, and whose it is.
+
+    Some rows at a time: a softmax of all of them is as large as all logits, which may be gigabytes.
+
+    Args:
+        logits: Of any number of pictures.
+        dtype: What to compute in; that of the logits if None.
+    """
+    parts = [part.to(dtype or part.dtype).softmax(1).max(1) for part in logits.split(ROWS)]
+    return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
+
+
 def calibrate(strangers: Tensor, private: int, share: float) -> float:
     """A low threshold at which at most a share of strangers is taken for a private person.
 
@@ -48,7 +63,7 @@ def calibrate(strangers: Tensor, private: int, share: float) -> float:
     Returns:
         tau in [0, 1].
     """
-    best, who = strangers.softmax(1).max(1)
+    best, who = surest(strangers)
     confidence = torch.where(who < private, best, torch.zeros_like(best)).sort(descending=True).values
     passing = int(share * len(confidence))
     if passing >= len(confidence):

@@ -7,7 +7,7 @@ from torch import nn
 
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.steps.evaluator import clean, trust
-from unveil.harness.steps.rejection import Reject
+from unveil.harness.steps.rejection import ROWS, Reject, surest
 from unveil.harness.training.fit import predict
 from unveil.harness.types import Data, Images
 from unveil.harness.words.classifier import Classifier
@@ -39,3 +39,13 @@ def test_a_judge_is_measured_on_real_pictures_before_it_may_say_nobody():
     allowed = Reject(0.99)(told)
     accepted, _ = (to_figure("trust", None, m) for m in trust(allowed, allowed, some, test))
     assert accepted.value == 0.25  # now the unsure one is nobody
+
+
+@pytest.mark.parametrize("rows", [0, 1, ROWS, 2 * ROWS + 1])
+@pytest.mark.parametrize("dtype", [None, torch.float64])
+def test_the_surest_of_each_row_is_that_of_all_rows_at_once(rows, dtype):
+    logits = 8 * torch.randn(rows, 33, generator=torch.Generator().manual_seed(rows))
+    whole = logits.to(dtype or logits.dtype).softmax(1).max(1)
+    values, who = surest(logits, dtype)
+    assert torch.equal(values, whole.values)
+    assert torch.equal(who, whole.indices)
