@@ -29,7 +29,7 @@ class LS(Defense):
         alpha: Below 1; 0 is no defense. The paper's defense is negative.
         schedule: ``"published"``: a positive alpha is constant; a negative one is 0 in the first half of the epochs E,
             alpha (e + 1 - E/2) / (E/2) in epochs e of the third quarter, so that it ends at alpha / 2, and alpha from
-            then on. ``"constant"``: alpha in every epoch.
+            then on; in a single epoch, alpha. ``"constant"``: alpha in every epoch.
     """
 
     paper: ClassVar[str] = (
@@ -46,7 +46,7 @@ class LS(Defense):
         """Replaces ``ce``.
 
         Raises:
-            PluginError: If another defense has changed ``ce``, or the schedule has no epoch to act in.
+            PluginError: If another defense has changed ``ce``.
             TrainingError: If a negative alpha drove the loss out of bounds.
         """
         alpha = self.alpha_in(step.epoch, step.epochs)
@@ -88,22 +88,15 @@ class LS(Defense):
     def alpha_in(self, epoch: int, epochs: int) -> float:
         """The alpha of an epoch, counted from 0.
 
-        Raises:
-            PluginError: If the published schedule would never leave 0.
-
         Example:
             >>> [LS(-0.5).alpha_in(epoch, 100) for epoch in (49, 50, 74, 75)]
             [0.0, -0.01, -0.25, -0.5]
         """
         if self.alpha >= 0 or self.schedule == "constant":
             return self.alpha
+        if epochs == 1:
+            return self.alpha  # there is no half in which it could be 0 first
         half = epochs / 2
-        if epochs < 2:
-            raise PluginError(
-                f"label smoothing with schedule = 'published' in {epochs} epoch: a negative alpha would never set in",
-                "2 epochs or more",
-                "train longer, or set schedule = 'constant'",
-            )
         if epoch < half:
             return 0.0
         return self.alpha * (epoch + 1 - half) / half if epoch < 1.5 * half else self.alpha

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -48,6 +48,7 @@ class CelebA(Published):
     Attributes:
         root: The folder; where it is empty, the environment variable UNVEIL_CELEBA says it.
         people: How many people are private, those with most pictures; among equals, those who come first in the list.
+            Of lists of private pictures, the first by number; other people whom they name are on no side.
         min_images: Private people have at least that many.
         public: Another data set for the public side, such as ``{ use = "ffhq", root = "..." }``; None takes CelebA's
             other people.
@@ -67,7 +68,8 @@ class CelebA(Published):
         partition: Which part of the official partition the private people are from; no person is in two parts.
         train_list: List of private pictures to train on, a line each: file and number of the person.
         test_list: The same for those to test on.
-        public_list: List of public pictures, a line each: file, and whatever follows.
+        public_list: List of public pictures, a line each: file, and whatever follows. Of all three, an empty text is
+            none, so that a command line can leave one out.
     """
 
     where: ClassVar[str] = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html: Img/img_align_celeba.zip, Anno and Eval"
@@ -83,6 +85,11 @@ class CelebA(Published):
     train_list: LocalPath | None = None
     test_list: LocalPath | None = None
     public_list: LocalPath | None = None
+
+    @classmethod
+    def from_plan(cls, settings: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:  # noqa: ARG003 (for others)
+        """Without lists that are empty texts; see `harness.plan.settings.reshaped`."""
+        return {name: value for name, value in settings.items() if value or name not in PUBLISHED_LISTS}
 
     def __post_init__(self) -> None:
         if (self.train_list is None) != (self.test_list is None):
@@ -160,7 +167,8 @@ class CelebA(Published):
         _require_one_identity(own, identities)
         others = {} if self.public else self._beside(own, identities)
         both = self._placed(own | others)
-        private = both.at([row for row, entry in enumerate(both.entries) if entry.split])
+        first = set(sorted({entry.person for entry in own.values()})[: self.people])
+        private = both.at([row for row, entry in enumerate(both.entries) if entry.split and entry.person in first])
         if self.public:
             return private, self._public_side(private, private)
         people = {identities[stem] for stem in own if stem in identities}

@@ -17,12 +17,13 @@ from unveil.harness.figures.published import NOT_REPRODUCED, Published
 from unveil.harness.plan import assignments, environment
 from unveil.harness.plan import complaints as plan_errors
 from unveil.harness.plan import text as plan_text
+from unveil.harness.plan.defense_part import DefensePart
 from unveil.harness.plan.given import Given, joined, split
-from unveil.harness.plan.parts import PARTS, AttackPart, DefensePart, EvaluatorPart, MetricPart, Part, TargetPart
+from unveil.harness.plan.parts import PARTS, AttackPart, EvaluatorPart, MetricPart, Part, TargetPart
 from unveil.harness.plan.plugins import suggest, use_of
 from unveil.harness.plan.scaling import Cut, lines, scaled
 from unveil.harness.words.errors import PlanError
-from unveil.harness.words.names import Precision
+from unveil.harness.words.names import Attacked, Precision
 
 
 def _labels(part: Any) -> list[str]:
@@ -38,6 +39,7 @@ class Plan(BaseModel):
         title: Shown on the page.
         seeds: The whole matrix is repeated for each.
         identities: How many private people are attacked; 0 means all.
+        attacked: Which ones: drawn by chance, or the first by number, as most publications have it.
         pictures: How many people the reconstruction grids show.
         precision: How matrix work is rounded where the command leaves it to us; None: mixed on a GPU. In no identity.
         scale: Below 1, the plan is rehearsed: people, epochs and steps are cut to this share, see
@@ -58,6 +60,7 @@ class Plan(BaseModel):
     title: str
     seeds: Annotated[list[int], Field(min_length=1)] = [0]
     identities: Annotated[int, Field(ge=0)] = 0
+    attacked: Attacked = "drawn"
     pictures: Annotated[int, Field(ge=0)] = 6
     precision: Literal["full", "mixed"] | None = None
     scale: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -87,6 +90,17 @@ class Plan(BaseModel):
                     raise ValueError(f"two entries of {kind} are called {label!r}; give one of them another `name`")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {self.seeds} repeat")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_said_of_one_target_is_said_of_one_there_is(self) -> Plan:
+        known = [target.label for target in self.targets]
+        for defense in self.defenses:
+            if unknown := [name for name in defense.on if name not in known]:
+                raise ValueError(
+                    f"the defense {defense.label!r} says what it is on {unknown[0]!r}, which is no target"
+                    f"{suggest(unknown[0], known)}; the targets are {', '.join(known)}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -206,12 +220,13 @@ def find(where: str) -> tuple[str, Path | None]:
 
 
 def _missing(path: Path) -> PlanError:
-    preset = path.name.removesuffix(".toml")
-    near = "" if path.suffix else suggest(str(path), presets())
-    hint = f"; the preset is called {preset!r}" if preset in presets() else near
+    preset, known = path.name.removesuffix(".toml"), presets()
+    near = "" if path.suffix else suggest(str(path), known)
+    meant = next((name for name in (preset, f"published/{preset}") if name in known), None)
+    hint = near if meant is None else f"; the preset is called {meant!r}"
     return PlanError(
         f"there is no plan {str(path)!r}{hint}",
-        f"a TOML file or one of the presets: {', '.join(presets())}",
+        f"a TOML file or one of the presets: {', '.join(known)}",
         f"correct the path, which is looked for in {Path.cwd()}" if not path.is_absolute() else "correct the path",
     )
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unveil.harness.plan import plugins, settings
+from unveil.harness.plan.defense_part import DefensePart
 from unveil.harness.plan.lengths import LENGTHS, MARKS, as_spec, lengths, of_plugins, plain, short, shortened
-from unveil.harness.plan.parts import DefensePart, EvaluatorPart, Part, TargetPart
+from unveil.harness.plan.parts import EvaluatorPart, Part, TargetPart
 from unveil.harness.words.errors import PluginError, UnveilError
 from unveil.harness.words.spec import Spec
 
@@ -107,6 +108,8 @@ class _Scaler:
 
     def _target(self, entry: TargetPart) -> TargetPart:
         made = self._part("targets", "models", entry)
+        recipe = self._recipe("targets", entry.label, f"{entry.label}, its recipe", entry.recipe)
+        made = made.model_copy(update={"recipe": recipe})
         if entry.pretrain is None:
             return made
         pretrain = self._recipe("targets", entry.label, f"{entry.label}, its pretraining", entry.pretrain)
@@ -127,8 +130,23 @@ class _Scaler:
             tables[spec.use] = dict(made.settings)
         own = tables[entry.use] if isinstance(entry.use, str) else {n: t for n, t in tables.items() if t}
         recipe = self._recipe("defenses", entry.label, f"{entry.label}, its recipe", entry.recipe)
+        on = {target: self._on(entry, target, changes) for target, changes in entry.on.items()}
         kept = {name: getattr(entry, name) for name in DefensePart.model_fields}
-        return DefensePart.model_validate({**kept, **own, "recipe": recipe})
+        return DefensePart.model_validate({**kept, **own, "recipe": recipe, "on": on})
+
+    def _on(self, entry: DefensePart, target: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """What a defense is on one target: that recipe's epochs, and whatever of its settings is a length."""
+        where, made = f"{entry.label} on {target}", dict(changes)
+        if isinstance(recipe := changes.get("recipe"), Mapping):
+            made["recipe"] = self._recipe("defenses", entry.label, f"{where}, its recipe", recipe)
+        for spec in entry.meeting(target).stack:
+            own = changes if isinstance(entry.use, str) else changes.get(spec.use, {})
+            short, cuts = self._spec("defenses", spec, where if isinstance(entry.use, str) else f"{where}, {spec.use}")
+            cuts = [cut for cut in cuts if cut.setting in own]
+            self._note("defenses", entry.label, cuts)
+            cut = {one.setting: short.settings[one.setting] for one in cuts}
+            made |= cut if isinstance(entry.use, str) else {spec.use: {**own, **cut}} if cut else {}
+        return made
 
     def _note(self, part: str, label: str, cuts: Iterable[Cut]) -> None:
         self.cuts += [dataclasses.replace(cut, part=part, label=label) for cut in cuts]

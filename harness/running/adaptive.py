@@ -9,7 +9,8 @@ from typing import Any
 
 from unveil.harness.plan import plugins
 from unveil.harness.plan.asker import Asker
-from unveil.harness.plan.parts import AttackPart, DefensePart
+from unveil.harness.plan.defense_part import DefensePart
+from unveil.harness.plan.parts import AttackPart
 from unveil.harness.words.errors import PlanError, PluginError
 from unveil.harness.words.spec import Spec
 

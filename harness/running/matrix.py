@@ -8,9 +8,10 @@ from typing import Literal
 
 from unveil.harness.plan import plugins
 from unveil.harness.plan.asker import Asker
+from unveil.harness.plan.defense_part import DefensePart
 from unveil.harness.plan.file import PlanFile
 from unveil.harness.plan.node import Node
-from unveil.harness.plan.parts import AttackPart, DefensePart, MetricPart, Part, TargetPart
+from unveil.harness.plan.parts import AttackPart, MetricPart, Part, TargetPart
 from unveil.harness.plan.settings import dump
 from unveil.harness.running import independence, scores_only
 from unveil.harness.running.adaptive import adapted
@@ -104,8 +105,8 @@ class _Builder:
             for judge in self.plan.evaluators
         }
 
-    def notes(self, defense: DefensePart) -> tuple[str, ...]:
-        common, own = (dump(self.asker.whole_recipe(change)) for change in ({}, defense.recipe))
+    def notes(self, model: TargetPart, defense: DefensePart) -> tuple[str, ...]:
+        common, own = (dump(self.asker.whole_recipe(model.recipe, change)) for change in ({}, defense.recipe))
         changed = [f"{name} {own[name]} instead of {common[name]}" for name in own if own[name] != common[name]]
         return (f"own recipe: {', '.join(changed)}",) if changed else ()
 
@@ -125,7 +126,8 @@ class _Builder:
         return self.targets[place]
 
     def cell(self, names: tuple[Part, TargetPart, DefensePart, AttackPart, int], judges: Mapping[str, Node]) -> Cell:
-        part, model, defense, attack, seed = names
+        part, model, common, attack, seed = names
+        defense = common.meeting(model.label)
         family, strength = self.families[defense.label]
         attacked = self.target(part, model, defense, seed)
         place = Place(attacked.parents["data"], attacked, seed, None, attack.limits, attack.sides)
@@ -143,7 +145,7 @@ class _Builder:
         resolution = (f"works at {attack.resolution} x {attack.resolution} pixels",) * bool(attack.resolution)
         told = (*_first_weights(nodes), *resolution, *_crops(self.plan.metrics), *_judges_from_outside(measures))
         rehearsed = self.rehearsed(part.label, model.label, family, attack.label)
-        notes = (*rehearsed, *self.notes(defense), *known.notes, *told)
+        notes = (*rehearsed, *self.notes(model, defense), *known.notes, *told)
         return Cell(*labels, seed, nodes, tuple(measures), notes, family, strength, role, access, known.fixed)
 
 
@@ -165,7 +167,9 @@ def targets(file: PlanFile, part: DefensePart) -> dict[tuple[str, str], Node]:
             "remove its key `trained`",
         )
     return {
-        (data.label, model.label): target.ask(asker, model, part, datasets.ask(asker, data), plan.seeds[0])
+        (data.label, model.label): target.ask(
+            asker, model, part.meeting(model.label), datasets.ask(asker, data), plan.seeds[0]
+        )
         for data in plan.data
         for model in plan.targets
     }

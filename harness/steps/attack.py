@@ -30,7 +30,7 @@ from unveil.harness.words.given import Attempt, Ingredients
 from unveil.harness.words.images import Images
 from unveil.harness.words.memo import forget_all
 from unveil.harness.words.meter import Budget, Spent
-from unveil.harness.words.names import Access, Role
+from unveil.harness.words.names import Access, Attacked, Role
 from unveil.harness.words.needs import WrappedAttack, access_of
 from unveil.harness.words.pixels import Chosen, Stored
 from unveil.harness.words.run import Run
@@ -59,6 +59,7 @@ def ask(asker: Asker, spec: Spec, place: Place, name: str) -> Node:
     options = {
         "seed": place.seed,
         "identities": asker.plan.identities,
+        **({"attacked": asker.plan.attacked} if asker.plan.identities and asker.plan.attacked != "drawn" else {}),
         "role": str(role),
         **place.limits,
         **place.sides,
@@ -89,10 +90,12 @@ LIMITED = ("queries", "gradients")
 CHUNK = 256  # pictures that are looked at at once
 
 
-def victims(classes: int, count: int, run: Run) -> Tensor:
-    """Which private people are attacked: all (count 0), or a draw that is the same for every attack and defense."""
+def victims(classes: int, count: int, run: Run, how: Attacked = "drawn") -> Tensor:
+    """Which private people are attacked: all (count 0), the first, or a draw that all attacks and defenses share."""
     if not 0 < count < classes:
         return torch.arange(classes)
+    if how == "first":
+        return torch.arange(count)
     return torch.randperm(classes, generator=run.generator("victims"))[:count].sort().values
 
 
@@ -167,7 +170,8 @@ def compute(node: Node, bench: Bench, run: Run) -> Artefact:
 def _attacked(node: Node, bench: Bench) -> Tensor:
     source = node.parents["data"]
     who = Run(source.identity + str(node.options["seed"]))
-    return victims(datasets.read(source, bench).classes, node.options["identities"], who)
+    asked, how = node.options["identities"], node.options.get("attacked", "drawn")
+    return victims(datasets.read(source, bench).classes, asked, who, how)
 
 
 def _show(node: Node, bench: Bench, run: Run) -> tuple[Images, dict[str, int]]:

@@ -13,8 +13,9 @@ from torch import nn
 from unveil.harness.models.program import KEPT, ClassOrder, Running
 from unveil.harness.models.trained_elsewhere import Reopening
 from unveil.harness.plan.asker import Asker, seed_label
+from unveil.harness.plan.defense_part import DefensePart
 from unveil.harness.plan.node import Node, step
-from unveil.harness.plan.parts import DefensePart, TargetPart, checkpoint
+from unveil.harness.plan.parts import TargetPart, checkpoint
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench, owned

@@ -10,8 +10,8 @@ from typing import Any
 from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.plan.asker import seed_label
 from unveil.harness.plan.canonical import digest
+from unveil.harness.plan.defense_part import DefensePart
 from unveil.harness.plan.node import Node, Use
-from unveil.harness.plan.parts import DefensePart
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench

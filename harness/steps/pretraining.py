@@ -22,7 +22,7 @@ def ask(asker: Asker, part: TargetPart, data: Node) -> dict[str, Node]:
     if part.pretrain is None:
         return {}
     model = asker.use("models", part.spec)
-    options = {"recipe": asker.recipe(part.pretrain), **part.view}
+    options = {"recipe": asker.recipe(part.recipe, part.pretrain), **part.view}
     stream = {"model": model.question, "data": data.identity}
     label = f"pretraining {part.label}"
     return {"weights": Node("weights", label, {"model": (model,)}, options, {"data": data}, stream)}

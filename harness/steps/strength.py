@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unveil.harness.figures.tries import accuracy
+from unveil.harness.plan.defense_part import DefensePart
 from unveil.harness.plan.node import Node, step
-from unveil.harness.plan.parts import DefensePart
 from unveil.harness.steps.bench import Bench
 from unveil.harness.store.artefact import Artefact
 from unveil.harness.words.errors import TrainingError

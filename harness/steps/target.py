@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from unveil.harness.plan.asker import Asker, seed_label
+from unveil.harness.plan.defense_part import DefensePart
 from unveil.harness.plan.node import Node, step
-from unveil.harness.plan.parts import DefensePart, TargetPart
+from unveil.harness.plan.parts import TargetPart
 from unveil.harness.steps import classifiers
 from unveil.harness.steps import data as datasets
 from unveil.harness.steps.bench import Bench
@@ -19,7 +20,7 @@ def ask(asker: Asker, part: TargetPart, defense: DefensePart, data: Node, seed: 
     """A model of the plan under a defense or a stack of them."""
     model = asker.use("models", part.spec)
     uses = {"model": (model,), "defenses": tuple(asker.use("defenses", spec) for spec in defense.stack)}
-    options = {"recipe": asker.recipe(defense.recipe), "seed": seed, **part.view}
+    options = {"recipe": asker.recipe(part.recipe, defense.recipe), "seed": seed, **part.view}
     parents = {"data": data, **step("pretraining").ask(asker, part, data)}
     stream = {"model": model.question, "seed": seed, "data": data.identity}
     label = f"target {part.label} with {defense.label}{seed_label(seed)}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, computed_field, field_validator, model_validator
 
@@ -36,6 +36,10 @@ class Precision(StrEnum):
     FULL = "full"
     MIXED = "mixed"
     PROBE = "probe"
+
+
+Attacked: TypeAlias = Literal["drawn", "first"]
+"""Which people are attacked where not all are: some drawn by chance, or the first by number."""
 
 
 class Role(StrEnum):

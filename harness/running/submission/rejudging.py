@@ -18,9 +18,10 @@ from unveil.harness.figures import panel, recheck
 from unveil.harness.figures.intervals import to_figure
 from unveil.harness.figures.rows import Figure, Judge, Results, Row
 from unveil.harness.plan.asker import Asker
+from unveil.harness.plan.defense_part import DefensePart
 from unveil.harness.plan.file import Plan, PlanFile
 from unveil.harness.plan.node import Node
-from unveil.harness.plan.parts import DefensePart, EvaluatorPart, MetricPart, Part
+from unveil.harness.plan.parts import EvaluatorPart, MetricPart, Part
 from unveil.harness.running.submission.claims import where
 from unveil.harness.running.submission.foreign import (
     ForeignError,
@@ -175,7 +176,8 @@ class _Rejudging:
 
     def _target(self, row: Row) -> None:
         part = _called(row.model, self.plan.targets)
-        defense = _called(row.defense, [variant for one in self.plan.defenses for variant in one.variants])
+        variants = [variant for one in self.plan.defenses for variant in one.variants]
+        defense = _called(row.defense, variants).meeting(part.label)
         for spec in (part.spec, *defense.stack):
             require_own(f"target {row.model} with {row.defense}", spec)
         data = self._data(row.data)

@@ -30,9 +30,9 @@ from unveil.harness.words.errors import PlanError
 from unveil.harness.words.names import Precision
 
 if TYPE_CHECKING:
+    from unveil.harness.plan.defense_part import DefensePart
     from unveil.harness.plan.file import PlanFile
     from unveil.harness.plan.node import Node
-    from unveil.harness.plan.parts import DefensePart
     from unveil.harness.store.artefacts import Store
 
 
@@ -96,7 +96,7 @@ def tune(  # noqa: PLR0913, PLR0917 (an option each)
 
 def _part(file: PlanFile, defense: str, cost: float, values: str) -> DefensePart:
     """The defense as the plan has it, or a new one, to be tuned."""
-    from unveil.harness.plan.parts import DefensePart  # noqa: PLC0415 (not needed for --help)
+    from unveil.harness.plan.defense_part import DefensePart  # noqa: PLC0415 (not needed for --help)
 
     named = {part.label: part for part in file.plan.defenses}
     known = [*named, *registered(KINDS[2])]

@@ -167,6 +167,13 @@ def test_published_lists(made, made_faces):
     assert counts(data) == [8, 0, 3, 7]
     chosen = dataset(made, "celeba", **lists)
     assert "is not the list" in chosen.preflight()[0]
+    third = [f"{name} 2" for name, who in lines if who == "13"][:2]
+    made_faces.write(made / "three.txt", [*(made / "train.txt").read_text().splitlines(), *third])
+    fewer = load(made, "celeba", validation=0.0, people=2, **{**lists, "train_list": "three.txt", "public_list": ""})
+    assert fewer.names == ("label 0000", "label 0001"), "the first, and the third is on no side"
+    assert counts(fewer) == [8, 0, 3, 3 + 2]
+    unsaid = dataset(made, "celeba", **{**lists, "public_list": ""})
+    assert unsaid == dataset(made, "celeba", train_list="train.txt", test_list="test.txt")
     assert str(made) not in str(settings.question(Spec("celeba"), chosen)), "another place is no other question"
     made_faces.write(public, [mine[0][0]])
     with pytest.raises(DataError, match=r"lists 1 pictures that are private: 000001"):

@@ -15,6 +15,7 @@ from unveil.harness.plan.file import presets, read
 from unveil.harness.running.matrix import expand
 
 GOLDEN = Path(__file__).parent / "golden" / "nodes.json"
+ALONE = [name for name in presets() if "/" not in name]  # the others need data that somebody brings
 
 
 def whole(node):
@@ -53,7 +54,7 @@ def golden(preset):
     return {nodes[i][0]: of(nodes[i]) for i in kept["presets"][preset]}
 
 
-@pytest.mark.parametrize("preset", presets())
+@pytest.mark.parametrize("preset", ALONE)
 def test_nodes_are_what_they_were(preset):
     now, before = found(preset), golden(preset)
     changed = [f"{node['kind']} {node}" for identity, node in now.items() if identity not in before]
@@ -81,7 +82,7 @@ def write():
         shared = place(node["options"]), place(node["stream"]), place(node["randomness"])
         nodes.append([identity, node["kind"], uses, shared[0], shared[1], parents, shared[2]])
 
-    made = {preset: found(preset) for preset in presets()}
+    made = {preset: found(preset) for preset in ALONE}
     for preset in made.values():  # parents before children, as the graph has them
         for identity, node in preset.items():
             line(identity, node)

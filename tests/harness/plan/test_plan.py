@@ -160,6 +160,7 @@ def test_a_plan_that_is_not_there_is_told(tmp_path, monkeypatch):
     for where, words in {
         "quick.toml": "the preset is called 'quick'",
         "quik": "did you mean 'quick'",
+        "celeba64": "the preset is called 'published/celeba64'",
         "other.toml": "there is no plan 'other.toml'\n",
         ".": "is a folder(.|\n)*name the file: mine.toml",
     }.items():

@@ -188,6 +188,7 @@ def test_victims_are_the_same_for_everybody():
     drawn = victims(50, 10, Run("data"))
     assert len(drawn.unique()) == 10
     assert torch.equal(drawn, victims(50, 10, Run("data")))
+    assert victims(50, 3, Run("data"), "first").tolist() == [0, 1, 2]
 
 
 def asked(judge="", others="identities"):
