@@ -11,7 +11,7 @@ import pytest
 from unveil.harness.assets import fetch as assets
 
 # doctest would import them: they are for a process of their own, or for tests that load them
-collect_ignore = ["elsewhere.py", "another_device.py", "elsewhere_models.py"]
+collect_ignore = ["elsewhere.py", "another_device.py", "elsewhere_models.py", "published_trees.py"]
 
 DATA = '''
 """Blobs of colour."""
@@ -178,7 +178,19 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def made_faces():
     """What makes small trees with the file formats of published data sets."""
-    spec = importlib.util.spec_from_file_location("made_faces", Path(__file__).with_name("made_faces.py"))
+    return _beside("made_faces")
+
+
+@pytest.fixture(scope="session")
+def published_trees(made_faces):
+    """What makes what the published presets need, from such trees."""
+    module = _beside("published_trees")
+    module.faces = made_faces
+    return module
+
+
+def _beside(name):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

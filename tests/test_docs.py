@@ -12,8 +12,9 @@ import typer
 
 from unveil.cli.app import app
 from unveil.harness.plan import plugins
+from unveil.harness.plan.defense_part import DefensePart
 from unveil.harness.plan.file import Plan, PlanFile, from_mapping, parse
-from unveil.harness.plan.parts import AttackPart, DefensePart, EvaluatorPart, TargetPart, prior_checkpoint
+from unveil.harness.plan.parts import AttackPart, EvaluatorPart, TargetPart, prior_checkpoint
 from unveil.harness.plan.settings import make
 from unveil.harness.running.matrix import expand
 from unveil.harness.words.recipe import Recipe

@@ -25,7 +25,7 @@ from unveil.harness.words.errors import AssetError
 EXAMPLE = Path(__file__).parent.parent / "examples" / "real_faces.toml"
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", [name for name in presets() if "/" not in name])  # they bring their data
 def test_presets_expand(name: str) -> None:
     matrix = expand(read(name))
     assert len(matrix.cells) == len({cell.defense for cell in matrix.cells}) * len({c.attack for c in matrix.cells}) > 5
