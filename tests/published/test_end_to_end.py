@@ -87,7 +87,7 @@ def test_from_pictures_to_page(name, target, attacks, environment, tmp_path, mon
         assert accuracy.value is not None
         assert "rehearsal" in " ".join(row.notes)
         if name == CELEBA64:
-            assert list(accuracy.per_identity) == ["label 0000"], "the first, not one that was drawn"
+            assert list(accuracy.per_identity) == ["0"], "the first, not one that was drawn"
 
 
 def _toml(value):
