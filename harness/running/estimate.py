@@ -34,6 +34,7 @@ class Step:
             other data, another model or other widths may be wrong by a factor of twenty, so there is none.
         source: What the seconds are known from, or why they are not known.
         key: Artefact key.
+        at_least: Whether it may take longer, since a probe saw the first of its loops only.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Step:
     seconds: float | None
     source: str
     key: str
+    at_least: bool = False
 
 
 def estimate(
@@ -96,21 +98,24 @@ class Known:
         store: The artefacts.
         near: Under the same conditions, by how that is said.
         far: Under others.
+        begun: Under the same conditions, in probes that saw the first part of a step only.
     """
 
     store: Store
     near: Mapping[str, Forecast]
     far: Mapping[str, Forecast]
+    begun: Forecast
 
     @classmethod
     def of(cls, store: Store, where: Conditions, probes: Sequence[Mapping[str, Any]]) -> Known:
         """What a store knows and probes found, and what is known of the presets elsewhere."""
-        past = history(store)
-        mine, timed = ([one for one in some if Conditions.of(one).like(where)] for some in (past, probes))
-        others = [one for one in (*past, *probes) if not Conditions.of(one).like(where)]
+        past, whole = history(store), [one for one in probes if not one.get("partly")]
+        parts = [one for one in probes if one.get("partly") and Conditions.of(one).like(where)]
+        mine, timed = ([one for one in some if Conditions.of(one).like(where)] for some in (past, whole))
+        others = [one for one in (*past, *whole) if not Conditions.of(one).like(where)]
         near = {"": Forecast(mine), ", in a probe": Forecast(timed)}
         far = {", under other conditions": Forecast(others), ", two cores elsewhere": Forecast(reference())}
-        return cls(store, near, far)
+        return cls(store, near, far, Forecast(parts))
 
     def closely(self, node: Node) -> Guess | None:
         """From as much work here."""
@@ -133,7 +138,15 @@ class Known:
 
     def guess(self, node: Node) -> Guess | None:
         """The best of them."""
+        return self.wholly(node) or self.at_least(node)
+
+    def wholly(self, node: Node) -> Guess | None:
+        """From steps that were seen to their end."""
         return self.closely(node) or self.elsewhere(node) or self.roughly(node)
+
+    def at_least(self, node: Node) -> Guess | None:
+        """From as much work that was begun here."""
+        return (guess := self.begun.alike(node)) and _placed(guess, ", in a probe of its first part")
 
     def typical(self, kind: str) -> float:
         """Seconds of any step of a kind; 0 where none is known."""
@@ -196,5 +209,6 @@ def _step(node: Node, known: Known, reasons: Mapping[tuple[str, str], str]) -> S
     if node.kind == "strength":
         return Step(node.kind, node.label, "to run", 0.0, "a look at its ladder", node.key)
     if (guess := known.guess(node)) is not None:
-        return Step(node.kind, node.label, "to run", guess.seconds, guess.source, node.key)
+        partly = known.wholly(node) is None
+        return Step(node.kind, node.label, "to run", guess.seconds, guess.source, node.key, partly)
     return Step(node.kind, node.label, "to run", None, reasons.get(work_of(node), ""), node.key)

@@ -64,10 +64,24 @@ def _read(data: bytes) -> dict[str, Any] | None:
     return None
 
 
-def told_of(node: Node, seconds: float, conditions: Conditions) -> dict[str, Any]:
-    """What is remembered of a probe: for steps that are as much work, whatever code they have."""
+def told_of(node: Node, seconds: float, conditions: Conditions, *, partly: bool = False) -> dict[str, Any]:
+    """What is remembered of a probe: for steps that are as much work, whatever code they have.
+
+    Args:
+        node: The step that was timed.
+        seconds: That it takes.
+        conditions: Under which.
+        partly: Whether it takes this or longer, see `harness.running.rehearse.Timing`.
+    """
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    return {**facts(node), **asdict(conditions), "seconds": round(seconds, 3), "label": node.label, "when": when}
+    return {
+        **facts(node),
+        **asdict(conditions),
+        "seconds": round(seconds, 3),
+        "label": node.label,
+        "when": when,
+        "partly": partly,
+    }
 
 
 class Probes:
@@ -114,7 +128,7 @@ class Probes:
         if timing.seconds is None:
             self.reasons[work] = timing.reason
         else:
-            self._remember(node, told_of(node, timing.seconds, self._how.conditions))
+            self._remember(node, told_of(node, timing.seconds, self._how.conditions, partly=timing.partly))
 
     def _remember(self, node: Node, told: dict[str, Any]) -> None:
         self.known.append(told)

@@ -32,6 +32,8 @@ from unveil.harness.words.names import Access
 from unveil.harness.words.run import Progress, Run, Silent
 from unveil.harness.words.spec import Spec
 
+BY_PLUGINS = ("attack", "prior")
+"""What may have any number of loops, one after the other."""
 NEVER = Pace(long=float("inf"), longest=float("inf"))
 """Of what can only be had whole: pictures that are read."""
 
@@ -55,10 +57,12 @@ class Timing:
     Attributes:
         seconds: That the step takes whole; None if that could not be seen.
         reason: Why not.
+        partly: Whether the step was seen begin only, so that it takes this or longer: another loop may follow.
     """
 
     seconds: float | None
     reason: str = ""
+    partly: bool = False
 
 
 class Pretended(Store):
@@ -142,7 +146,7 @@ class Rehearsal:
             timing = self._timed(node, watch)
         if timing.seconds is None or not self._kept_apart(node):
             return timing
-        return Timing(timing.seconds + self._start_apart(node.parents["target"]))
+        return replace(timing, seconds=timing.seconds + self._start_apart(node.parents["target"]))
 
     def _kept_apart(self, node: Node) -> bool:
         """Whether its target is in another process, as far as it asks it anything; in a probe it is in this one."""
@@ -172,7 +176,8 @@ class Rehearsal:
             self.store.pretend(node.key, self._compute(node, watch))
         except Enough:
             seconds = watch.seconds()
-            return Timing(seconds, "" if seconds else "it says nothing of its progress within the time of a probe")
+            reason = "" if seconds else "it says nothing of its progress within the time of a probe"
+            return Timing(seconds, reason, partly=node.kind in BY_PLUGINS)
         except (Exception, SystemExit) as error:  # a plugin may do what it likes
             if watch.whole:
                 return Timing(None, f"its probe failed: {describe(error)}")

@@ -62,9 +62,10 @@ def _show(known: Sequence[Demand], card: Card) -> None:
     output().print(made)
     most = max(room(one.memory) for one in known)
     hours = card.hours(sum(one.all_flops for one in known))
+    about = "about" if all(one.whole for one in known) else "at least"
     output().print(
-        f"GPU: about {hours:.2g} hours, {most / GIGA:.1f} GiB at most, counted by arithmetic; metrics, validation and "
-        "what a defense adds to its training are not in it",
+        f"GPU: {about} {hours:.2g} hours, {most / GIGA:.1f} GiB at most, counted by arithmetic; metrics, validation "
+        "and what a defense adds to its training are not in it",
         soft_wrap=True,
     )
     for one in known:

@@ -182,7 +182,7 @@ def plan_(  # noqa: PLR0913, PLR0917 (an option each)
 def _show_steps(title: str, steps: Sequence[Step]) -> None:
     made = table(title, "step", "what", "state", "seconds", "known from")
     for step in steps:
-        seconds = "" if step.seconds is None else f"{step.seconds:.0f}"
+        seconds = "" if step.seconds is None else "> " * step.at_least + f"{step.seconds:.0f}"
         made.add_row(step.kind, one_line(step.label), step.state, seconds, one_line(step.source))
     output().print(made)
 
@@ -197,7 +197,8 @@ def _total(steps: Sequence[Step], matrix: Matrix, jobs: int) -> str:
     unknown = sum(one is None for one in left.values())
     more = f", and {unknown} steps of unknown cost" if unknown else ""
     together = f" with {jobs} jobs" if jobs > 1 else ""
-    return f"to run: {len(left)} steps, {'about ' * (cost >= 10)}{roughly(cost)}{together}{more}"
+    about = "at least " if any(step.at_least for step in steps) else "about " * (cost >= 10)
+    return f"to run: {len(left)} steps, {about}{roughly(cost)}{together}{more}"
 
 
 def log(

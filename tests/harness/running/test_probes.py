@@ -13,8 +13,9 @@ from unveil.harness.running.estimate import costs, estimate
 from unveil.harness.running.execute import Surroundings
 from unveil.harness.running.likeness import facts
 from unveil.harness.running.matrix import expand
-from unveil.harness.running.probes import Probing, remembered
+from unveil.harness.running.probes import Probing, remembered, told_of
 from unveil.harness.running.rehearse import Rehearsal
+from unveil.harness.running.stopwatch import Pace
 from unveil.harness.running.tally import Tally
 from unveil.harness.store import collection
 from unveil.harness.store.artefacts import Store
@@ -146,6 +147,33 @@ def test_a_step_that_shows_no_progress_is_stopped(project, tmp_path, body):
     timing = rehearsal.time(attack, 0.5)
     assert timing.seconds is None
     assert "nothing of its progress" in timing.reason
+
+
+def test_a_step_of_which_a_probe_saw_the_first_loop_only_takes_that_or_longer(project, tmp_path):
+    project.edit(
+        "guess.py", "keys = [", "import time\n"
+        "        for name, units in (('first', 40), ('second', 4000)):\n"
+        "            with run.progress(name, units) as bar:\n"
+        "                for _ in range(units):\n"
+        "                    time.sleep(0.02)\n"
+        "                    bar.advance(1)\n"
+        "        keys = [",
+    )  # fmt: skip
+    store, plan = store_in(tmp_path), matrix(project)
+    attack = next(node for node in plan.nodes() if node.kind == "attack")
+    rehearsal = Rehearsal(store, Surroundings(store.url), pace=Pace(0.1, 0.2, forward=0.2, tried=0.05))
+    assert rehearsal.time(attack.parents["data"], 60).seconds is not None
+    timing = rehearsal.time(attack, 20)
+    assert timing.partly
+    assert timing.seconds is not None
+    told = told_of(attack, timing.seconds, Conditions("cpu", 1, "mine"), partly=True)
+    store.put_text("probes/attack.json", json.dumps(told))
+    step = {step.key: step for step in estimate(plan, store, conditions=Conditions("cpu", 1, "mine"))}[attack.key]
+    assert step.at_least
+    assert step.source == "as much work, in a probe of its first part"
+    store.put_text("probes/whole.json", json.dumps({**told, "seconds": 80.0, "partly": False}))
+    step = {step.key: step for step in estimate(plan, store, conditions=Conditions("cpu", 1, "mine"))}[attack.key]
+    assert (step.at_least, step.seconds, step.source) == (False, 80.0, "as much work, in a probe")
 
 
 def test_probes_end_with_their_time_and_the_rest_is_left_for_the_next(project, tmp_path):
