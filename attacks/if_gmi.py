@@ -155,7 +155,10 @@ def on_shelf(descent: Descent, shelf: Shelf) -> Descent:
         if shelf.takes(part, state["x"]):
             state["x"] = nothing(state["w"])
 
-    return replace(descent, finished=finished, there=shelf.has)
+    def there(part: int, state: State) -> bool:
+        return state["x"].numel() > 0 or shelf.has(part)
+
+    return replace(descent, finished=finished, there=there)
 
 
 class StagedDescent:

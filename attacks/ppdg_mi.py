@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
@@ -40,8 +41,9 @@ from unveil.harness.types import (
 )
 from unveil.harness.words import crops
 from unveil.harness.words.errors import PluginError, UnveilError
+from unveil.harness.words.gathering import gathered, rounded
 from unveil.harness.words.needs import PRIOR, needs_of
-from unveil.harness.words.pixels import HELD, to_uint8
+from unveil.harness.words.pixels import HELD
 from unveil.harness.words.spec import HeldAttack
 
 Variant: TypeAlias = Literal["gan", "pw", "ct", "mmd"]
@@ -118,6 +120,16 @@ class PPDGMI:
     def content(self) -> Mapping[str, str]:
         """Nothing is read; the base and the eyes are needs."""
         return {"base": NEEDED, "features": NEEDED}
+
+    @property
+    def draws_in_full(self) -> bool:
+        """As its base."""
+        return bool(getattr(self.attack(), "draws_in_full", False))
+
+    @property
+    def shown_each(self) -> int:
+        """As its base."""
+        return int(getattr(self.attack(), "shown_each", 1))
 
     def needs(self) -> Mapping[str, Need]:
         """The base, which has been run, its prior, and eyes if distances are taken in features."""
@@ -247,12 +259,21 @@ class SecondRound:
 
     def of_all(self, labels: Tensor) -> Images:
         """The pictures of all people."""
-        found = [self._of(int(y), len(labels)) for y in labels]
+        found: list[dict[str, Any]] = []
+
+        def one_by_one() -> Iterator[Tensor]:
+            for y in labels.tolist():
+                found.append(self._of(y, len(labels)))
+                yield found[-1].pop("pixels")
+
+        parts = one_by_one()
+        first = next(parts)
+        images = gathered(chain([first], parts), labels.cpu().repeat_interleave(len(first)), self.run.scratch)
         for note in dict.fromkeys(note for one in found for note in one["notes"]):
             self.run.note(note)
         for name in found[0]["kept"]:
             self.run.keep(name, torch.cat([one["kept"][name] for one in found]))
-        return Images(*(torch.cat([one[name] for one in found]) for name in ("pixels", "labels")))
+        return images
 
     def _of(self, y: int, people: int) -> dict[str, Any]:
         """What came of a person: done once, however often the attack is interrupted."""
@@ -261,9 +282,10 @@ class SecondRound:
         if done is None:
             own = of_person(self.run, y)
             images = self._attacked(y, own)
-            large = people * images.labels.numel() * images.pixels[0].numel() > HELD
-            pixels = to_uint8(images.pixels) if large else images.pixels
-            done = {"pixels": pixels, "labels": images.labels, "kept": own.kept, "notes": own.notes}
+            pixels, of = images.pixels, people * images.labels.numel()
+            if 4 * of * pixels[0].numel() > HELD:
+                pixels = rounded(pixels, of)
+            done = {"pixels": pixels, "kept": own.kept, "notes": own.notes}
             self.run.save(name, {**done, "spent": asdict(self.view.spent)})
         else:
             self.view.resume(Spent(**done["spent"]))

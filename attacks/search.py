@@ -173,14 +173,15 @@ class Descent:
         pictures: What a state looks like: pixels ``(N, C, H, W)`` in [0, 1]; None where there is no path to show.
         finished: Told the number of a part and its last state, before that is kept with those of all other parts; it
             may lay by what is too large for that.
-        there: Whether what was laid by of a part can be read; asked when a search that was interrupted goes on.
+        there: Told the number of a part and the last state that was kept of it, whether what was laid by of it can be
+            read, if anything was; asked when a search that was interrupted goes on.
     """
 
     start: Callable[[Sequence[Key]], State]
     step: Callable[[Sequence[Key], State, int], Tensor]
     pictures: Callable[[State], Tensor] | None = None
     finished: Callable[[int, State], None] = lambda part, state: None  # noqa: ARG005
-    there: Callable[[int], bool] = lambda part: True  # noqa: ARG005
+    there: Callable[[int, State], bool] = lambda part, state: True  # noqa: ARG005
 
 
 def search(
@@ -245,7 +246,7 @@ class _Found:
         since: What had been spent when the part began.
     """
 
-    def __init__(self, view: View, run: Run, there: Callable[[int], bool]) -> None:
+    def __init__(self, view: View, run: Run, there: Callable[[int, State], bool]) -> None:
         self._view, self._run, self._there = view, run, there
         self.done: list[State] = []
         self.now: State = {}
@@ -257,8 +258,8 @@ class _Found:
         return {"done": self.done, "now": self.now, "path": self.path, **spent}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        for part in range(len(saved["done"])):
-            if not self._there(part):
+        for part, state in enumerate(saved["done"]):
+            if not self._there(part, state):
                 raise gone(part)
         self.done.extend(saved["done"])
         self.path.extend(saved["path"])

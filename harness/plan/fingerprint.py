@@ -20,7 +20,7 @@ PLUMBING = frozenset(
     for name in (
         *("figures.panel", "figures.rows", "plan.asker", "plan.canonical", "plan.complaints", "plan.file"),
         *("plan.fingerprint", "plan.node", "plan.parts", "plan.plugins", "plan.settings", "plan.text"),
-        *("plan.validation", "steps.wishes", "training.probe"),
+        *("plan.defense_part", "plan.validation", "steps.wishes", "training.probe"),
         *("store.artefact", "store.artefacts", "store.files", "store.large", "store.lease", "store.stream"),
         *("words.disk", "words.errors", "words.pixel_file", "words.spec"),
     )

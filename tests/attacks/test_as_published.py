@@ -297,7 +297,7 @@ def test_what_pictures_are_made_of_is_kept_and_many_large_ones_have_8_bits(monke
     images = PUBLISHED.reconstruct(view, given(Wide()), LABELS, run)
     assert run.kept["latents"].shape == (6, 64)
     assert torch.equal(WSpace(Wide(), SHAPE).pictures(run.kept["latents"]), images.pixels)
-    monkeypatch.setattr("unveil.attacks.drawing.HELD", 6 * 64 - 1)
+    monkeypatch.setattr("unveil.harness.words.pixels.HELD", 4 * 6 * 64 - 1)
     large = PUBLISHED.reconstruct(View(target(), Access.WHITE_BOX, SHAPE), given(Wide()), LABELS, Run("x"))
     assert (images.stored.dtype, large.stored.dtype) == (torch.float32, torch.uint8)
     assert torch.equal(large.levels(slice(None)), images.levels(slice(None)))

@@ -29,6 +29,7 @@ LOGITS = 0.2  # difference of a trained target's logits, as a share of the large
 ATTACKS = (
     "gmi", "kedmi", *(f"lomma {base} {variant}" for base in ("gmi", "kedmi") for variant in ("logit", "both")), "plgmi",
     "ppa", "if_gmi", "align_mi", "mirror_white_box", "mirror", "vmi", "smile", "rlb_mi", "c2f_mi", "lokt", "brep_mi",
+    "ppdg_mi", "query_averaging",
     "random_latents", "public_lookalikes", "pixel_adversarial",
 )  # fmt: skip
 PRIORS = {
