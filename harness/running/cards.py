@@ -44,6 +44,7 @@ def _card(name: str, teraflops: float, gigabytes: int) -> Card:
     return Card(name, teraflops * 1e12, gigabytes * 2**30)
 
 
+USUAL = "h100"  # where there is a GPU and none is named
 CARDS = {
     "h200": _card("NVIDIA H200 SXM", 67, 141),
     "h100": _card("NVIDIA H100 SXM", 67, 80),

@@ -148,7 +148,10 @@ def plan_(  # noqa: PLR0913, PLR0917 (an option each)
     jobs: JobsOption = 0,
     threads: ThreadsOption = 0,
     no_probe: Annotated[bool, typer.Option("--no-probe", help="Time and weigh nothing that is unknown.")] = False,
-    card: Annotated[str, typer.Option("--card", help="GPU that memory and hours are told for.")] = "h100",
+    card: Annotated[
+        str,
+        typer.Option("--card", help="Tell memory and hours of this GPU, such as a100; default: of none without one."),
+    ] = "",
     as_json: JsonOption = False,
     set_: SetOption = [],  # noqa: B006 (see run)
     scale: ScaleOption = None,
@@ -161,22 +164,24 @@ def plan_(  # noqa: PLR0913, PLR0917 (an option each)
     from unveil.harness.running.estimate import estimate  # noqa: PLC0415
     from unveil.harness.running.probes import Probing  # noqa: PLC0415
 
-    where, on = pool_of("", jobs, threads, 0.0, 0.0, "", []), cards.card(card)
+    where = pool_of("", jobs, threads, 0.0, 0.0, "", [])
     audit = prepare(plan, store, settings_of(set_, scale))
     say_notes(audit.matrix.notes)
     rounding = audit.file.plan.rounding(precision)
     around = surroundings(audit.store, device, rounding, compiled=False, pool=where)
+    on = cards.card(card or cards.USUAL) if card or around.device.startswith("cuda") else None
     with Screen() as screen:
         probing = Probing(around, shown=lambda label: screen.starts(f"timing {one_line(label)} ..."))
         here = Conditions.here(around.device, around.threads)
         steps = estimate(audit.matrix, audit.store, None if no_probe else probing, here)
-        heavy = weighed(audit, screen, 0.0 if no_probe else probing.seconds)
+        heavy = weighed(audit, screen, 0.0 if no_probe else probing.seconds) if on else []
     if as_json:
         print_json([{**step.__dict__, **weight_of(step.key, heavy)} for step in steps])
         return
     _show_steps(f"{audit.file.plan.title}: {len(audit.matrix.cells)} cells, {len(steps)} steps", steps)
     output().print(_total(steps, audit.matrix, where.jobs), soft_wrap=True)
-    show_demands(heavy, on)
+    if on:
+        show_demands(heavy, on)
 
 
 def _show_steps(title: str, steps: Sequence[Step]) -> None:

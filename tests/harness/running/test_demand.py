@@ -114,7 +114,8 @@ def test_plan_tells_memory_and_hours_and_what_does_not_fit(project, monkeypatch,
     audit = prepare("tiny.toml", "store")
     heavy = demands(audit.matrix.nodes(), audit.store, 0)
     assert weight_of(heavy[0].keys[0], heavy)["flops"] == heavy[0].flops > 0
-    steps = json.loads(project.call("plan", "tiny.toml", "--store", "store", "--no-probe", "--json").stdout)
+    told = project.call("plan", "tiny.toml", "--store", "store", "--card", "t4", "--no-probe", "--json")
+    steps = json.loads(told.stdout)
     assert {step["kind"] for step in steps if step["flops"]} == {"evaluator", "target", "attack"}
     small = type(CARDS["t4"])("a toy", 1e12, RESERVED)
     show_demands(heavy, small)
