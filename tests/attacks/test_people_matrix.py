@@ -137,7 +137,8 @@ PRIORS = {
     **dict.fromkeys(("align_mi", "ppdg_mi"), ""),  # their bases have one
 }
 # Seen when they were set, luck taking .01 up to .08: vmi .40 [.19, .61], align_mi .53 [.33, .72], smile .63 [.36, .83],
-# if_gmi .40 [.19, .65], ppdg_mi .42 [.27, .59] (its gmi .50 [.30, .70]). Of rlb_mi, c2f_mi and lokt nobody has seen figures yet.
+# if_gmi .40 [.19, .65], ppdg_mi .42 [.27, .59] (its gmi .50 [.30, .70]).
+# Of rlb_mi, c2f_mi and lokt nobody has seen figures yet.
 ATTACKS = {
     "gmi": 'use = "gmi"\nrestarts = 2\nsteps = 60\nlr = 0.1',
     "kedmi": 'use = "kedmi"\ndraws = 3\nsteps = 100\nlr = 0.05\nlog_variance_init = -1.0',
