@@ -95,3 +95,15 @@ def test_the_tables_of_adaptive_attacks_are_what_their_rows_give() -> None:
     assert all(block in page for block in blocks)
     rows = lzma.decompress((study / "results" / "rows.json.xz").read_bytes()).decode()
     assert not re.search(r"[A-Z][a-z]+_[A-Z][a-z]+", rows)  # nobody's name
+
+
+def test_the_second_waves_tables_are_made_of_its_rows(tmp_path: Path) -> None:
+    copy = shutil.copytree(
+        STUDIES / "people-second-wave", tmp_path / "study", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    page = copy / "README.md"
+    whole = page.read_text(encoding="utf-8")
+    page.write_text(TABLE.sub(r"\1", whole), encoding="utf-8")
+    assert len(page.read_text(encoding="utf-8")) < len(whole) / 2
+    tables(copy, "--write")
+    assert page.read_text(encoding="utf-8") == whole
