@@ -51,6 +51,9 @@ ScaleOption = Annotated[
     float | None,
     typer.Option("--scale", help="Rehearse: people, epochs and steps are cut to this share; as --set scale=SHARE."),
 ]
+CardOption = Annotated[
+    str, typer.Option("--card", help="Tell memory and hours of this GPU, such as a100; default: of none without one.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 PrivateOption = Annotated[
     bool, typer.Option("--private-pictures", help="Embed pictures of real people in the page. Do not publish it.")
@@ -148,10 +151,7 @@ def plan_(  # noqa: PLR0913, PLR0917 (an option each)
     jobs: JobsOption = 0,
     threads: ThreadsOption = 0,
     no_probe: Annotated[bool, typer.Option("--no-probe", help="Time and weigh nothing that is unknown.")] = False,
-    card: Annotated[
-        str,
-        typer.Option("--card", help="Tell memory and hours of this GPU, such as a100; default: of none without one."),
-    ] = "",
+    card: CardOption = "",
     as_json: JsonOption = False,
     set_: SetOption = [],  # noqa: B006 (see run)
     scale: ScaleOption = None,
