@@ -138,7 +138,7 @@ PRIORS = {
 }
 # Seen when they were set, luck taking .01 up to .08: vmi .40 [.19, .61], align_mi .53 [.33, .72], smile .63 [.36, .83],
 # if_gmi .40 [.19, .65], ppdg_mi .42 [.27, .59] (its gmi .50 [.30, .70]).
-# Of rlb_mi, c2f_mi and lokt nobody has seen figures yet.
+# rlb_mi .25 [.09, .52]; c2f_mi .19 [.06, .46] at 60 generations, which is too few; of lokt nobody has seen figures yet.
 ATTACKS = {
     "gmi": 'use = "gmi"\nrestarts = 2\nsteps = 60\nlr = 0.1',
     "kedmi": 'use = "kedmi"\ndraws = 3\nsteps = 100\nlr = 0.05\nlog_variance_init = -1.0',
@@ -163,7 +163,7 @@ ATTACKS = {
     "vmi": 'use = "vmi"\nsamples = 3\nsteps = 80\nstep_batch = 8\nlr = 0.02\nflow_steps = 2\nflow_width = 16',
     "rlb_mi": 'use = "rlb_mi"\nepisodes = 800\nreplay_batch = 32\nhidden = 64\nlr = 2e-3',
     "c2f_mi": 'use = "c2f_mi"\nembedder = { use = "plain_cnn", width = 4 }\npretrained = false\ninverse_width = 64\n'
-    "starts = 8\nfounders = 8\npopulation = 16\ngenerations = 60",
+    "starts = 8\nfounders = 8\npopulation = 16\ngenerations = 100\nsamples = 2",
     "brep_mi": 'use = "brep_mi"\nqueries = 4000\nfirst_queries = 2048',
     "random_latents": 'use = "random_latents"\nsamples = 60',
 }
