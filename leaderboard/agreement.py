@@ -8,27 +8,10 @@ from dataclasses import dataclass, replace
 from unveil.harness.words.names import AGREEMENT, EVERY_JUDGE, KAPPA, MEAN_OF_JUDGES, PANEL, Opinion, Quantity
 from unveil.leaderboard.columns import Column
 from unveil.leaderboard.estimates import Estimate
-from unveil.leaderboard.figures import Cell, Setup, lines
+from unveil.leaderboard.figures import Cell, Line, Setup, lines
 from unveil.leaderboard.wording import full, number
 
 TOGETHER = tuple(Quantity(quantity=word) for word in (MEAN_OF_JUDGES, EVERY_JUDGE, AGREEMENT, KAPPA))
-
-
-@dataclass(frozen=True)
-class Line:
-    """All verdicts on one attack on one defense, picture by picture.
-
-    Attributes:
-        defense: The defense.
-        attack: The attack.
-        role: What it is a control for; empty for an attack.
-        cells: By what they say.
-    """
-
-    defense: str
-    attack: str
-    role: str
-    cells: Mapping[Quantity, Cell]
 
 
 @dataclass(frozen=True)
@@ -62,7 +45,7 @@ class Panel:
     """
 
     columns: Mapping[Quantity, Column]
-    lines: tuple[Line, ...]
+    lines: tuple[Line[Quantity], ...]
     closed: tuple[ClosedSet, ...]
 
     @property
@@ -74,10 +57,10 @@ class Panel:
 def panel(setup: Setup) -> Panel | None:
     """What the judges said of the same pictures; None if they were not compared or nothing was scored."""
     columns = {c.about: c for c in setup.columns if c.metric == PANEL and c.judge is None}
-    found = tuple(Line(*line) for line in lines(setup, columns))
+    found = tuple(lines(setup, columns))
     if not any(c.estimate for line in found for c in line.cells.values()):
         return None
-    shown = tuple(replace(line, cells={k: _short(c, columns[k]) for k, c in line.cells.items()}) for line in found)
+    shown = tuple(line._replace(cells={k: _short(c, columns[k]) for k, c in line.cells.items()}) for line in found)
     stricter: dict[Opinion, dict[Opinion, Quantity]] = {}
     for about in columns:
         if about.confirmed is not None and about.confirmed_by is not None:
@@ -105,12 +88,12 @@ def _short(found: Cell, column: Column) -> Cell:
     return replace(found, estimate=replace(e, value=round(e.value, 2), low=low, high=high))
 
 
-def _summary(stricter: Mapping[Opinion, Quantity], lines: Sequence[Line]) -> dict[Opinion, str]:
+def _summary(stricter: Mapping[Opinion, Quantity], lines: Sequence[Line[Quantity]]) -> dict[Opinion, str]:
     texts = {who: _confirmed(about, lines) for who, about in stricter.items()}
     return {who: text for who, text in texts.items() if text}
 
 
-def _confirmed(about: Quantity, lines: Sequence[Line]) -> str:
+def _confirmed(about: Quantity, lines: Sequence[Line[Quantity]]) -> str:
     """From the least to the most confirmed attack; controls are none."""
     found = [(line, e) for line in lines if not line.role and (e := line.cells[about].estimate)]
     if not found:
@@ -126,5 +109,5 @@ def _confirmed(about: Quantity, lines: Sequence[Line]) -> str:
     )
 
 
-def _value(found: tuple[Line, Estimate]) -> float:
+def _value(found: tuple[Line[Quantity], Estimate]) -> float:
     return found[1].value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from unveil.harness.figures.rows import Figure, Judge, Results, Row
 from unveil.harness.words.names import Access, Direction, Role
@@ -249,12 +249,28 @@ def _unique(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def lines(setup: Setup, columns: Mapping[Key, Column]) -> Iterator[tuple[str, str, str, dict[Key, Cell]]]:
-    """Defense, attack, what that is a control for, and cells by name; controls last, and none that has no cell."""
+class Line(NamedTuple, Generic[Key]):
+    """One attack on one defense.
+
+    Attributes:
+        defense: The defense.
+        attack: The attack.
+        role: What it is a control for; empty for an attack.
+        cells: By what they say.
+    """
+
+    defense: str
+    attack: str
+    role: str
+    cells: Mapping[Key, Cell]
+
+
+def lines(setup: Setup, columns: Mapping[Key, Column]) -> Iterator[Line[Key]]:
+    """All of them; controls last, and none that has no cell."""
     roles = {row.attack: row.role for row in setup.rows}
     for attacks in (setup.attacks, setup.controls):
         for defense in setup.defenses:
             for attack in attacks:
                 cells = {key: setup.cell(column, defense, attack) for key, column in columns.items()}
                 if any(c.state != "absent" for c in cells.values()):
-                    yield defense, attack, roles[attack], cells
+                    yield Line(defense, attack, roles[attack], cells)

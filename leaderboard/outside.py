@@ -7,28 +7,11 @@ from dataclasses import dataclass
 
 from unveil.harness.words.names import GENUINE, VERIFIED, Quantity
 from unveil.leaderboard.columns import Column
-from unveil.leaderboard.figures import Cell, Setup, lines
+from unveil.leaderboard.figures import Line, Setup, lines
 
 ERRORS = ("false positives", "false negatives", "accepted by the evaluator", "accepted by the judge")
 OWN = (VERIFIED, GENUINE, "other people accepted")
 SILENCES = ("reconstructions refused", "reconstructions unclear", "real pairs refused", "real pairs unclear")
-
-
-@dataclass(frozen=True)
-class Line:
-    """One attack on one defense.
-
-    Attributes:
-        defense: The defense.
-        attack: The attack.
-        role: What it is a control for; empty for an attack.
-        cells: By what they say.
-    """
-
-    defense: str
-    attack: str
-    role: str
-    cells: Mapping[str, Cell]
 
 
 @dataclass(frozen=True)
@@ -43,7 +26,7 @@ class Word:
 
     title: str
     names: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[Line[str], ...]
 
 
 @dataclass(frozen=True)
@@ -76,4 +59,4 @@ def outside(setup: Setup) -> Outside | None:
 
 def _word(setup: Setup, title: str, columns: Mapping[str, Column], names: tuple[str, ...]) -> Word:
     asked = {name: columns[name] for name in names if name in columns}
-    return Word(title, tuple(asked), tuple(Line(*line) for line in lines(setup, asked)))
+    return Word(title, tuple(asked), tuple(lines(setup, asked)))
