@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unveil.attacks.losses import k_plus_one
 from unveil.attacks.priors import gan, made_from, released
-from unveil.attacks.priors.networks import DMB, GZ100
+from unveil.attacks.priors.networks import DMB
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Generator, Given, Images, LocalSpec, Need, Origin, Run, View
 from unveil.harness.words.errors import UnveilError
@@ -102,10 +102,7 @@ class InversionGAN:
         """Its networks by the released names; see `harness.words.prior.Renaming`."""
         assert isinstance(generator, gan.GAN)
         assert isinstance(generator.critic, DMB)
-        critic = released.of_dmb(generator.critic)
-        if not isinstance(generator.network, GZ100):
-            return Renamed({"generator": generator.network, "critic": critic})
-        return Renamed({"generator": released.of_z100(generator.network), "critic": critic})
+        return released.of_pair(generator.network, released.of_dmb(generator.critic))
 
     def fit(
         self, generator: Generator, public: Images, view: View | None, run: Run, given: Given | None = None

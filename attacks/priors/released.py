@@ -11,6 +11,7 @@ from torch import nn
 
 from unveil.attacks.priors.conditional_networks import DPLG, GPLG, ConditionalBatchNorm, Up
 from unveil.attacks.priors.networks import DMB, DWGAN, GZ100
+from unveil.harness.words.prior import Renamed
 
 SIZE_OF_UP = 3  # modules of G_z100 that double the side: a convolution, its normalisation, ReLU
 CONVOLUTIONS = {"c1": "conv1", "c2": "conv2", "c_sc": "shortcut"}  # of residual blocks, and what they are here
@@ -28,6 +29,11 @@ class Named(nn.Module):
         super().__init__()
         for name, part in parts.items():
             self.add_module(name, part)
+
+
+def of_pair(network: nn.Module, critic: nn.Module) -> Renamed:
+    """A generator beside a critic under its released names; a generator taken from another prior keeps its own."""
+    return Renamed({"generator": of_z100(network) if isinstance(network, GZ100) else network, "critic": critic})
 
 
 def of_z100(network: GZ100) -> nn.Module:

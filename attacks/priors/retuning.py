@@ -108,8 +108,7 @@ class WGANLessons(Lessons):
                 d.requires_grad_(True)
             return losses
 
-        gan.train(run, "tuning", steps, {"generator": g, "critic": d, "adam_g": adam_g, "adam_d": adam_d}, step)
-        prior.eval().requires_grad_(False)
+        _train(prior, run, steps, {"generator": g, "critic": d, "adam_g": adam_g, "adam_d": adam_d}, step)
 
     def _critic_loss(
         self, d: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, generator: torch.Generator
@@ -167,8 +166,7 @@ class InversionLessons(Lessons):
             return losses
 
         parts: dict[str, gan.Part] = {"generator": g, "critic": d, "adam_g": adam_g, "adam_d": adam_d}
-        gan.train(run, "tuning", steps, {**parts, "spent": plg.Account(view)}, step)
-        prior.eval().requires_grad_(False)
+        _train(prior, run, steps, {**parts, "spent": plg.Account(view)}, step)
 
     def _labels_with(self, x: Tensor, view: View) -> Tensor:
         """In the order of a `Mixture`: the public pictures' and the person's, then the same of mirror images."""
@@ -236,14 +234,25 @@ class ConditionalLessons(Lessons):
             return losses
 
         parts: dict[str, gan.Part] = {"generator": g, "critic": d, "adam_g": adam_g, "adam_d": adam_d}
-        gan.train(run, "tuning", steps, {**parts, "spent": plg.Account(view)}, step)
-        prior.eval().requires_grad_(False)
+        _train(prior, run, steps, {**parts, "spent": plg.Account(view)}, step)
 
 
 def _begun(prior: Any, optimiser: Callable[[Any], Adam]) -> tuple[Any, Any, Adam, Adam]:
     """Generator and critic ready to train, each with its optimiser."""
     g, d = prior.network.train().requires_grad_(True), prior.critic.train().requires_grad_(True)
     return g, d, optimiser(g), optimiser(d)
+
+
+def _train(
+    prior: Generator,
+    run: Run,
+    steps: int,
+    parts: Mapping[str, gan.Part],
+    step: Callable[[int], Mapping[str, float]],
+) -> None:
+    """Trains, and leaves the prior as an attack searches it."""
+    gan.train(run, "tuning", steps, parts, step)
+    prior.eval().requires_grad_(False)
 
 
 TAUGHT: Mapping[type, Callable[[Any, Images, Retraining], Lessons]] = {

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks.priors import gan, made_from, released
-from unveil.attacks.priors.networks import DWGAN, GZ100
+from unveil.attacks.priors.networks import DWGAN
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Generator, Given, Images, LocalSpec, Need, Origin, Run, View
 from unveil.harness.words.prior import Renamed
@@ -90,10 +90,7 @@ class WGANGP:
         """Its networks by the released names; see `harness.words.prior.Renaming`."""
         assert isinstance(generator, gan.GAN)
         assert isinstance(generator.critic, DWGAN)
-        critic = released.of_dwgan(generator.critic)
-        if not isinstance(generator.network, GZ100):
-            return Renamed({"generator": generator.network, "critic": critic})
-        return Renamed({"generator": released.of_z100(generator.network), "critic": critic})
+        return released.of_pair(generator.network, released.of_dwgan(generator.critic))
 
     def fit(
         self,
