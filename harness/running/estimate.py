@@ -208,7 +208,7 @@ def _step(node: Node, known: Known, reasons: Mapping[tuple[str, str], str]) -> S
         return Step(node.kind, node.label, "known", seconds, "this store", node.key)
     if node.kind == "strength":
         return Step(node.kind, node.label, "to run", 0.0, "a look at its ladder", node.key)
-    if (guess := known.guess(node)) is not None:
-        partly = known.wholly(node) is None
-        return Step(node.kind, node.label, "to run", guess.seconds, guess.source, node.key, partly)
+    whole = known.wholly(node)
+    if (guess := whole or known.at_least(node)) is not None:
+        return Step(node.kind, node.label, "to run", guess.seconds, guess.source, node.key, whole is None)
     return Step(node.kind, node.label, "to run", None, reasons.get(work_of(node), ""), node.key)
