@@ -72,65 +72,7 @@ class Told:
         return {}
 '''
 # IF-GMI needs one that draws block by block: the same generator, whose style is its latent.
-LAYERED = '''
-"""The face generator, block by block."""
-from dataclasses import dataclass
-from typing import ClassVar
-from unveil.harness.assets import fetch as assets
-from unveil.harness.models.dcgan import DCGAN, load_digiface
-from unveil.harness.training.global_rng import seeded
-from unveil.harness.types import Access, Generator, Origin, Run
-
-
-class Blocks(Generator):
-    latent, num_ws, blocks = DCGAN.latent, 1, 5
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-    def synthesize(self, z):
-        return self.network(z)
-
-    def realism(self, x):
-        return x.new_zeros(len(x))
-
-    def map(self, z, psi=1.0, cutoff=None):
-        return psi * z[:, None]
-
-    def synthesize_w(self, w):
-        return self.network(w[:, 0])
-
-    def block(self, i, h, rgb, w):
-        h = w[:, 0, :, None, None] if h is None else h
-        h = self.network.main[3 * i : 3 * i + 3 if i < 4 else 13](h)
-        h = h + 0 * w.sum((1, 2))[:, None, None, None]  # later blocks have no style, and yet a slope of nought
-        return h, (h if i == 4 else None)
-
-    def finished(self, rgb):
-        return (rgb.tanh() + 1) / 2
-
-
-@dataclass(frozen=True)
-class Layered:
-    """The face generator."""
-
-    access: ClassVar[Access | None] = None
-
-    def content(self):
-        return {"digiface": assets.checksum("digiface")}
-
-    def origin(self):
-        return Origin("DigiFace-1M: rendered faces", publishable=True)
-
-    def build(self, classes, shape):
-        with seeded(Run("layered")):
-            return Blocks(DCGAN())
-
-    def fit(self, generator, public, view, run):
-        generator.network.load_state_dict(load_digiface().state_dict())
-        return {}
-'''
+LAYERED = (Path(__file__).parents[2] / "docs/studies/people-second-wave/layered.py").read_text(encoding="utf-8")
 PRIORS = {
     **dict.fromkeys(("plgmi", "lokt"), 'prior = { use = "told.py:Told" }'),
     "if_gmi": 'prior = { use = "layered.py:Layered" }',
