@@ -23,56 +23,10 @@ from unveil.harness.words.errors import AssetError
 PRIOR = (
     """{ use = "wgan_gp", start = "digiface", width = 4, steps = 40, batch = 16, lr = 1e-3, train_generator = false }"""
 )
-TOLD = '''
-"""The face generator as a prior that is told a class, which it takes no notice of."""
-from dataclasses import dataclass
-from typing import ClassVar
-import torch
-from unveil.harness.assets import fetch as assets
-from unveil.harness.training.global_rng import seeded
-from unveil.harness.models.dcgan import DCGAN, load_digiface
-from unveil.harness.types import Access, ConditionalGenerator, Origin, Run
-
-
-class Faces(ConditionalGenerator):
-    latent = DCGAN.latent
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-    def synthesize(self, z):
-        return self.network(z)
-
-    def synthesize_as(self, z, y):
-        return self.network(z)
-
-    def realism(self, x):
-        return torch.zeros(len(x))
-
-
-@dataclass(frozen=True)
-class Told:
-    """The face generator."""
-
-    access: ClassVar[Access | None] = None
-
-    def content(self):
-        return {"digiface": assets.checksum("digiface")}
-
-    def origin(self):
-        return Origin("DigiFace-1M: rendered faces", publishable=True)
-
-    def build(self, classes, shape):
-        with seeded(Run("told")):
-            return Faces(DCGAN())
-
-    def fit(self, generator, public, view, run):
-        generator.network.load_state_dict(load_digiface().state_dict())
-        return {}
-'''
+STUDY = Path(__file__).parents[2] / "docs/studies/people-second-wave"
+TOLD = (STUDY / "told.py").read_text(encoding="utf-8")
 # IF-GMI needs one that draws block by block: the same generator, whose style is its latent.
-LAYERED = (Path(__file__).parents[2] / "docs/studies/people-second-wave/layered.py").read_text(encoding="utf-8")
+LAYERED = (STUDY / "layered.py").read_text(encoding="utf-8")
 PRIORS = {
     **dict.fromkeys(("plgmi", "lokt"), 'prior = { use = "told.py:Told" }'),
     "if_gmi": 'prior = { use = "layered.py:Layered" }',
