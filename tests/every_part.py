@@ -99,6 +99,7 @@ use = "rounded_scores"
 use = "midre"
 use = "loft"
 use = "trap_mid"
+use = "at_at", steps = 2
 use = "ssd"
 use = "noisy_scores"
 use = "truncated_scores"

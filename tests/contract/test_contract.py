@@ -37,6 +37,7 @@ SETTINGS = {
     ("defenses", "midre"): [{}, {"largest": 0.8, "fill": (0.0, 0.5, 1.0)}],
     ("defenses", "loft"): [{}, {"rank": 1, "activation": "relu"}, {"adapt_epochs": 1, "adapt_lr": 0.01}],
     ("defenses", "trap_mid"): [{}, {"weight": 0.5, "blend": 0.1}],
+    ("defenses", "at_at"): [{"steps": 2}, {"weight": 0.5, "radius": 0.01, "step_size": 0.004, "steps": 1}],
     ("defenses", "ssd"): [{}, {"epsilon": 5.0, "temperature": 1.0}],
     ("defenses", "noisy_scores"): [{}, {"sigma": 3.0, "noise": "laplace"}],
     ("defenses", "truncated_scores"): [{}, {"top": 1}],

@@ -23,6 +23,7 @@ DEFENSES: list[dict[str, Any]] = [
     {"use": "midre", "largest": 0.5},
     {"use": "tl_dmi", "freeze": "stage2"},
     {"use": "trap_mid"},
+    {"use": "at_at"},
     {"use": "dp_sgd"},
     {"use": ["midre", "ls"], "ls": {"alpha": -0.1}},
     {"use": "mid", "name": "mid at zero", "beta": 0.0},
@@ -54,6 +55,7 @@ def test_what_each_defense_says_of_an_attack_that_knows_of_it() -> None:
     assert plugin("midre").attack().steps == 2
     assert (plugin("tl_dmi").variant, plugin("tl_dmi").base.use) == ("aug", "ppa")
     assert plugin("trap_mid").variant == "taa"
+    assert plugin("at_at").variant == "paa"
     both = plugin("midre+ls")  # in the order of the stack; what stands around has no such setting
     assert both.variant == "erase"
     assert "nothing is known here against ls" in " ".join(found["midre+ls", "ppa, adaptive"].notes)
