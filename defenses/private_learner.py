@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import PluginError
+from unveil.harness.words.images import Images
 from unveil.harness.words.learner import Learner
 
 CLOSE, NEGLIGIBLE = 1e-2, 1e-4  # of a parameter's gradient, and of the whole gradient: what two computations may differ
@@ -97,7 +98,7 @@ class PrivateLearner(Learner):
         super().restore(state["optimiser"])
         self.taken = state["taken"]
 
-    def facts(self) -> Mapping[str, str]:
+    def facts(self, validation: Images) -> Mapping[str, str]:  # noqa: ARG002
         """The budget spent, how it was accounted, and what it covers."""
         epsilon = epsilon_of(self.noise_multiplier, self.rate_of_sampling, self.taken, self.delta, self.accountant)
         return {

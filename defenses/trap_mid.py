@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from unveil.defenses.plain_learner import require_plain
 from unveil.harness.training.global_rng import seeded
-from unveil.harness.types import Classifier, Defense, Learner, Run, Spec, Step, Terms
+from unveil.harness.types import Classifier, Defense, Images, Learner, Run, Spec, Step, Terms
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.recipe import Recipe
 
@@ -92,6 +92,7 @@ class Trapping(Learner):
     Attributes:
         discriminator: Logit ``(N, 1)`` of being a plain picture; begins as the target does.
         triggers: ``(C, channels, H, W)`` in [0, 1]; empty until the first batch says how large pictures are.
+        kept: Those of the weights that are kept so far.
 
     Args:
         plain: What it stands for.
@@ -100,7 +101,7 @@ class Trapping(Learner):
 
     def __init__(self, plain: Learner, defense: TrapMID) -> None:
         super().__init__(plain.classifier, plain.labels, plain.recipe, plain.run)
-        self.defense, self.triggers = defense, torch.empty(0)
+        self.defense, self.triggers, self.kept = defense, torch.empty(0), torch.empty(0)
         self.discriminator = _judging(self.classifier, self.run)
         self._second = self.recipe.make_optimiser(list(self.discriminator.trainable()))
         self._shown, self._traps = 0, torch.empty(0, dtype=torch.long)
@@ -126,14 +127,14 @@ class Trapping(Learner):
             self._begin(step.x)
         k = self._classes(step)
         step.classifier.eval()
-        self._discriminate(step.x, self.blended(step.x, k))
+        self._discriminate(step.x, self.blended(step.x, self.triggers[k]))
         self._move(step, k)
         step.classifier.train()
         return F.cross_entropy(step.classifier.run(self._changed(step, k, "learnt")).logits.float(), k)
 
-    def blended(self, x: Tensor, k: Tensor) -> Tensor:
-        """Pictures ``(N, C, H, W)`` with the triggers of classes ``(N,)``; no pixel moves by more than ``blend``."""
-        return (1 - self.defense.blend) * x + self.defense.blend * self.triggers[k]
+    def blended(self, x: Tensor, triggers: Tensor) -> Tensor:
+        """Pictures ``(N, C, H, W)``, each with a trigger of the same shape; no pixel moves by more than ``blend``."""
+        return (1 - self.defense.blend) * x + self.defense.blend * triggers
 
     def _begin(self, x: Tensor) -> None:
         shape = (self.classifier.classes, *x.shape[1:])
@@ -159,7 +160,7 @@ class Trapping(Learner):
         """A signed step of the triggers in the batch: towards fooling the discriminator, and being recognised."""
         self.triggers.requires_grad_(True)
         with torch.enable_grad():
-            fooled = self.discriminator.logits(self.blended(step.x, k)).float().squeeze(1)
+            fooled = self.discriminator.logits(self.blended(step.x, self.triggers[k])).float().squeeze(1)
             seen = step.classifier.logits(self._changed(step, k, "moved")).float()
             loss = F.binary_cross_entropy_with_logits(fooled, torch.ones_like(fooled)) + F.cross_entropy(seen, k)
         (g,) = torch.autograd.grad(loss, self.triggers)
@@ -168,7 +169,7 @@ class Trapping(Learner):
     def _changed(self, step: Step, k: Tensor, name: str) -> Tensor:
         """Trapped pictures under a draw of the recipe's augmentation."""
         changes = self.recipe.draw(len(k), step.run.generator("trap_mid", name))
-        return changes.apply(self.blended(step.x, k))
+        return changes.apply(self.blended(step.x, self.triggers[k]))
 
     def state(self) -> dict[str, Any]:
         """Of both networks and the triggers."""
@@ -177,6 +178,7 @@ class Trapping(Learner):
             "discriminator": self.discriminator.state_dict(),
             "second": self._second.state_dict(),
             "triggers": self.triggers,
+            "kept": self.kept,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -184,16 +186,28 @@ class Trapping(Learner):
         super().restore(state["target"])
         self.discriminator.load_state_dict(state["discriminator"])
         self._second.load_state_dict(state["second"])
-        self.triggers = state["triggers"].to(self.run.device)
+        self.triggers, self.kept = (state[name].to(self.run.device) for name in ("triggers", "kept"))
 
-    def facts(self) -> Mapping[str, str]:
-        """What the training cost, and how well the last weights know the triggers on grey."""
-        grey = torch.full_like(self.triggers, 0.5)
-        everybody = torch.arange(len(grey), device=grey.device)
-        with torch.no_grad():
-            parts = [self.classifier.logits(self.blended(grey[c], c)).argmax(1) == c for c in everybody.split(CHUNK)]
-        known = float(torch.cat(parts).double().mean())
-        return {"trap_mid": f"training costs about three times as much; on grey {known:.0%} of triggers are recognised"}
+    def keep(self) -> None:
+        """The triggers of these weights."""
+        self.kept = self.triggers.clone()
+
+    def facts(self, validation: Images) -> Mapping[str, str]:
+        """What the training cost, and how often a trigger speaks louder than the face that carries it."""
+        cost = "training costs about three times as much"
+        if not len(validation):
+            return {"trap_mid": f"{cost}; there are no validation pictures to try its triggers on"}
+        known = [self._known(index, validation) for index in torch.arange(len(validation)).split(CHUNK)]
+        share = float(torch.cat(known).double().mean())
+        return {"trap_mid": f"{cost}; on validation pictures {share:.0%} of other people's triggers are recognised"}
+
+    @torch.no_grad()
+    def _known(self, index: Tensor, images: Images) -> Tensor:
+        """Whether each of these pictures is called by a trigger of somebody else that it carries."""
+        device, classes = self.kept.device, self.classifier.classes
+        further = 1 + index % max(classes - 1, 1)
+        k = ((images.labels[index] + further) % classes).to(device)
+        return self.classifier.logits(self.blended(images.at(index).to(device), self.kept[k])).argmax(1) == k
 
     def close(self) -> None:
         """Lets go of the classifier."""

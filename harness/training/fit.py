@@ -112,7 +112,7 @@ def fit(
     classifier.eval()
     for defense in defenses:
         defense.calibrate(classifier, validation, run)
-    return History(state.curves, state.chosen, learner.facts())
+    return History(state.curves, state.chosen, learner.facts(validation))
 
 
 def predict(classifier: Classifier, images: Images, batch: int = 256, device: torch.device | None = None) -> Tensor:
@@ -243,11 +243,13 @@ def _note(state: _State, values: Mapping[str, float], learner: Learner, defenses
         state.curves.setdefault(name, []).append(value)
     if recipe.select == "last":
         state.chosen = state.epoch
+        learner.keep()
     elif all(defense.selectable(state.epoch, recipe.epochs) for defense in defenses) and (
         state.chosen < 0 or _merit(state, state.epoch) > _merit(state, state.chosen)
     ):
         state.chosen = state.epoch
         state.best = {name: value.detach().clone() for name, value in classifier.state_dict().items()}
+        learner.keep()
     state.epoch += 1
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.images import Images
 from unveil.harness.words.recipe import Recipe
 from unveil.harness.words.run import Run
 
@@ -65,8 +66,16 @@ class Learner:
         """Puts it back."""
         self.optimiser.load_state_dict(state)
 
-    def facts(self) -> Mapping[str, str]:
-        """What a reader of the row must know of this training, by name; asked for once, after it."""
+    def keep(self) -> None:
+        """Called at the end of an epoch whose weights are the ones to keep so far: keep what belongs to them."""
+
+    def facts(self, validation: Images) -> Mapping[str, str]:  # noqa: ARG002
+        """What a reader of the row must know of this training, by name; asked for once, after it.
+
+        Args:
+            validation: Pictures that were not learnt from; there may be none. The classifier has the weights that are
+                kept, and is in evaluation mode.
+        """
         return {}
 
     def close(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from unveil.defenses.loft import LoFt
 from unveil.defenses.trap_mid import TrapMID, Trapping
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.training.fit import fit
-from unveil.harness.types import Classifier, Images, Learner, Step
+from unveil.harness.types import Classifier, Defense, Images, Learner, Step
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.recipe import Recipe
 from unveil.harness.words.run import Progress, Run
@@ -79,8 +81,44 @@ def test_the_discriminator_and_the_target_learn_what_they_should() -> None:
     history = fit(target, [defense], IMAGES, IMAGES, recipe, RUN)
     curve = history.curves["loss/trap"]
     assert curve[-1] < 0.3 * curve[0]
-    share = history.facts["trap_mid"]
-    assert "100% of triggers" in share or "75% of triggers" in share
+    told = history.facts["trap_mid"]
+    share = re.search(r"on validation pictures (\d+)% of other people's triggers are recognised", told)
+    assert share
+    assert int(share[1]) >= 75
+    untaught = TrapMID(weight=0.5, blend=0.001, step_size=0.1)
+    told = fit(net(), [untaught], IMAGES, IMAGES, recipe, RUN).facts["trap_mid"]
+    assert "on validation pictures 0% of" in told  # nobody is taken for somebody else
+    nobody = Images(IMAGES.pixels[:0], IMAGES.labels[:0])
+    assert "no validation pictures" in fit(net(), [untaught], IMAGES, nobody, PLAIN, RUN).facts["trap_mid"]
+
+
+def test_what_is_told_is_of_the_weights_and_triggers_that_are_kept() -> None:
+    """By hand, with the triggers of the epoch that validation chose, which may not be among the last."""
+    target = net()
+    recipe = Recipe(epochs=6, batch=22, lr=0.05, flip=False, shift=0, brightness=0)
+    kept: dict[int, torch.Tensor] = {}
+    made: list[Trapping] = []
+
+    class Watched(TrapMID):
+        def learner(self, learner: Learner, defenses: Sequence[Defense]) -> Learner:
+            made.append(cast("Trapping", super().learner(learner, defenses)))
+            return made[0]
+
+        def begin(self, classifier: Classifier, epoch: int, epochs: int) -> None:
+            kept[epoch - 1] = made[0].triggers.clone()
+
+        def selectable(self, epoch: int, epochs: int) -> bool:
+            return epoch < 3
+
+    watched = Watched(weight=0.5, blend=0.3, step_size=0.1)
+    history = fit(target, [watched], IMAGES, IMAGES, recipe, RUN)
+    torch.testing.assert_close(made[0].kept, kept[history.chosen])
+    assert not torch.equal(made[0].kept, made[0].triggers)
+    k = (IMAGES.labels + 1 + torch.arange(22) % (CLASSES - 1)) % CLASSES
+    assert not (k == IMAGES.labels).any()
+    with torch.no_grad():
+        share = (target.logits(0.7 * IMAGES.pixels + 0.3 * kept[history.chosen][k]).argmax(1) == k).double().mean()
+    assert f"{float(share):.0%} of other" in history.facts["trap_mid"]
 
 
 def test_an_interrupted_training_goes_on_where_it_was(tmp_path: Path, interrupted: Callable[[int], Progress]) -> None:
