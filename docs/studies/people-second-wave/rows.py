@@ -8,8 +8,9 @@ import lzma
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -17,12 +18,16 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
+from unveil.leaderboard.estimates import over_people
 from unveil.leaderboard.paired import sign_flip
 
 Row = Mapping[str, Any]
 Cell = tuple[str, str]
 """Defense and attack."""
 Table = list[list[str]]
+Told = Mapping[str, Any]
+"""A figure: ``value``, ``low``, ``high`` and ``per_identity``."""
+Measure = Callable[[Row], Told]
 
 
 @dataclass(frozen=True)
@@ -49,14 +54,14 @@ class Study:
     Attributes:
         folder: Where it is.
         judges: In the order of their columns, the leading one first.
-        exact: Whether ``nearest_anchor`` has a column.
         checks: What was asked.
+        mean: Whether the mean of the judges leads, as of people who have no exact judge.
     """
 
     folder: Path
     judges: tuple[str, ...]
-    exact: bool
     checks: Sequence[Check]
+    mean: bool = False
 
     def rows(self, plan: str) -> list[Row]:
         """Those of a plan."""
@@ -77,31 +82,40 @@ class Study:
         there = {one["judge"] for row in rows for one in row["figures"] if one["metric"] == "attack_accuracy"}
         return [judge for judge in self.judges if judge in there]
 
+    def measures(self, rows: Sequence[Row]) -> dict[str, Measure]:
+        """What is told of each row, by the name of its column, the leading one first."""
+        judges = self.judged(rows)
+        each = {judge: partial(figure, metric="attack_accuracy", judge=judge) for judge in judges}
+        if self.mean:
+            return {
+                "open set": partial(mean, judges=judges, closed=False),
+                "closed set": partial(mean, judges=judges, closed=True),
+                **each,
+            }
+        closed = partial(figure, metric="attack_accuracy", judge=judges[0], closed=True)
+        return {**each, f"closed set, {judges[0]}": closed, "exact judge": partial(figure, metric="nearest_anchor")}
+
     def found(self, plan: str) -> Table:
         """What every attack takes of every target of a plan."""
         rows = self.rows(plan)
-        judges, seeds = self.judged(rows), len({row["seed"] for row in rows}) > 1
-        exact = ["exact judge"] if self.exact else []
-        seed = ["training"] if seeds else []
-        lines = [
-            [*seed, "defense", "attack", "utility", *judges, f"closed set, {judges[0]}", *exact, "queries", "seconds"]
-        ]
+        measures, several = self.measures(rows), len({row["seed"] for row in rows}) > 1
+        first = ["training"] if several else []
+        lines = [[*first, "defense", "attack", "utility", *measures, "queries", "seconds"]]
         for row in rows:
-            open_set = [told(figure(row, "attack_accuracy", judge)) for judge in judges]
-            closed = told(figure(row, "attack_accuracy", judges[0], closed=True))
-            near = [told(figure(row, "nearest_anchor"))] if self.exact else []
-            first = [str(row["seed"])] if seeds else []
-            who = [row["defense"], row["attack"], told(figure(row, "utility"))]
-            lines.append([*first, *who, *open_set, closed, *near, asked(row), took(row)])
+            who = [*([str(row["seed"])] if several else []), row["defense"], row["attack"]]
+            told_of = [told(measure(row)) for measure in measures.values()]
+            lines.append([*who, told(figure(row, "utility")), *told_of, asked(row), took(row)])
         return lines
 
     def differences(self) -> Table:
         """Paired over people, in points: what the first finds more than the second; trainings are averaged."""
-        lines = [["difference, points", *self.judges, f"p, {self.judges[0]}"]]
+        leading = ["open set", "closed set"] if self.mean else []
+        lines = [["difference, points", *leading, *self.judges, f"p, {[*leading, *self.judges][0]}"]]
         for check in self.checks:
             rows = self.rows(check.plan)
-            gaps = {judge: apart(rows, check, judge) for judge in self.judged(rows)}
-            cells = [between(gaps[judge]) if judge in gaps else "" for judge in self.judges]
+            measures = self.measures(rows)
+            gaps = {name: apart(rows, check, measures[name]) for name in lines[0][1:-1] if name in measures}
+            cells = [between(gaps[name]) if name in gaps else "" for name in lines[0][1:-1]]
             lines.append([check.name, *cells, f"{sign_flip(next(iter(gaps.values()))):.2g}"])
         return lines
 
@@ -132,9 +146,9 @@ def seconds(row: Row, provenance: Mapping[str, Any]) -> float:
     return float(sum(one["profile"]["cpu_s"] for one in made))
 
 
-def figure(row: Row, metric: str, judge: str | None = None, *, closed: bool = False) -> Mapping[str, Any]:
+def figure(row: Row, metric: str, judge: str | None = None, *, closed: bool = False) -> Told:
     """One of its figures: top-1."""
-    found: Mapping[str, Any] = next(
+    found: Told = next(
         one
         for one in row["figures"]
         if (one["metric"], one["quantity"], one["closed"]) == (metric, "top-1", closed)
@@ -143,7 +157,7 @@ def figure(row: Row, metric: str, judge: str | None = None, *, closed: bool = Fa
     return found
 
 
-def told(one: Mapping[str, Any]) -> str:
+def told(one: Told) -> str:
     """In percent, with its interval."""
     return f"{100 * one['value']:.0f} [{100 * one['low']:.0f}, {100 * one['high']:.0f}]"
 
@@ -158,16 +172,24 @@ def took(row: Row) -> str:
     return f"{row['seconds']:,.0f}"
 
 
-def apart(rows: Sequence[Row], check: Check, judge: str) -> list[float]:
+def mean(row: Row, judges: Sequence[str], *, closed: bool) -> Told:
+    """The mean of the judges, person by person, with its interval."""
+    each = [figure(row, "attack_accuracy", judge, closed=closed)["per_identity"] for judge in judges]
+    people = {who: fmean(one[who] for one in each) for who in each[0]}
+    low, high = over_people(people, (0.0, 1.0))
+    return {"value": fmean(people.values()), "low": low, "high": high, "per_identity": people}
+
+
+def apart(rows: Sequence[Row], check: Check, measure: Measure) -> list[float]:
     """The difference of each person, averaged over trainings."""
-    sides = [people(rows, cell, judge) for cell in (check.more, check.less)]
+    sides = [averaged(rows, cell, measure) for cell in (check.more, check.less)]
     return [sides[0][who] - sides[1][who] for who in sorted(sides[0])]
 
 
-def people(rows: Sequence[Row], cell: Cell, judge: str) -> dict[str, float]:
+def averaged(rows: Sequence[Row], cell: Cell, measure: Measure) -> dict[str, float]:
     """What was found of each person, averaged over trainings."""
-    mine = [figure(row, "attack_accuracy", judge) for row in rows if (row["defense"], row["attack"]) == cell]
-    return {who: fmean(one["per_identity"][who] for one in mine) for who in mine[0]["per_identity"]}
+    mine = [measure(row)["per_identity"] for row in rows if (row["defense"], row["attack"]) == cell]
+    return {who: fmean(one[who] for one in mine) for who in mine[0]}
 
 
 def between(gaps: Sequence[float]) -> str:

@@ -35,4 +35,4 @@ CHECKS = [
 ]
 
 if __name__ == "__main__":
-    Study(Path(__file__).parent, JUDGES, exact=True, checks=CHECKS).write(__doc__)
+    Study(Path(__file__).parent, JUDGES, CHECKS).write(__doc__)

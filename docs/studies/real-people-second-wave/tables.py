@@ -19,4 +19,4 @@ JUDGES = ("fr_feature", "faceres", "arcface")
 CHECKS: list[Check] = []
 
 if __name__ == "__main__":
-    Study(HERE, JUDGES, exact=False, checks=CHECKS).write(__doc__)
+    Study(HERE, JUDGES, CHECKS, mean=True).write(__doc__)
