@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unveil.attacks import augment
 from unveil.attacks.afford import tell
+from unveil.attacks.around import AroundBase
 from unveil.attacks.augment import Augmentation
 from unveil.attacks.numbers import uniform
 from unveil.attacks.search import Identity, Key, at, prior_of
@@ -24,7 +25,6 @@ from unveil.harness.types import (
     Generator,
     Images,
     Ingredients,
-    Need,
     Run,
     Spec,
     View,
@@ -33,7 +33,6 @@ from unveil.harness.types import (
 from unveil.harness.words.crops import RandomCrop
 from unveil.harness.words.erasing import squares
 from unveil.harness.words.errors import PluginError
-from unveil.harness.words.needs import needs_of
 from unveil.harness.words.spec import HeldAttack
 
 Variant: TypeAlias = Literal["taa", "paa", "erase"]
@@ -55,7 +54,7 @@ class Seeing(Protocol):
 
 
 @dataclass(frozen=True)
-class AlignMI:
+class AlignMI(AroundBase):
     """AlignMI: where an attack takes the target's gradient at a picture, takes the mean over neighbours of the picture.
 
     Such a mean lies closer to what the generator can draw. It trains nothing. Neighbours are what the target would be
@@ -101,18 +100,9 @@ class AlignMI:
         self.attack()
 
     @property
-    def draws_in_full(self) -> bool:
-        """As its base."""
-        return bool(getattr(self.attack(), "draws_in_full", False))
-
-    @property
     def shown_each(self) -> int:
         """Neighbours of all that the base shows of a picture."""
-        return self.neighbours * int(getattr(self.attack(), "shown_each", 1))
-
-    def needs(self) -> Mapping[str, Need]:
-        """What the base needs."""
-        return needs_of(self.attack())
+        return self.neighbours * super().shown_each
 
     def attack(self) -> Any:
         """The base.

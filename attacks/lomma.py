@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks import afford
+from unveil.attacks.around import AroundBase
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.attacks.search import Descends, Identity, prior_of, seen_by
 from unveil.harness.plan import plugins
@@ -32,7 +33,6 @@ from unveil.harness.types import (
     View,
 )
 from unveil.harness.words.errors import PluginError, UnveilError
-from unveil.harness.words.needs import needs_of
 from unveil.harness.words.spec import HeldAttack
 
 Variant: TypeAlias = Literal["baseline", "logit", "aug", "both"]
@@ -50,7 +50,7 @@ BESIDE: Mapping[str, Any] = {"momentum": 0.9, "batch_equivalent": 60, "log_varia
 
 
 @dataclass(frozen=True)
-class LOMMA:
+class LOMMA(AroundBase):
     """LOMMA: an attack with the logit as loss, features kept near a public mean, and students beside the target.
 
     The mean feature of public pictures is measured on the very target that is attacked, defense included, and so are
@@ -133,23 +133,13 @@ class LOMMA:
         prior = said["prior"] if "prior" in self.base.settings else None
         return {**BESIDE, **own, **said, "base": use, "samples": samples, "prior": prior}
 
-    @property
-    def draws_in_full(self) -> bool:
-        """As its base."""
-        return bool(getattr(self.attack(), "draws_in_full", False))
-
-    @property
-    def shown_each(self) -> int:
-        """As its base."""
-        return int(getattr(self.attack(), "shown_each", 1))
-
     def needs(self) -> Mapping[str, Need]:
         """What the base needs, and the students where the variant has them."""
         if self.variant not in ("aug", "both"):
-            return needs_of(self.attack())
+            return super().needs()
         how = Distillation(self.student_epochs, self.student_batch, self.student_lr)
         students = {f"student {i}": Surrogate(model, how) for i, model in enumerate(self.students)}
-        return {**needs_of(self.attack()), **students}
+        return {**super().needs(), **students}
 
     def reconstruct(self, view: View, ingredients: Ingredients, labels: Tensor, run: Run) -> Images:
         """Gives as many pictures of each label as the base; see `harness.types.Attack.reconstruct`."""

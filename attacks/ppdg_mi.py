@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks import afford, augment
+from unveil.attacks.around import AroundBase
 from unveil.attacks.pivots import Pull, PullLessons
 from unveil.attacks.priors.retuning import TAUGHT, Asked, Lessons, Retraining
 from unveil.attacks.pseudo_private import Choice
@@ -45,7 +46,7 @@ TOO_LITTLE = "its budget left too little for a second round, so that its picture
 
 
 @dataclass(frozen=True)
-class PPDGMI:
+class PPDGMI(AroundBase):
     """PPDG-MI: tunes a copy of the prior to the pictures that another attack has found, and lets it attack once more.
 
     For each person by itself: of the first round's pictures those that the target knows best from many sides are taken
@@ -113,16 +114,6 @@ class PPDGMI:
     def content(self) -> Mapping[str, str]:
         """Nothing is read; the base and the eyes are needs."""
         return {"base": NEEDED, "features": NEEDED}
-
-    @property
-    def draws_in_full(self) -> bool:
-        """As its base."""
-        return bool(getattr(self.attack(), "draws_in_full", False))
-
-    @property
-    def shown_each(self) -> int:
-        """As its base."""
-        return int(getattr(self.attack(), "shown_each", 1))
 
     def needs(self) -> Mapping[str, Need]:
         """The base, which has been run, its prior, and eyes if distances are taken in features."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
@@ -11,12 +10,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from unveil.attacks.around import AroundBase
 from unveil.harness.plan import plugins
 from unveil.harness.plan import settings as plugin_settings
-from unveil.harness.types import Access, Attack, Budget, Images, Ingredients, Need, Run, Spec, Spent, View, draw_normal
+from unveil.harness.types import Access, Attack, Budget, Images, Ingredients, Run, Spec, Spent, View, draw_normal
 from unveil.harness.words.desk import allow
 from unveil.harness.words.errors import PluginError
-from unveil.harness.words.needs import access_of, needs_of
+from unveil.harness.words.needs import access_of
 from unveil.harness.words.spec import HeldAttack
 
 Mean: TypeAlias = Literal["arithmetic", "geometric"]
@@ -25,7 +25,7 @@ OWN = 0.5  # votes that the picture's own label has beside its one, so that ties
 
 
 @dataclass(frozen=True)
-class QueryAveraging:
+class QueryAveraging(AroundBase):
     """Query averaging: an attack that is told scores or labels, made to ask about each picture's neighbourhood.
 
     The standard answer to a defense that adds noise to answers or rounds them. Noise that is settled by the answer
@@ -66,10 +66,6 @@ class QueryAveraging:
     def access(self) -> Access:
         """The base's."""
         return Access(str(access_of(self.attack())))
-
-    def needs(self) -> Mapping[str, Need]:
-        """What the base needs."""
-        return needs_of(self.attack())
 
     def attack(self) -> Any:
         """The base.
