@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from unveil.harness.types import Need, Spec
+from unveil.harness.types import Demanding, Generator, Need, Spec
 from unveil.harness.words.needs import needs_of
 
 
@@ -34,6 +34,12 @@ class AroundBase(ABC):
     def shown_each(self) -> int:
         """How many pictures are shown of each that the prior draws: as its base."""
         return int(getattr(self.attack(), "shown_each", 1))
+
+    def require_prior(self, prior: Generator, shape: tuple[int, int, int]) -> None:
+        """Refuses a prior that cannot serve its base; see `harness.types.Demanding`."""
+        base = self.attack()
+        if isinstance(base, Demanding):
+            base.require_prior(prior, shape)
 
     def needs(self) -> Mapping[str, Need]:
         """What the base needs."""

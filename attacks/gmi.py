@@ -12,7 +12,17 @@ from torch import Tensor
 
 from unveil.attacks.drawing import show
 from unveil.attacks.losses import IdentityLoss
-from unveil.attacks.search import ByLatents, Descent, Identity, Key, Objective, State, labels_of, search
+from unveil.attacks.search import (
+    ByLatents,
+    Descent,
+    Identity,
+    Key,
+    Objective,
+    State,
+    labels_of,
+    require_realism,
+    search,
+)
 from unveil.harness.types import Generator, Images, Run, Spec, View
 
 
@@ -54,6 +64,10 @@ class GMI(ByLatents):
     def passes(self) -> int:
         """Pictures of one person in each step."""
         return self.restarts
+
+    def require_prior(self, prior: Generator, shape: tuple[int, int, int]) -> None:
+        """Refuses a prior that does not say how real a picture looks; see `harness.types.Demanding`."""
+        require_realism(prior, shape)
 
     def descend(self, view: View, prior: Generator, identity: Identity, labels: Tensor, run: Run) -> Images:
         """Gives ``restarts`` pictures of each label, found by descending that identity loss."""

@@ -113,6 +113,10 @@ class IFGMI(Staged):
         """Steps of all stages together."""
         return sum(self.stages)
 
+    def require_prior(self, prior: Generator, shape: tuple[int, int, int]) -> None:
+        """Refuses a prior that does not draw block by block; see `harness.types.Demanding`."""
+        LayeredSpace(prior, shape)
+
     def attack(self, view: View, prior: Generator, labels: Tensor, run: Run) -> Images:
         """Scores, and descends stage by stage."""
         return self.descend(view, prior, seen_by(view, self.identity), labels, run)

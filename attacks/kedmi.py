@@ -14,7 +14,17 @@ from unveil.attacks.adam import adam
 from unveil.attacks.drawing import show
 from unveil.attacks.losses import IdentityLoss
 from unveil.attacks.numbers import normal
-from unveil.attacks.search import ByLatents, Descent, Identity, Key, Objective, State, labels_of, search
+from unveil.attacks.search import (
+    ByLatents,
+    Descent,
+    Identity,
+    Key,
+    Objective,
+    State,
+    labels_of,
+    require_realism,
+    search,
+)
 from unveil.harness.types import Generator, Images, Run, Spec, View, draw_normal
 
 
@@ -51,6 +61,10 @@ class KEDMI(ByLatents):
     def passes(self) -> int:
         """Pictures of one person in each step: one draw."""
         return 1
+
+    def require_prior(self, prior: Generator, shape: tuple[int, int, int]) -> None:
+        """Refuses a prior that does not say how real a picture looks; see `harness.types.Demanding`."""
+        require_realism(prior, shape)
 
     def descend(self, view: View, prior: Generator, identity: Identity, labels: Tensor, run: Run) -> Images:
         """Gives ``draws`` pictures of each label, found by descending that identity loss."""

@@ -16,6 +16,7 @@ from unveil.attacks.search import Identity, prior_of
 from unveil.harness.types import (
     Access,
     Distillation,
+    Generator,
     Images,
     Ingredients,
     Need,
@@ -118,8 +119,18 @@ class LOKT:
         """Gives ``restarts`` pictures of each label; see `harness.types.Attack.reconstruct`."""
         prior = prior_of(ingredients, run)
         judges = self._judges(ingredients, run)
-        search = PLGMI(self.prior, self.restarts, self.steps, self.lr, self.identity, self.batch)
-        return search.descend(view, prior, self.seen(judges), labels, run)
+        return self._search.descend(view, prior, self.seen(judges), labels, run)
+
+    def require_prior(self, prior: Generator, shape: tuple[int, int, int]) -> None:
+        """Refuses a prior that tells no class where it judges, or takes none; see `harness.types.Demanding`."""
+        if self.judged_by == "discriminator":
+            _telling(prior)
+        self._search.require_prior(prior, shape)
+
+    @property
+    def _search(self) -> PLGMI:
+        """How the surrogates are descended."""
+        return PLGMI(self.prior, self.restarts, self.steps, self.lr, self.identity, self.batch)
 
     def seen(self, judges: Sequence[Judge]) -> Identity:
         """The mean identity loss over all that judge in the target's place."""
@@ -128,17 +139,20 @@ class LOKT:
 
     def _judges(self, ingredients: Ingredients, run: Run) -> list[Judge]:
         if self.judged_by == "discriminator":
-            prior = ingredients.prior
-            if not isinstance(prior, Telling):
-                raise UnveilError(
-                    f"lokt was given a {type(prior).__name__}, whose discriminator knows no classes",
-                    "a prior such as t_acgan",
-                    'set its prior to t_acgan, or judged_by to "surrogates"',
-                )
-            return [prior.class_logits]
+            return [_telling(ingredients.prior).class_logits]
         if len(ingredients.surrogates) != len(self.models):
             raise UnveilError(f"lokt was given {len(ingredients.surrogates)} surrogates", f"{len(self.models)}")
         return [
             one.eval().requires_grad_(False).to(run.device, memory_format=torch.channels_last).logits  # type: ignore[call-overload]
             for one in ingredients.surrogates
         ]
+
+
+def _telling(prior: Generator | None) -> Telling:
+    if not isinstance(prior, Telling):
+        raise UnveilError(
+            f"lokt was given a {type(prior).__name__}, whose discriminator knows no classes",
+            "a prior such as t_acgan",
+            'set its prior to t_acgan, or judged_by to "surrogates"',
+        )
+    return prior

@@ -99,6 +99,10 @@ class Mirror(Staged):
         """Individuals of a population that live on."""
         return min(max(1, round(self.elite * self.population)), self.population - 1)
 
+    def require_prior(self, prior: Generator, shape: tuple[int, int, int]) -> None:
+        """Refuses a prior without a mean style where synthesis truncates; see `harness.types.Demanding`."""
+        truncating(prior, shape, self.psi, late=self.psi_in_synthesis)
+
     def attack(self, view: View, prior: Generator, labels: Tensor, run: Run) -> Images:
         """Scores and breeds, whatever that costs."""
         space, psi = truncating(prior, view.shape, self.psi, late=self.psi_in_synthesis)

@@ -95,6 +95,10 @@ class MirrorWhiteBox(Staged):
         """Pictures of one person in each step."""
         return self.restarts
 
+    def require_prior(self, prior: Generator, shape: tuple[int, int, int]) -> None:
+        """Refuses a prior without a mean style where synthesis truncates; see `harness.types.Demanding`."""
+        truncating(prior, shape, self.psi, late=self.psi_in_synthesis)
+
     def attack(self, view: View, prior: Generator, labels: Tensor, run: Run) -> Images:
         """Scores, descends and selects the most robust, which come first."""
         return self.descend(view, prior, seen_by(view, IDENTITY), labels, run)

@@ -134,6 +134,15 @@ def gan_adam(prior: Generator, lr: float) -> torch.optim.Adam:
     Raises:
         UnveilError: If it has none.
     """
+    require_weights(prior)
+    return torch.optim.Adam(prior.parameters(), lr=lr)
+
+
+def require_weights(prior: Generator) -> None:
+    """Refuses a prior that has none.
+
+    Raises:
+        UnveilError: If so.
+    """
     if not any(True for _ in prior.parameters()):
         raise UnveilError(f"{type(prior).__name__} has no weights", "a prior that can be tuned", "choose another")
-    return torch.optim.Adam(prior.parameters(), lr=lr)

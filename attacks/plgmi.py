@@ -56,6 +56,10 @@ class PLGMI(ByLatents):
         """Views of one person's pictures in each step."""
         return COPIES * self.restarts
 
+    def require_prior(self, prior: Generator, shape: tuple[int, int, int]) -> None:  # noqa: ARG002
+        """Refuses a prior that takes no class; see `harness.types.Demanding`."""
+        _conditional(prior)
+
     def descend(self, view: View, prior: Generator, identity: Identity, labels: Tensor, run: Run) -> Images:
         """Gives ``restarts`` pictures of each label, found by descending that identity loss of their views.
 

@@ -109,6 +109,10 @@ class PPA(Staged):
         """Pictures of one person in each step."""
         return self.candidates
 
+    def require_prior(self, prior: Generator, shape: tuple[int, int, int]) -> None:
+        """Refuses a prior that clips its pictures where they are wanted unclipped; see `harness.types.Demanding`."""
+        WSpace(prior, shape, unclipped=self.unclipped)
+
     def attack(self, view: View, prior: Generator, labels: Tensor, run: Run) -> Images:
         """Scores, descends and selects the most robust, which come first."""
         return self.descend(view, prior, seen_by(view, self.identity), labels, run)

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from unveil.attacks import afford, augment
 from unveil.attacks.around import AroundBase
-from unveil.attacks.pivots import Pull, PullLessons
+from unveil.attacks.pivots import Pull, PullLessons, require_weights
 from unveil.attacks.priors.retuning import TAUGHT, Asked, Lessons, Retraining
 from unveil.attacks.pseudo_private import Choice
+from unveil.attacks.search import require_realism
 from unveil.attacks.second_round import SecondRound
 from unveil.attacks.selection import VIEWS
 from unveil.harness.plan import plugins
@@ -24,6 +25,7 @@ from unveil.harness.types import (
     NEEDED,
     Access,
     Budget,
+    Generator,
     GivenModel,
     Images,
     Ingredients,
@@ -119,6 +121,14 @@ class PPDGMI(AroundBase):
         """The base, which has been run, its prior, and eyes if distances are taken in features."""
         eyes = {} if self.features is None else {"features": GivenModel(self.features, trained=True)}
         return {PRIOR: TrainedPrior(self._prior()), "base": WrappedAttack(self.base), **eyes}
+
+    def require_prior(self, prior: Generator, shape: tuple[int, int, int]) -> None:
+        """Refuses a prior that cannot serve its base, or cannot be tuned; see `harness.types.Demanding`."""
+        super().require_prior(prior, shape)
+        if self.variant != "gan" and self.tune_steps:
+            require_weights(prior)
+            if self.realism:
+                require_realism(prior, shape)
 
     def attack(self) -> Any:
         """The base, as its settings make it.

@@ -59,6 +59,16 @@ def compiled(prior: Generator, run: Run) -> Generator:
     return fast
 
 
+@torch.no_grad()
+def require_realism(prior: Generator, shape: tuple[int, int, int]) -> None:
+    """Refuses a prior that cannot say how real a picture looks, by asking it once.
+
+    Raises:
+        UnveilError: If it cannot.
+    """
+    prior.realism(torch.zeros(1, *shape))
+
+
 def at(identity: Identity, keys: Sequence[Key], t: int) -> Identity:
     """The identity loss of samples at a step: one that draws random numbers has a method ``at`` that says which."""
     drawing = getattr(identity, "at", None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.words.account import Remark
-from unveil.harness.words.attack import Attack, Ceiling, Control, Guided
+from unveil.harness.words.attack import Attack, Ceiling, Control, Demanding, Guided
 from unveil.harness.words.classifier import Classifier, Forward
 from unveil.harness.words.comparer import Comparer
 from unveil.harness.words.dataset import Dataset
@@ -59,6 +59,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "Defense",
+    "Demanding",
     "Direction",
     "Distillation",
     "Evidence",

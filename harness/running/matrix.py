@@ -13,7 +13,7 @@ from unveil.harness.plan.file import PlanFile
 from unveil.harness.plan.node import Node
 from unveil.harness.plan.parts import AttackPart, MetricPart, Part, TargetPart
 from unveil.harness.plan.settings import dump
-from unveil.harness.running import independence, scores_only
+from unveil.harness.running import independence, scores_only, served
 from unveil.harness.running.adaptive import adapted
 from unveil.harness.steps import attack as attacks
 from unveil.harness.steps import data as datasets
@@ -217,7 +217,7 @@ def expand(file: PlanFile) -> Matrix:
 
     Raises:
         PluginError: For a plugin that is unknown, broken or wrongly configured.
-        PlanError: For a metric that asks a judge where there is none.
+        PlanError: For a metric that asks a judge where there is none, or a prior that cannot serve its attack.
         WeightsError: For weights that cannot be used.
         JudgeError: For an evaluator that is the target, or a network that judges and guides.
         AccessError: For an attack that asks a target for what it cannot answer.
@@ -237,5 +237,6 @@ def expand(file: PlanFile) -> Matrix:
         for defense in sweep.variants
         for attack in plan.attacks
     )
+    served.require((cell.attack, cell.nodes["attack"]) for cell in cells)
     independence.require(judges, [cell.nodes["attack"] for cell in cells], [m for c in cells for m in c.measures])
     return Matrix(cells, judges, (*file.notes, *build.asker.notes))

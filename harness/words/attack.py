@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 from torch import Tensor
 
 from unveil.harness.words.defense import Plugin
+from unveil.harness.words.generator import Generator
 from unveil.harness.words.given import Ingredients
 from unveil.harness.words.images import Data, Images
 from unveil.harness.words.names import Access
@@ -84,4 +85,21 @@ class Guided(Protocol):
 
     def identity_loss(self, o: Tensor, y: Tensor) -> Tensor:
         """Logits ``(N, C)`` of the target and labels ``(N,)`` to the loss of each sample ``(N,)``, unweighted."""
+        ...
+
+
+@runtime_checkable
+class Demanding(Protocol):
+    """An attack that not every prior can serve. A plan that gives it such a one is refused before anything runs."""
+
+    def require_prior(self, prior: Generator, shape: tuple[int, int, int]) -> None:
+        """Refuses a prior whose networks cannot do what it asks of them, in the words in which it would when it runs.
+
+        Args:
+            prior: Built, and perhaps not trained: what it computes may mean nothing.
+            shape: Of its pictures, ``(C, H, W)``.
+
+        Raises:
+            UnveilError: If it cannot serve.
+        """
         ...
