@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import typer
 
@@ -23,15 +23,33 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def compute_results(audit: Audit, around: Surroundings, pool: Pooling, tell: Line | None = None) -> Results:
+UNDONE = ("failed", "blocked", "unscored")
+"""How steps end that leave something of what was asked for undone: the command says so with status 1."""
+
+
+class Computed(NamedTuple):
+    """What came of a plan.
+
+    Attributes:
+        results: All cells.
+        undone: Steps that were not brought to their end, whoever's fault that is: a judge who is away is asked again by
+            the next run, and until then a number is missing.
+    """
+
+    results: Results
+    undone: int
+
+
+def compute_results(audit: Audit, around: Surroundings, pool: Pooling, tell: Line | None = None) -> Computed:
     """The results of a plan, with what is computed for them on the screen; Ctrl-C ends the command with status 130."""
     _say_threads(pool)
-    return _on_screen(
+    results, counts = _on_screen(
         audit.matrix.nodes(),
         audit.store,
         lambda screen, listener: audit.results(replace(around, shown=screen), listener, pool),
         tell=tell,
     )
+    return Computed(results, sum(counts[how] for how in UNDONE))
 
 
 def compute_all(
@@ -53,12 +71,13 @@ def compute_all(
 
     if pool is not None:
         _say_threads(pool)
-    return _on_screen(
+    outcomes, _ = _on_screen(
         nodes,
         store,
         lambda screen, listener: compute(nodes, store, replace(around, shown=screen), listener, pool),
         accounts=accounts,
     )
+    return outcomes
 
 
 def _on_screen(
@@ -68,7 +87,8 @@ def _on_screen(
     *,
     accounts: bool = True,
     tell: Line | None = None,
-) -> T:
+) -> tuple[T, Counter[str]]:
+    """What comes of the work, and how many steps ended how."""
     with Screen() as screen:
         listener = _Teller(screen, nodes, store, accounts=accounts, tell=tell)
         try:
@@ -77,9 +97,9 @@ def _on_screen(
             screen.say("interrupted: what was computed is kept; run the same command again to go on", "yellow")
             raise typer.Exit(130) from None
     counts = Counter(listener.tally.ended.values())
-    bad = "".join(f", {counts[how]} {how}" for how in ("failed", "blocked", "unscored") if counts[how])
+    bad = "".join(f", {counts[how]} {how}" for how in UNDONE if counts[how])
     screen.say(f"{len(nodes)} steps: {counts['done']} computed now, {counts['cached']} known before{bad}")
-    return done
+    return done, counts
 
 
 def _say_threads(where: Pooling) -> None:

@@ -57,16 +57,15 @@ def fisher(  # noqa: PLR0913, PLR0917 (an option each)
     where = pool_of(pool, jobs, threads, step_timeout, step_memory, address, slurm)
     audit = prepare(only_fisher(read(plan)), store)
     rounding = audit.file.plan.rounding(precision)
-    results = compute_results(audit, surroundings(audit.store, device, rounding, compiled, pool=where), where)
+    results, undone = compute_results(audit, surroundings(audit.store, device, rounding, compiled, pool=where), where)
     found = [(setup, profile) for setup in setups(results) for profile in profiles(setup.rows)]
     if as_json:
         print_json([{"data": setup.data, "model": setup.model, **plain(profile)} for setup, profile in found])
     else:
         for setup, profile in found:
             _show(setup.title, profile)
-    bad = [row for row in results.rows if row.status != "done"]
-    _complain(bad)
-    if bad or not found:
+    _complain([row for row in results.rows if row.status != "done"])
+    if undone or not found:
         raise typer.Exit(1)
 
 

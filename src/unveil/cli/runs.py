@@ -110,7 +110,7 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     rounding = audit.file.plan.rounding(precision)
     around = surroundings(audit.store, device, rounding, compiled, isolated=not in_process, pool=where)
     with lines(events) as tell:
-        results = compute_results(audit, around, where, tell)
+        results, undone = compute_results(audit, around, where, tell)
     folder = audit.keep(results)
     _log(results, render_page(results, audit.store, folder, private=private_pictures), audit.store, mlflow)
     if as_json:
@@ -118,7 +118,7 @@ def run(  # noqa: PLR0913, PLR0917 (an option each)
     else:
         show(results)
     errors().print(f"leaderboard: {place(audit.store, folder)}", soft_wrap=True)
-    if any(row.status != "done" for row in results.rows):
+    if undone:
         raise typer.Exit(1)
 
 
