@@ -35,6 +35,7 @@ class NoisyScores(Defense):
     """
 
     paper: ClassVar[str] = "Baseline; Laplace noise: Dibbo et al., Improving Robustness to Model Inversion, 2024"
+    on_answers: ClassVar[bool] = True
 
     sigma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     noise: Literal["normal", "laplace"] = "normal"

@@ -40,6 +40,7 @@ class RoundedScores(Defense):
     )
 
     post_hoc: ClassVar[bool] = True
+    on_answers: ClassVar[bool] = True
 
     temperature: Annotated[float, Field(ge=0.01, le=100)] = 1.0
     decimals: Annotated[int, Field(ge=0, le=6)] | None = 2

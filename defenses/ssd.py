@@ -45,6 +45,7 @@ class SSD(Defense):
     """
 
     paper: ClassVar[str] = "Li et al., Stealthy Shield Defense, ICLR 2025"
+    on_answers: ClassVar[bool] = True
 
     epsilon: Annotated[float, Field(ge=0, le=10)] = 0.5
     temperature: Annotated[float, Field(gt=0, le=10)] = 0.1

@@ -27,6 +27,7 @@ class TruncatedScores(Defense):
     """
 
     paper: ClassVar[str] = "Top classes: Shokri et al., Membership Inference Attacks, S&P 2017"
+    on_answers: ClassVar[bool] = True
 
     top: Annotated[int, Field(ge=0)] = 3
 

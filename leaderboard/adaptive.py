@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from unveil.harness.words.names import Direction
 from unveil.leaderboard.board import Board
@@ -11,6 +12,9 @@ from unveil.leaderboard.figures import BASELINE, Setup
 from unveil.leaderboard.paired import clear, holm, p_value
 
 SAYS = "adaptive, against "  # begins the note of a row that tells what was done otherwise
+Pair: TypeAlias = tuple[str, str, str]
+"""A defense, and the names of a fixed attack and the one that knows of the defense."""
+
 NOTHING = "the attack itself: nothing is known here against this defense"
 
 
@@ -46,10 +50,10 @@ def beside(board: Board) -> tuple[Beside, ...]:
     found = board.headline
     if found is None:
         return ()
-    pairs = _pairs(board.setup)
+    pairs, one_attack = _pairs(board.setup)
     numbers = {(d, a, b): (found.cells[d, a].estimate, found.cells[d, b].estimate) for d, a, b in pairs}
     both = {pair: (one, two) for pair, (one, two) in numbers.items() if one is not None and two is not None}
-    gaps = {pair: difference(two, one) for pair, (one, two) in both.items() if pairs[pair]}
+    gaps = {pair: difference(two, one) for pair, (one, two) in both.items() if pair not in one_attack}
     raw = {pair: p_value(gap) for pair, gap in gaps.items() if gap}
     p = dict(zip(raw, holm(list(raw.values())), strict=True))
     leaks = found.column.direction == Direction.LEAKS
@@ -60,15 +64,20 @@ def beside(board: Board) -> tuple[Beside, ...]:
     return tuple(found_pairs)
 
 
-def _pairs(setup: Setup) -> dict[tuple[str, str, str], str]:
-    """What an adaptive attack does otherwise, by defense and both attacks; empty where both are one."""
-    found: dict[tuple[str, str, str], str] = {}
+def _pairs(setup: Setup) -> tuple[dict[Pair, str], set[Pair]]:
+    """What an adaptive attack does otherwise, empty if nothing is said of it; and the pairs where both are one."""
+    found: dict[Pair, str] = {}
+    one_attack: set[Pair] = set()
     for row in setup.rows:
         if row.adapts and (row.defense, row.adapts) in setup.measured and not row.role:
             told = [note.removeprefix(SAYS) for note in row.notes if note.startswith(SAYS)]
             if told or row.defense != BASELINE:
-                found[row.defense, row.adapts, row.attack] = "; ".join(told)
-    return found
+                pair = row.defense, row.adapts, row.attack
+                found[pair] = "; ".join(told)
+                same = {measured.row.keys.get("attack") for measured in setup.measured[pair[:2]]}
+                if not told or row.keys.get("attack") in same - {None}:
+                    one_attack.add(pair)
+    return found, one_attack
 
 
 def _more(gap: Estimate | None, p: float | None, leaks: bool) -> bool:

@@ -12,10 +12,14 @@ from unveil.harness.conformance.defended import DefenseTrial, answers, finish, p
 from unveil.harness.conformance.loading import LOADERS, answers_by_loader
 from unveil.harness.conformance.report import BreachError, Check, NotApplicableError
 from unveil.harness.conformance.watch import Trial, require_finite, require_pixels
+from unveil.harness.words.defense import Defense
 from unveil.harness.words.run import Run
 
 if TYPE_CHECKING:
     from unveil.harness.conformance.basics import Subject
+
+
+TRAINING = ("learner", "augment", "loss", "begin")  # hooks that change what is learnt
 
 
 def hooks_can_be_called(trial: DefenseTrial) -> None:
@@ -111,6 +115,18 @@ def it_is_the_same_target_whoever_loads_it(trial: DefenseTrial) -> None:
             )
 
 
+def says_that_it_changes_answers_alone(trial: DefenseTrial) -> None:
+    """One that only wraps the head's answers says so, since an attack that has the weights takes it off."""
+    guards = trial.learnt.finished.guarded
+    if not guards:
+        raise NotApplicableError("it does not change the head's answers")
+    trains = [name for name in TRAINING if getattr(type(trial.plugin), name) is not getattr(Defense, name)]
+    if not trains and not trial.plugin.on_answers:
+        raise BreachError(
+            "it only changes answers, and does not say so", "on_answers = True", "declare it in the class"
+        )
+
+
 def of_hooks(check: Check[Trial]) -> Check[DefenseTrial]:
     """A common check, made on the hooks."""
 
@@ -156,6 +172,7 @@ CHECKS = (
     training_can_be_repeated,
     checkpoints_can_be_loaded,
     it_is_the_same_target_whoever_loads_it,
+    says_that_it_changes_answers_alone,
 )
 
 

@@ -12,10 +12,13 @@ from unveil.harness.plan.asker import Asker
 from unveil.harness.plan.defense_part import DefensePart
 from unveil.harness.plan.parts import AttackPart
 from unveil.harness.words.errors import PlanError, PluginError
+from unveil.harness.words.names import Access
+from unveil.harness.words.needs import access_of
 from unveil.harness.words.spec import Spec
 
 ADAPTIVE = "adaptive"
 NO_COUNTER = "adaptive: nothing is known here against {}, so this is the attack itself"
+BYPASSED = "adaptive, against {}: bypassed, since who holds the weights takes it off, and that is the adaptive attack"
 ALREADY = "adaptive, against {}: the attack is already what a critic of it would write"
 
 
@@ -50,6 +53,8 @@ def adapted(asker: Asker, part: AttackPart, defense: DefensePart) -> Adapted:
         elif counter is not None:
             notes.append(f"adaptive, against {one.use}: {_difference(spec, counter)}")
             spec = counter
+        elif _takes_off(asker, one, spec):
+            notes.append(BYPASSED.format(one.use))
         elif one.use != "none":
             notes.append(NO_COUNTER.format(one.use))
     return Adapted(spec, fixed, tuple(notes))
@@ -87,6 +92,12 @@ def _counter(asker: Asker, defense: Spec, attack: Spec) -> Spec | None:
     except PluginError:
         return None
     return found
+
+
+def _takes_off(asker: Asker, defense: Spec, attack: Spec) -> bool:
+    """Whether a defense changes answers alone, and the attack has the weights behind them."""
+    on_answers = getattr(asker.use("defenses", defense).plugin, "on_answers", False)
+    return on_answers and access_of(asker.use("attacks", attack).plugin) == Access.WHITE_BOX
 
 
 def _difference(before: Spec, after: Spec) -> str:

@@ -74,10 +74,12 @@ class Defense(Plugin):
             by itself. Only then may it be stacked with a defense that needs each picture's own gradient (DP-SGD).
         post_hoc: Whether it acts on finished targets only, by ``finish``: then it can be put around one that somebody
             has trained elsewhere.
+        on_answers: Whether it changes answers alone, behind the head, by ``finish``: who has the weights takes it off.
     """
 
     per_sample: ClassVar[bool] = False
     post_hoc: ClassVar[bool] = False
+    on_answers: ClassVar[bool] = False
 
     def prepare(self, classifier: Classifier, run: Run) -> Classifier:  # noqa: ARG002
         """Changes weights, architecture or what is trainable, before training.

@@ -194,6 +194,15 @@ class Wavering(Defense):
         return classifier
 
 
+@dataclass(frozen=True)
+class Veils(Defense):
+    """Changes answers alone, and does not say so."""
+
+    def finish(self, classifier, run):
+        classifier.outputs = nn.Softsign()
+        return classifier
+
+
 def grey(labels, shape):
     return Images(torch.full((len(labels), *shape), 0.5), labels)
 

@@ -30,6 +30,7 @@ BREACHES = {
     "NeverZero": ("strength zero is no defense", "bit for bit"),
     "Forgetful": ("checkpoints can be loaded", "differs by"),
     "Wavering": ("it is the same target whoever loads it", "when the attack asks it"),
+    "Veils": ("says that it changes answers alone", "does not say so"),
     "Raises": ("hooks can be called", "it raised ZeroDivisionError"),
     "Prints": ("prints nothing", "'preparing ...'"),
     "Remembers": ("same seed gives the same answer", "augmented"),

@@ -51,6 +51,19 @@ def test_pairs_their_difference_and_the_warning(adaptive: Results, results: Resu
     assert pairs(results) == {}
 
 
+def test_two_names_of_one_attack_are_not_tested_against_each_other(results: Results) -> None:
+    """Whatever the row says of it, such as that the attack takes the defense off by itself."""
+    note = "adaptive, against bido: bypassed"
+
+    def same(row: Row) -> Row:
+        keys = {**row.keys, "attack": f"one on {row.defense}"}
+        told = {"adapts": "gmi", "notes": (note,)} if row.attack == "kedmi" else {}
+        return row.model_copy(update={"keys": keys, **told})
+
+    found = pairs(results.model_copy(update={"rows": tuple(map(same, results.rows))}))["bido"]
+    assert (found.how, found.gap, found.p, found.masked) == ("bido: bypassed", None, None, False)
+
+
 def test_the_other_way_round_nothing_is_masked(results: Results) -> None:
     def weaker(row: Row) -> Row:
         return row.model_copy(update={"adapts": "kedmi", "notes": (HOW,)}) if row.attack == "gmi" else row

@@ -105,6 +105,14 @@ def test_whoever_has_the_weights_averages_nothing() -> None:
     found = cells([PPA, {"use": "adaptive", "base": "ppa"}], ANSWERS)
     for name in ("noisy_scores", "ssd", "rounded_scores", "truncated_scores"):
         assert found[name, "adaptive"].nodes["attack"].key == found[name, "ppa"].nodes["attack"].key
+    for name in ("sharper", "noisy_scores+rounded_scores", "noisy_scores"):
+        notes = " ".join(found[name, "adaptive"].notes)
+        assert "bypassed, since who holds the weights takes it off" in notes
+        assert "nothing is known" not in notes
+    both = cells([PPA, {"use": "adaptive", "base": "ppa"}], [{"use": ["dp_sgd", "rounded_scores"]}])
+    notes = " ".join(both["dp_sgd+rounded_scores", "adaptive"].notes)
+    assert "nothing is known here against dp_sgd" in notes
+    assert "against rounded_scores: bypassed" in notes
 
 
 def test_what_it_is_compared_with(tmp_path: Path) -> None:
