@@ -97,6 +97,11 @@ class LOKT:
         if not self.models or any(self.models.count(one) > 1 for one in self.models):
             raise ValueError("models are none or repeat, but equal ones learn the same; give each another width")
 
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Settings that change nothing beside the others: without surrogates, what they learn from and how long."""
+        return ("samples", "student_epochs") if self.judged_by == "discriminator" else ()
+
     def needs(self) -> Mapping[str, Need]:
         """The prior, and the surrogates where they judge."""
         prior = TrainedPrior(self.prior)

@@ -135,7 +135,7 @@ class LOMMA(AroundBase):
 
     def needs(self) -> Mapping[str, Need]:
         """What the base needs, and the students where the variant has them."""
-        if self.variant not in ("aug", "both"):
+        if not self.augmented:
             return super().needs()
         how = Distillation(self.student_epochs, self.student_batch, self.student_lr)
         students = {f"student {i}": Surrogate(model, how) for i, model in enumerate(self.students)}
@@ -185,6 +185,16 @@ class LOMMA(AroundBase):
                 "choose another base",
             )
         return made
+
+    @property
+    def augmented(self) -> bool:
+        """Whether students look beside the target."""
+        return self.variant in ("aug", "both")
+
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Settings that change nothing beside the others: without students, how long they learn."""
+        return () if self.augmented else ("student_epochs",)
 
     @property
     def regularised(self) -> bool:

@@ -91,6 +91,11 @@ class MirrorWhiteBox(Staged):
         )
 
     @property
+    def idle(self) -> tuple[str, ...]:
+        """Settings that change nothing beside the others: where none is left out, the views that would decide."""
+        return () if self.samples < self.restarts else ("views",)
+
+    @property
     def passes(self) -> int:
         """Pictures of one person in each step."""
         return self.restarts

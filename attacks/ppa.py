@@ -105,6 +105,11 @@ class PPA(Staged):
         )
 
     @property
+    def idle(self) -> tuple[str, ...]:
+        """Settings that change nothing beside the others: where none is left out, the views that would decide."""
+        return () if self.keep < self.candidates else ("views",)
+
+    @property
     def passes(self) -> int:
         """Pictures of one person in each step."""
         return self.candidates

@@ -91,6 +91,11 @@ class ConditionalGAN:
         """Another prior, where it learns from one."""
         return made_from.needs("z100", self.learn_from)
 
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Settings that change nothing beside the others."""
+        return made_from.idle(self.learn_from)
+
     def canonical(self) -> Mapping[str, Any]:
         """Settings as identities say them."""
         return made_from.canonical(self)

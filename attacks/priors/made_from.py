@@ -33,6 +33,12 @@ def canonical(prior: Any) -> Mapping[str, Any]:
     return {name: value for name, value in settings.items() if name not in ("learn_from", "samples")}
 
 
+def idle(learn_from: Spec | None, start: Start = "z100", *, trains: bool = True) -> tuple[str, ...]:
+    """Settings that change nothing: how many pictures another prior draws, where none is asked for any."""
+    draws = learn_from is not None or (isinstance(start, Spec) and not trains)
+    return () if draws else ("samples",)
+
+
 def lessons(public: Images, learn_from: Spec | None, samples: int, given: Given | None, run: Run) -> Images:
     """What is learnt from: the public pictures or, in their place, pictures that another prior draws."""
     if learn_from is None:

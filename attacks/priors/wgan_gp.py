@@ -69,6 +69,11 @@ class WGANGP:
         """Other priors, where it starts or learns from such."""
         return made_from.needs(self.start, self.learn_from)
 
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Settings that change nothing beside the others."""
+        return made_from.idle(self.learn_from, self.start, trains=self.train_generator)
+
     def canonical(self) -> Mapping[str, Any]:
         """Settings as identities say them."""
         return made_from.canonical(self)

@@ -1,7 +1,8 @@
 """Which settings of plugins a rehearsal cuts, and how one number is cut.
 
 They are known by their names, for each kind of plugin. A plugin that calls its lengths otherwise says which they are
-with ``cut_by_scale = ("sweeps", "tries")``, in place of the names here.
+with ``cut_by_scale = ("sweeps", "tries")``, in place of the names here; one some of whose settings change nothing
+beside the others that it has names those in a property ``idle``, and they are left alone.
 """
 
 from __future__ import annotations

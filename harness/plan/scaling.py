@@ -170,7 +170,8 @@ class _Scaler:
         values = {f.name: f.default for f in dataclasses.fields(cls)} | given
         hints = typing.get_type_hints(cls, include_extras=True)
         inner, cuts = self._inner({name: one for name, one in values.items() if of_plugins(hints.get(name))}, where)
-        names = [name for name in lengths(kind, cls) if name != left]
+        idle = self._idle(kind, Spec(spec.use, given))
+        names = [name for name in lengths(kind, cls) if name != left and name not in idle]
         share = self.share
         while share < 1:
             found = {name: short(name, values[name], share, hints[name]) for name in names}
@@ -182,6 +183,13 @@ class _Scaler:
             share *= STEPS
         trial = Spec(spec.use, {**given, **inner})
         return (trial, cuts) if cuts and self._accepted(kind, trial) else (spec, [])
+
+    def _idle(self, kind: str, spec: Spec) -> tuple[str, ...]:
+        """The settings that change nothing beside the others that a plugin has: to cut them would shorten nothing."""
+        try:
+            return tuple(getattr(settings.make(kind, spec, self.base), "idle", ()))  # most plugins have none
+        except UnveilError:
+            return ()
 
     def _accepted(self, kind: str, spec: Spec) -> bool:
         try:

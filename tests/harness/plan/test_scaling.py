@@ -58,7 +58,7 @@ def test_people_epochs_and_what_is_counted_in_them_are_cut_alike():
 
 
 def test_attacks_are_cut_with_the_priors_and_attacks_that_they_name():
-    assert attack("gmi") == {"restarts": 1, "steps": 24, "prior": {"use": "wgan_gp", "steps": 560, "samples": 40}}
+    assert attack("gmi") == {"restarts": 1, "steps": 24, "prior": {"use": "wgan_gp", "steps": 560}}
     nested = attack("kedmi", prior={"use": "inversion_gan", "learn_from": "mobile_style", "steps": 100})["prior"]
     assert (nested["steps"], nested["learn_from"]["steps"]) == (1, 8)
     assert attack("lomma", base="gmi", samples=3, steps=100)["base"]["steps"] == 1
@@ -81,6 +81,36 @@ def test_nothing_is_cut_below_what_a_plugin_accepts():
     for scale in (0.0, 1.5, -1.0):
         with pytest.raises(PlanError, match="scale = "):
             made(scale)
+
+
+@pytest.mark.parametrize(
+    ("use", "given", "cut", "left"),
+    [
+        ("gmi", {"prior": {"use": "wgan_gp"}}, "its prior wgan_gp: steps", "samples"),
+        ("gmi", {"prior": {"use": "wgan_gp", "learn_from": "mobile_style"}}, "samples 4000 -> 40", "nothing"),
+        ("gmi", {"prior": {"use": "wgan_gp", "start": "style_gan"}}, "its prior wgan_gp: steps", "samples"),
+        ("gmi", {"prior": {"use": "wgan_gp", "start": "style_gan", "train_generator": False}}, "samples 4000", "no"),
+        ("plgmi", {}, "its prior conditional_gan: steps", "samples"),
+        ("lokt", {"judged_by": "discriminator"}, "lokt: restarts", "student_epochs"),
+        ("lokt", {}, "student_epochs 200 -> 2", "nothing"),
+        ("lomma", {"variant": "logit"}, "steps 2400 -> 24", "student_epochs"),
+        ("align_mi", {"base": {"use": "ppa", "candidates": 50, "keep": 50}}, "its base ppa: pool", "views"),
+        ("mirror_white_box", {"samples": 8}, "steps 20000 -> 200", "views"),
+    ],
+)
+def test_what_changes_nothing_beside_other_settings_is_not_listed_as_cut(use, given, cut, left):
+    told = "; ".join(one for one in lines(made(attack={"use": use, **given}).cuts) if one.startswith(use))
+    assert cut in told
+    assert left not in told
+
+
+def test_people_of_lists_are_cut(tmp_path):
+    """`people` takes the first of them, so that a rehearsal by the published lists is a rehearsal, too."""
+    for name in ("train.txt", "test.txt"):
+        (tmp_path / name).write_text("")
+    lists = {f"{name}_list": str(tmp_path / f"{name}.txt") for name in ("train", "test")}
+    (cut,) = [one for one in made(data={**BASE["data"], **lists}).cuts if one.part == "data"]
+    assert str(cut) == "people 1000 -> 10"
 
 
 PARTS = {"datasets": "data", "priors": "attacks", "attacks": "attacks", "metrics": "metrics"}
