@@ -113,6 +113,13 @@ class PPDGMI(AroundBase):
         found: Access = self.attack().access
         return found
 
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Settings that change nothing beside the others: GANs are tuned without looking for latents first."""
+        if not self.tune_steps:
+            return "views", "pivot_steps"
+        return ("pivot_steps",) if self.variant == "gan" else ()
+
     def content(self) -> Mapping[str, str]:
         """Nothing is read; the base and the eyes are needs."""
         return {"base": NEEDED, "features": NEEDED}

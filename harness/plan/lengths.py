@@ -23,7 +23,7 @@ LENGTHS: Mapping[str, frozenset[str]] = {
     "attacks": frozenset({
         "steps", "stages", "milestones", "restarts", "draws", "samples", "pool", "candidates", "keep", "views",
         "presamples", "population", "generations", "queries", "first_queries", "patience", "starts", "founders",
-        "episodes", "pictures", "neighbours",
+        "episodes", "pictures", "neighbours", "tune_steps", "pivot_steps",
     }),
     "metrics": frozenset({"questions"}),
 }  # fmt: skip

@@ -95,6 +95,8 @@ def test_nothing_is_cut_below_what_a_plugin_accepts():
         ("lokt", {}, "student_epochs 200 -> 2", "nothing"),
         ("lomma", {"variant": "logit"}, "steps 2400 -> 24", "student_epochs"),
         ("align_mi", {"base": {"use": "ppa", "candidates": 50, "keep": 50}}, "its base ppa: pool", "views"),
+        ("ppdg_mi", {}, "tune_steps 4766 -> 48", "pivot_steps"),
+        ("ppdg_mi", {"base": "ppa", "variant": "ct", "tune_steps": 25}, "pivot_steps 300 -> 3", "nothing"),
         ("mirror_white_box", {"samples": 8}, "steps 20000 -> 200", "views"),
     ],
 )
