@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unveil.attacks.loop import resumable_steps
 from unveil.harness.types import Classifier, Run, seeded
+from unveil.harness.words.pixels import Stored
 
 TEMPERATURE = 0.5
 HARD, APART = 0.15, 10.0 / 128  # weights of the cross-entropy and of the diversity, whose 10 is for batches of 128
@@ -107,12 +108,12 @@ def objective(outputs: Sequence[Tensor], scores: Tensor, weight: Tensor) -> Tens
     return soft + HARD * hard + APART * len(scores) * apart
 
 
-def teach(experts: Experts, x: Tensor, scores: Tensor, epochs: int, batch: int, lr: float, run: Run) -> None:
+def teach(experts: Experts, x: Stored, scores: Tensor, epochs: int, batch: int, lr: float, run: Run) -> None:
     """Teaches the experts in place, with Adam; ends in evaluation mode, frozen.
 
     Args:
         experts: On the run's device.
-        x: The samples ``(N, C, H, W)``.
+        x: The samples ``(N, C, H, W)``, float32; of many, those are read that a batch looks at.
         scores: What the target says of them ``(N, C)``.
         epochs: Passes over them.
         batch: Samples in a batch.

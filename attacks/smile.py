@@ -37,6 +37,7 @@ from unveil.harness.types import (
     View,
 )
 from unveil.harness.words.errors import PluginError
+from unveil.harness.words.pixel_file import exactly
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ class SMILE:
         w = space.from_p(p)
         score = scored(view, run, "smile samples", space, w, everybody, self.batch, mirror=False)
         with torch.no_grad():
-            x = torch.cat([space.pictures(part).float().cpu() for part in w.split(self.batch)])
+            parts = (space.pictures(part).float().cpu() for part in w.split(self.batch))
+            x = exactly(parts, (len(w), *view.shape), run.scratch)
         teach(experts.to(run.device), x, score, self.epochs, self.student_batch, self.student_lr, run)
         chosen = best(score.T[labels.cpu()], self.pictures).tolist()
         keys = [(y, i) for y, row in zip(labels.tolist(), chosen, strict=True) for i in row]

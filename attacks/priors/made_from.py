@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -12,6 +13,8 @@ from unveil.harness.assets import fetch as assets
 from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.types import Generator, Given, Images, Need, Origin, Spec, TrainedPrior
 from unveil.harness.words.needs import NEEDED
+from unveil.harness.words.pixel_file import exactly
+from unveil.harness.words.pixels import Stored
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import HeldPrior
 
@@ -47,16 +50,20 @@ def lessons(public: Images, learn_from: Spec | None, samples: int, given: Given 
     return Images(drawn(given.priors["learn_from"], samples, "sample", run), torch.full((samples,), -1))
 
 
+def drawn(generator: Generator, samples: int, stream: str, run: Run) -> Stored:
+    """Pictures that a prior draws, float32 ``(samples, C, H, W)`` in [0, 1], on the CPU; of many, in a file."""
+    parts = _parts(generator, samples, stream, run)
+    first = next(parts)
+    return exactly(chain([first], parts), (samples, *first.shape[1:]), run.scratch)
+
+
 @torch.no_grad()
-def drawn(generator: Generator, samples: int, stream: str, run: Run) -> Tensor:
-    """Pictures that a prior draws, ``(samples, C, H, W)`` in [0, 1], on the CPU."""
-    parts = []
+def _parts(generator: Generator, samples: int, stream: str, run: Run) -> Iterator[Tensor]:
     with run.progress("samples of the other prior", samples) as bar:
         for which in torch.arange(samples).split(TOGETHER):
             z = generator.sample(run.generators(stream, [(int(i),) for i in which]))
-            parts.append(generator.synthesize(z.to(run.device)).float().clamp(0, 1).cpu())
+            yield generator.synthesize(z.to(run.device)).float().clamp(0, 1).cpu()
             bar.advance(len(which))
-    return torch.cat(parts)
 
 
 def content(start: Start, learn_from: Spec | None) -> Mapping[str, str]:

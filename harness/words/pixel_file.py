@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
 
@@ -25,30 +25,29 @@ SOME_PLACE = "the file in which pictures are gathered"
 
 
 class PixelFile:
-    """8-bit pictures in a file that stays open: deleted or renamed meanwhile, it is still there for whoever reads here.
+    """Pictures in a file that stays open: deleted or renamed meanwhile, it is still there for whoever reads here.
 
     Args:
         handle: The file.
         shape: ``(N, C, H, W)``.
         start: Byte at which the first picture begins.
+        dtype: Of their values.
     """
 
-    dtype = torch.uint8
-
-    def __init__(self, handle: Handle, shape: Sequence[int], start: int = 0) -> None:
-        self.shape, self._handle, self._start = tuple(shape), handle, start
-        self._size = prod(self.shape[1:])
+    def __init__(self, handle: Handle, shape: Sequence[int], start: int = 0, dtype: torch.dtype = torch.uint8) -> None:
+        self.shape, self.dtype, self._handle, self._start = tuple(shape), dtype, handle, start
+        self._size = prod(self.shape[1:]) * dtype.itemsize
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: Tensor, /) -> Tensor:
-        """The pictures at these places ``(n,)``, uint8 ``(n, C, H, W)``.
+        """The pictures at these places ``(n,)``, as they are: ``(n, C, H, W)``.
 
         Raises:
             DamageError: If the file ends before them; whoever remembers something of it has forgotten that then.
         """
-        found = torch.empty(len(rows), *self.shape[1:], dtype=torch.uint8)
+        found = torch.empty(len(rows), *self.shape[1:], dtype=self.dtype)
         buffer = memoryview(found.numpy().data).cast("B") if found.numel() else memoryview(b"")
         for first, place, count in _runs(rows.tolist()):
             part = buffer[first * self._size : (first + count) * self._size]
@@ -83,11 +82,12 @@ class Room:
     Args:
         shape: ``(N, C, H, W)``.
         folder: Where such a file may be; None for the system's own place.
+        dtype: Of their values: 8 bits for pictures as they are kept, float32 for those that must stay as they are.
     """
 
-    def __init__(self, shape: Sequence[int], folder: Path | None) -> None:
-        self.shape, few = tuple(shape), prod(shape) <= pixels.HELD
-        self._memory, self._handle = torch.empty(self.shape if few else 0, dtype=torch.uint8), None
+    def __init__(self, shape: Sequence[int], folder: Path | None, dtype: torch.dtype = torch.uint8) -> None:
+        self.shape, self.dtype, few = tuple(shape), dtype, prod(shape) * dtype.itemsize <= pixels.HELD
+        self._memory, self._handle = torch.empty(self.shape if few else 0, dtype=dtype), None
         if few:
             return
         with in_words(SOME_PLACE):
@@ -96,7 +96,7 @@ class Room:
             self._handle = Handle(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 (a handle closes it)
 
     def put(self, row: int, pictures: Tensor) -> None:
-        """Puts pictures ``(n, C, H, W)`` uint8 in their places, from a row on; several threads may.
+        """Puts pictures ``(n, C, H, W)`` of its type, on the CPU, in their places, from a row on; several threads may.
 
         Raises:
             StoreError: If the disk is full.
@@ -105,7 +105,7 @@ class Room:
             self._memory[row : row + len(pictures)] = pictures
             return
         with in_words(SOME_PLACE), self._handle.lock:
-            self._handle.file.seek(row * prod(self.shape[1:]))
+            self._handle.file.seek(row * prod(self.shape[1:]) * self.dtype.itemsize)
             self._handle.file.write(pictures.contiguous().numpy().data)
 
     def filled(self) -> Tensor | PixelFile:
@@ -118,7 +118,25 @@ class Room:
             return self._memory
         with in_words(SOME_PLACE):
             self._handle.file.flush()
-        return PixelFile(self._handle, self.shape)
+        return PixelFile(self._handle, self.shape, dtype=self.dtype)
+
+
+def exactly(parts: Iterable[Tensor], shape: Sequence[int], folder: Path | None) -> Tensor | PixelFile:
+    """Float32 pictures that are drawn part by part, as they are to the last bit: in memory, or in a file of their own.
+
+    Args:
+        parts: Pixels ``(n, C, H, W)`` on the CPU.
+        shape: Of all of them, ``(N, C, H, W)``.
+        folder: As of `Room`.
+
+    Raises:
+        StoreError: If the disk is full.
+    """
+    room, done = Room(shape, folder, torch.float32), 0
+    for part in parts:
+        room.put(done, part)
+        done += len(part)
+    return room.filled()
 
 
 def _runs(rows: Sequence[int]) -> list[tuple[int, int, int]]:

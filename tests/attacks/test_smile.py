@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax
 
+from unveil.attacks import smile
 from unveil.attacks.evolution import OnePlusOne, told
 from unveil.attacks.experts import BETA, Experts, class_weights, objective, teach
 from unveil.attacks.search import prior_of
 from unveil.attacks.smile import SMILE
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.types import Access, Budget, Given, Images, Ingredients, View
+from unveil.harness.words import pixels
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.run import Run
@@ -98,6 +102,28 @@ def test_it_asks_once_for_all_and_little_for_each(style_target: Classifier, guid
         SMALL.reconstruct(view, guided, labels, run)
         assert view.spent.queries == 60 + len(labels) * 121
         assert view.spent.gradients == 0
+
+
+def test_many_samples_lie_in_a_file_and_change_nothing(
+    style_target: Classifier, guided: Ingredients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(held: int) -> tuple[Images, bool]:
+        monkeypatch.setattr(pixels, "HELD", held)
+        seen: list[object] = []
+
+        def noted(experts: Experts, x: pixels.Stored, *rest: Any) -> None:
+            seen.append(x)
+            teach(experts, x, *rest)
+
+        monkeypatch.setattr(smile, "teach", noted)
+        run = Run("many", scratch=tmp_path / str(held))
+        images = SMALL.reconstruct(View(style_target, Access.SCORES, SHAPE), guided, LABELS, run)
+        return images, isinstance(seen[0], torch.Tensor)
+
+    few, held = found(4 * 60 * 16)
+    many, held_too = found(4 * 60 * 16 - 1)
+    assert (held, held_too) == (True, False)
+    assert torch.equal(few.pixels, many.pixels)
 
 
 def test_each_stage_makes_the_target_surer(style_target: Classifier, guided: Ingredients) -> None:

@@ -19,6 +19,7 @@ from unveil.harness.models.mobile_networks import Head
 from unveil.harness.plan import settings
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Generator, Given, Images, View
+from unveil.harness.words import pixels
 from unveil.harness.words.errors import PluginError, UnveilError
 from unveil.harness.words.run import Run
 from unveil.harness.words.spec import Spec
@@ -66,10 +67,13 @@ def test_it_starts_from_the_generator_that_it_is_given(
         assert torch.equal(tensor, before[name])
 
 
+@pytest.mark.parametrize("held", [0, pixels.HELD])
 @pytest.mark.parametrize("use", ["wgan_gp", "inversion_gan", "conditional_gan"])
 def test_pictures_of_another_prior_stand_in_for_public_ones(
-    use: str, public: Images, asked: Asked, other: Generator
+    use: str, held: int, public: Images, asked: Asked, other: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """To the bit, and where they are so many that they lie in a file, too."""
+    monkeypatch.setattr(pixels, "HELD", held)
     prior = made(use, learn_from=OTHER, samples=6)
     found = fitted(prior, public, asked(), Given({"learn_from": other}))
     z = other.sample(Run("made").generators("sample", [(i,) for i in range(6)]))

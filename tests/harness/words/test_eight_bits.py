@@ -11,7 +11,7 @@ from unveil.harness.types import Images
 from unveil.harness.words import pixels
 from unveil.harness.words.disk import Handle
 from unveil.harness.words.errors import DamageError
-from unveil.harness.words.pixel_file import PixelFile, Room
+from unveil.harness.words.pixel_file import PixelFile, Room, exactly
 
 
 def eight_bit(count: int, seed: int = 0) -> torch.Tensor:
@@ -98,6 +98,18 @@ def test_a_file_may_be_deleted_while_it_is_read_and_one_that_is_cut_short_is_an_
         images.at(torch.tensor([0, 5]))
     (tmp_path / "pictures").unlink()
     assert torch.equal(images.at(slice(0, 4)), levels[:4].float() / 255)
+
+
+@pytest.mark.parametrize("held", [0, 4 * 3 * 4 * 5 * 5 - 1, 4 * 3 * 4 * 5 * 5])
+def test_what_must_stay_as_it_is_does_so_in_a_file_too(tmp_path, monkeypatch, held):
+    monkeypatch.setattr(pixels, "HELD", held)
+    whole = torch.rand(5, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    kept = exactly(whole.split(2), whole.shape, tmp_path / "scratch")
+    assert isinstance(kept, PixelFile) == (held < whole.nbytes)
+    assert (kept.dtype, len(kept)) == (torch.float32, 5)
+    rows = torch.tensor([4, 0, 1, 2])
+    assert torch.equal(kept[rows], whole[rows])
+    assert torch.equal(Images(kept, torch.zeros(5))[1:].at(slice(1, 3)), whole[2:4])
 
 
 @pytest.mark.parametrize("held", [0, 2**20])
