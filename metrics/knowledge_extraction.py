@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.training.fit import fit, predict
 from unveil.harness.types import Data, Defense, Direction, Evidence, GivenModel, Images, Measurement, Metric, Need
 from unveil.harness.words.classifier import Classifier
@@ -55,7 +56,7 @@ class KnowledgeExtraction(Metric):
         lr_last: Where it would be after the last epoch.
         momentum: Of SGD.
         weight_decay: L2 penalty.
-        crop: Smallest share of a picture's area in a random crop, which keeps the picture's proportions.
+        least_shown: Smallest share of a picture's area in a random crop, which keeps the picture's proportions.
         flip: Whether pictures are mirrored at random.
         minimum: Fewest reconstructions of each attacked person; 50 are published.
     """
@@ -71,9 +72,14 @@ class KnowledgeExtraction(Metric):
     lr_last: Annotated[float, Field(ge=0)] = 1e-4
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    crop: Annotated[float, Field(gt=0, le=1)] = 0.8
+    least_shown: Annotated[float, Field(gt=0, le=1)] = 0.8
     flip: bool = True
     minimum: Annotated[int, Field(ge=1)] = 2
+
+    def canonical(self) -> Mapping[str, Any]:
+        """Settings as identities say them: one was called ``crop``, which no plan could set."""
+        said = plugin_settings.said(self)
+        return {**{name: value for name, value in said.items() if name != "least_shown"}, "crop": self.least_shown}
 
     def content(self) -> Mapping[str, str]:
         """Which student it is, says a node of its own."""
@@ -109,7 +115,7 @@ class KnowledgeExtraction(Metric):
             momentum=self.momentum, weight_decay=self.weight_decay, warmup=0.0,
             flip=False, shift=0, brightness=0.0, views=0, select="last",
         )  # fmt: skip
-        fit(student, [Crops(self.crop, self.flip)], shown, shown[:0], recipe, run)
+        fit(student, [Crops(self.least_shown, self.flip)], shown, shown[:0], recipe, run)
         return student
 
     def _too_few(self, fakes: Images, data: Data) -> str | None:

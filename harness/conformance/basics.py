@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from unveil.harness.conformance.report import BreachError
-from unveil.harness.plan import settings
+from unveil.harness.plan import plugins, reserved, settings
 from unveil.harness.plan.canonical import canonical
-from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.errors import PluginError, UnveilError
 from unveil.harness.words.spec import Spec
 
 LONGEST = 120  # characters of a one-line description
@@ -99,10 +99,19 @@ def has_an_identity(subject: Subject) -> None:
         raise BreachError("its settings are no table", "a dataclass with fields")
 
 
+def its_settings_can_be_set(subject: Subject) -> None:
+    """No setting has a name that plans take for themselves."""
+    try:
+        plugins.refuse_taken(subject.spec.use, subject.plugin, reserved.of_kind(subject.kind))
+    except PluginError as error:
+        raise BreachError(error.what, error.expected, error.todo) from error
+
+
 CHECKS = (
     says_what_it_is,
     explains_its_settings,
     can_be_sent_to_another_process,
     can_be_made_again_from_its_settings,
     has_an_identity,
+    its_settings_can_be_set,
 )

@@ -78,7 +78,7 @@ def _home(key: str, raw: Mapping[str, Any], models: Models) -> str:
         return "an entry, below its own [table]"
     for part, value in raw.items():
         kind = SINGULAR.get(part, part)
-        for entry in _entries(value) if kind in KINDS else ():
+        for entry in entries(value) if kind in KINDS else ():
             use = entry.get("use")
             if isinstance(use, str) and key in _settings(kind, use):
                 return f"{use}, whose settings stand below {_header(part, value)}"
@@ -180,14 +180,15 @@ def _below(key: str, place: str, where: str = "") -> PlanError:
 def _misplaced(raw: Mapping[str, Any], keys: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Where keys stand in some table, whichever."""
     for name, value in raw.items():
-        for entry in _entries(value):
+        for entry in entries(value):
             header = _header(name, value)
             yield from ((key, header) for key in keys if key in entry)
             inner = {f"{name}.{part}": one for part, one in entry.items() if isinstance(one, dict | list)}
             yield from _misplaced(inner, keys)
 
 
-def _entries(value: Any) -> list[Mapping[str, Any]]:
+def entries(value: Any) -> list[Mapping[str, Any]]:
+    """The tables of a part of a plan, which may be one."""
     return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, Mapping)]
 
 

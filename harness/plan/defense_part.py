@@ -135,6 +135,10 @@ class DefensePart(BaseModel):
         if isinstance(self.use, list):
             if len(set(self.use)) < len(self.use) or not self.use:
                 raise ValueError(f"a stack names each defense once, not {self.use}")
+            if taken := [name for name in self.use if name in DefensePart.model_fields]:
+                raise ValueError(
+                    f"in a stack {taken[0]!r} would be the entry's own key, and not the table of a defense"
+                )
             for name, settings in (self.model_extra or {}).items():
                 if name not in self.use or not isinstance(settings, dict):
                     raise ValueError(f"in a stack {name!r} must be a table of settings of one of {', '.join(self.use)}")

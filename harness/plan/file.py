@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from unveil.harness.figures.published import NOT_REPRODUCED, Published
-from unveil.harness.plan import assignments, environment
+from unveil.harness.plan import assignments, environment, reserved
 from unveil.harness.plan import complaints as plan_errors
 from unveil.harness.plan import text as plan_text
 from unveil.harness.plan.defense_part import DefensePart
@@ -201,7 +201,7 @@ def read(where: str, settings: Iterable[str] = ()) -> PlanFile:
     told = assignments.assigned(plan_text.tables(own, where), given.settings)
     told, used = environment.filled(told, {**given.environment, **os.environ})
     base = path.parent if path else Path.cwd()
-    plan, cuts = scaled(checked(told, where), base)
+    plan, cuts = scaled(_made_out(told, where, base), base)
     return PlanFile(plan, joined(Given(given.settings, used), own), base, name_of(where), path, cuts)
 
 
@@ -258,7 +258,7 @@ def from_mapping(raw: Mapping[str, Any], settings: Iterable[str] = ()) -> PlanFi
         PluginError: If a class has no file that it could be imported from.
     """
     plain, _ = environment.filled(assignments.assigned(_by_name(raw), settings), os.environ)
-    plan, cuts = scaled(checked(plain, "the plan"), Path.cwd())
+    plan, cuts = scaled(_made_out(plain, "the plan", Path.cwd()), Path.cwd())
     return PlanFile(plan, json.dumps(plain, indent=1), Path.cwd(), plan.title, cuts=cuts)
 
 
@@ -269,6 +269,15 @@ def _by_name(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_by_name(one) for one in value]
     return use_of(value) if isinstance(value, type) else value
+
+
+def _made_out(raw: dict[str, Any], where: str, base: Path) -> Plan:
+    """As `checked`. Where it is no plan, a setting may be the reason that has the name of a key."""
+    try:
+        return checked(raw, where)
+    except PlanError:
+        reserved.require_free(reserved.entries_in(raw), base)
+        raise
 
 
 def checked(raw: dict[str, Any], where: str) -> Plan:

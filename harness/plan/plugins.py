@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -20,6 +20,7 @@ from typing import Any, Literal
 from unveil.harness.plan import checkout
 from unveil.harness.words.errors import PluginError
 from unveil.harness.words.names import Role
+from unveil.harness.words.spec import NESTED, TRAINED
 
 KINDS = ("datasets", "models", "defenses", "priors", "attacks", "metrics")
 
@@ -148,11 +149,37 @@ def load(kind: str, use: str, base: Path) -> type:
     params = getattr(cls, "__dataclass_params__", None)
     if params is None or not params.frozen:
         raise PluginError(f"{use!r} is not a frozen dataclass", "@dataclass(frozen=True)", "decorate the class so")
+    refuse_taken(use, cls, dict.fromkeys(taken(kind), "any table that names it"))
     if missing:
         raise PluginError(
             f"{use!r} lacks {', '.join(missing)}", f"a class of kind {kind}", "see docs/plugins.md, or `unveil new`"
         )
     return cls
+
+
+def taken(kind: str) -> tuple[str, ...]:
+    """Keys of a table that names a plugin of a kind, wherever it stands, beside the plugin's settings."""
+    return (*NESTED, TRAINED[0]) if kind == "priors" else NESTED
+
+
+def refuse_taken(use: str, cls: Any, names: Mapping[str, str]) -> None:
+    """Refuses a plugin one of whose settings has a name that a plan takes for itself.
+
+    Args:
+        use: The plugin.
+        cls: Its class, or itself.
+        names: The names that are taken, and by what.
+
+    Raises:
+        PluginError: If one has.
+    """
+    for name in cls.__dataclass_fields__:
+        if name in names:
+            raise PluginError(
+                f"{use} has a setting {name!r}, which {names[name]} takes for itself: nobody could set it",
+                f"settings of other names than {', '.join(names)}",
+                "rename the setting in the plugin",
+            )
 
 
 def use_of(cls: type) -> str:

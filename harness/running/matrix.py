@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from unveil.harness.plan import plugins
+from unveil.harness.plan import plugins, reserved
 from unveil.harness.plan.asker import Asker
 from unveil.harness.plan.defense_part import DefensePart
 from unveil.harness.plan.file import PlanFile
@@ -223,6 +223,7 @@ def expand(file: PlanFile) -> Matrix:
         AccessError: For an attack that asks a target for what it cannot answer.
     """
     build, plan = _Builder(file), file.plan
+    reserved.require_free(reserved.entries_of(plan), file.base)
     build.require_judges()
     judges = build.judges()
     cells = tuple(

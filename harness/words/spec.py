@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+NESTED = ("use", "settings")
+"""Keys of a table that names a plugin: its name, and, in one way of writing it, its settings together."""
+
 LOCAL_PATH = "local path"
 LocalPath = Annotated[str, LOCAL_PATH]
 """Type of a setting that may name a file or folder; relative ones are taken from the plan file's folder."""

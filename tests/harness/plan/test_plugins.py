@@ -8,10 +8,12 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from unveil.harness.plan import plugins
+from unveil.harness.plan import plugins, reserved
 from unveil.harness.plan import settings as plugin_settings
+from unveil.harness.plan.file import from_mapping
+from unveil.harness.running.matrix import expand
 from unveil.harness.types import Defense
-from unveil.harness.words.errors import PluginError
+from unveil.harness.words.errors import PlanError, PluginError
 from unveil.harness.words.spec import LocalPath, Spec
 
 
@@ -225,3 +227,78 @@ def test_what_a_list_says_is_read_without_importing():
     about = plugins.about(entry)
     assert about.line.startswith("GMI: finds latents")
     assert "CVPR 2020" in about.paper
+
+
+OWN = """
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from unveil.defenses.none import NoDefense
+from unveil.harness.data.mnist import MNIST
+from unveil.harness.models.small_resnet import SmallResNet
+from unveil.attacks.random_latents import RandomLatents
+from unveil.attacks.priors.wgan_gp import WGANGP
+from unveil.metrics.utility import Utility
+
+
+@dataclass(frozen=True)
+class Own({base}):
+    {name}: Any = None
+"""
+ENTRIES = {
+    "data": {"use": "mnist"},
+    "target": {"use": "small_resnet"},
+    "evaluator": {"use": "plain_cnn", "name": "judge"},
+    "defense": {"use": "none"},
+    "attack": {"use": "pixel_adversarial"},
+    "metric": {"use": "utility"},
+}
+COLLISIONS = [
+    ("data", "MNIST", "name"),
+    ("target", "SmallResNet", "trained"),
+    ("target", "SmallResNet", "crop"),
+    ("evaluator", "SmallResNet", "seed"),
+    ("defense", "NoDefense", "tune"),
+    ("defense", "NoDefense", "on"),
+    ("attack", "RandomLatents", "resolution"),
+    ("attack", "RandomLatents", "settings"),
+    ("metric", "Utility", "crop"),
+]
+
+
+def planned(tmp_path, part, base, name, **given):
+    (tmp_path / "own.py").write_text(OWN.format(base=base, name=name))
+    entries = {**ENTRIES, part: {"use": f"{tmp_path}/own.py:Own", "name": "mine", **given}}
+    return expand(from_mapping({"title": "T", **entries}))
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize(("part", "base", "name"), COLLISIONS)
+def test_a_setting_that_nobody_could_set_is_refused(part, base, name, given, tmp_path):
+    """Whether the plan gives it, which would be read as something else, or leaves it out."""
+    with pytest.raises(PluginError, match=f"has a setting '{name}', which .* takes for itself") as caught:
+        planned(tmp_path, part, base, name, **({name: 3} if given and name != "name" else {}))
+    assert "use, " in caught.value.expected
+    assert name in caught.value.expected
+
+
+def test_names_are_taken_only_where_they_would_be_misread(tmp_path):
+    assert planned(tmp_path, "target", "SmallResNet", "seed", seed=3).cells  # which an evaluator alone has
+    other = tmp_path / "other.py"
+    stack = {"use": ["none", f"{other}:Own"], f"{other}:Own": {"tune": 3}}
+    other.write_text(OWN.format(base="NoDefense", name="tune"))
+    assert expand(from_mapping({"title": "T", **ENTRIES, "defense": stack})).cells
+    with pytest.raises(PlanError, match="in a stack 'on' would be the entry's own key"):
+        expand(from_mapping({"title": "T", **ENTRIES, "defense": {"use": ["none", "on"]}}))
+
+
+def test_weights_of_a_prior_are_no_setting_of_it(tmp_path):
+    (tmp_path / "own.py").write_text(OWN.format(base="WGANGP", name="trained"))
+    attack = {"use": "random_latents", "prior": {"use": f"{tmp_path}/own.py:Own"}}
+    with pytest.raises(PluginError, match="has a setting 'trained', which any table that names it takes"):
+        expand(from_mapping({"title": "T", **ENTRIES, "attack": attack}))
+
+
+@pytest.mark.parametrize("kind", plugins.KINDS)
+def test_no_registered_plugin_has_a_setting_that_nobody_could_set(kind):
+    for name in plugins.registered(kind):
+        plugins.refuse_taken(name, plugins.load(kind, name, Path()), reserved.of_kind(kind))
