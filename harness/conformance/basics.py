@@ -86,7 +86,7 @@ def can_be_made_again_from_its_settings(subject: Subject) -> None:
 
 def has_an_identity(subject: Subject) -> None:
     """Settings and content can be hashed."""
-    asked = settings.question(subject.spec, subject.plugin)
+    asked = settings.question(subject.spec, subject.plugin, subject.base)
     try:
         canonical(asked)
     except (TypeError, ValueError, UnveilError) as error:

@@ -75,7 +75,7 @@ class Use:
     def question(self) -> dict[str, Any]:
         """What enters the identity."""
         try:
-            return plugin_settings.question(self.spec, self.plugin)
+            return plugin_settings.question(self.spec, self.plugin, Path(self.base))
         except (AssetError, WeightsError):
             if not self.may_lack:
                 raise
@@ -104,7 +104,10 @@ class Use:
     def origins(self) -> dict[str, str]:
         """Where its code comes from, and that of plugins that run inside it, by kind and name."""
         uses = [self, *self._inside]
-        return {f"{use.kind} {_bare(use.spec.use)}": origin(use.kind, use.spec.use, Path(use.base)) for use in uses}
+        return {
+            f"{use.kind} {plugin_settings.bare(use.spec.use)}": origin(use.kind, use.spec.use, Path(use.base))
+            for use in uses
+        }
 
     @functools.cached_property
     def modules(self) -> tuple[str, ...]:
@@ -118,12 +121,6 @@ class Use:
     def __getstate__(self) -> dict[str, Any]:
         """Without the plugin: another process may know its class under another module, or must import it first."""
         return {name: value for name, value in self.__dict__.items() if name != "plugin"}
-
-
-def _bare(use: str) -> str:
-    """A plugin's name; of a file without the folders, which say more of a machine than of a plugin."""
-    path, _, name = use.rpartition(":")
-    return f"{Path(path).name}:{name}" if path.endswith(".py") else use
 
 
 @dataclass(frozen=True)

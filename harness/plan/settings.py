@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import typing
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -14,9 +15,9 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from unveil.harness.plan.plugins import KINDS, load, registered, suggest
+from unveil.harness.plan.plugins import KINDS, OFFERS, load, registered, suggest
 from unveil.harness.plan.validation import expected, shown
-from unveil.harness.words.errors import PluginError
+from unveil.harness.words.errors import PluginError, UnveilError
 from unveil.harness.words.names import ENDLESS
 from unveil.harness.words.spec import HELD, HELD_DATA, HELD_PRIOR, LATER, LOCAL_PATH, Spec, untrained
 
@@ -208,28 +209,63 @@ def _told(value: Any) -> Any:
     return value
 
 
-def question(spec: Spec, plugin: Any) -> dict[str, Any]:
+def question(spec: Spec, plugin: Any, base: Path | None = None) -> dict[str, Any]:
     """What a plugin is asked to do, as it enters an identity.
 
     Where a plugin reports a checksum under the name of one of its settings, the checksum replaces the
     setting: a folder that was moved is still the same folder. A plugin whose settings can be said in several ways, or
-    could once be said in another, says in which they enter with ``canonical()``.
+    could once be said in another, says in which they enter with ``canonical()``. So it is with the files
+    of plugins that are its settings, such as those of an attack's prior.
+
+    Args:
+        spec: How a plan names it.
+        plugin: It.
+        base: Folder that relative paths are taken from; the current one by default.
     """
     content: Mapping[str, str] = getattr(plugin, "content", dict)()  # a plugin that reads nothing need not say so
     canonical: Callable[[], Mapping[str, Any]] | None = getattr(plugin, "canonical", None)
-    settings = _without_weights({**(said(plugin) if canonical is None else canonical()), **content})
-    path, _, name = spec.use.rpartition(":")
-    use = f"{Path(path).name}:{name}" if path.endswith(".py") else spec.use
-    return {"use": use, "settings": settings}
+    told = {**(said(plugin) if canonical is None else canonical()), **content}
+    settings = {name: _placeless(one, base or Path()) for name, one in told.items()}
+    return {"use": bare(spec.use), "settings": settings}
 
 
-def _without_weights(value: Any) -> Any:
-    """Without the files of weights that a plan names for a prior: its own node says what is in them, not where."""
+def bare(use: str) -> str:
+    """A plugin's name; of a file without the folders, which say more of a machine than of a plugin.
+
+    >>> bare("gmi"), bare("/home/me/own.py:Own")
+    ('gmi', 'own.py:Own')
+    """
+    path, _, name = use.rpartition(":")
+    return f"{Path(path).name}:{name}" if path.endswith(".py") else use
+
+
+def _placeless(value: Any, base: Path) -> Any:
+    """A setting without the places of plugins in it, and of files that these name: what is in them says more.
+
+    The weights that a plan names for a prior are left out altogether, since its own node says what is in them.
+    """
     if isinstance(value, list | tuple):
-        return [_without_weights(one) for one in value]
+        return [_placeless(one, base) for one in value]
     if not isinstance(value, Mapping):
         return value
     if value.keys() == {"use", "settings"}:
         spec = untrained(Spec(value["use"], value["settings"]))
-        value = {"use": spec.use, "settings": spec.settings}
-    return {name: _without_weights(one) for name, one in value.items()}
+        value = {"use": bare(spec.use), "settings": {**spec.settings, **_checksums(spec, base)}}
+    elif isinstance(value.get("use"), str):
+        rest = {name: one for name, one in value.items() if name != "use"}
+        value = {**value, **_checksums(Spec(value["use"], rest), base), "use": bare(value["use"])}
+    return {name: _placeless(one, base) for name, one in value.items()}
+
+
+def _checksums(spec: Spec, base: Path) -> dict[str, str]:
+    """What is in the files that a plugin's settings name, by setting, as far as it says so itself."""
+    named = [name for name, one in spec.settings.items() if isinstance(one, str) and one and os.path.exists(base / one)]
+    for kind in OFFERS if named else ():
+        try:
+            cls = load(kind, spec.use, base)
+            paths = [name for name in named if LOCAL_PATH in _marks(_hints(cls).get(name))]
+            content: Mapping[str, str] = getattr(make(kind, spec, base), "content", dict)() if paths else {}
+        except UnveilError:  # of another kind, or of none: what is wrong with it is told where it is made
+            continue
+        return {name: content[name] for name in paths if name in content}
+    return {}

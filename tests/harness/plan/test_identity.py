@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Annotated
 
+import pytest
 from pydantic import Field
 
 from unveil.harness.plan import settings
@@ -108,3 +109,93 @@ def test_a_setting_that_came_later_is_said_only_where_it_is_used():
     assert settings.question(Spec("grown"), Grown()) == {"use": "grown", "settings": {"old": 1}}
     assert settings.question(Spec("grown"), Grown(new=0))["settings"] == {"old": 1, "new": 0}
     assert settings.dump(Grown()) == {"old": 1, "new": None}  # a reader is told all of them
+
+
+FILED = """
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+from unveil.harness.models.small_resnet import SmallResNet
+from unveil.harness.types import Access, LocalPath, Origin
+
+
+@dataclass(frozen=True)
+class Prior:
+    file: LocalPath = "none"
+    other: str = ""
+    access: ClassVar[Access | None] = None
+
+    def content(self):
+        return {"file": hashlib.sha256(Path(self.file).read_bytes()).hexdigest()} if self.file != "none" else {}
+
+    def origin(self):
+        return Origin("random numbers", publishable=True)
+
+    def build(self, classes, shape):
+        raise RuntimeError("it is not asked for")
+
+    fit = build
+
+
+@dataclass(frozen=True)
+class Eyes(SmallResNet):
+    weights: LocalPath = "none"
+
+    def content(self):
+        return {"weights": hashlib.sha256(Path(self.weights).read_bytes()).hexdigest()}
+"""
+IN_PLACES = {
+    "an attack's prior": "use = 'random_latents', prior = { use = 'own.py:Prior', file = FILE }",
+    "of a base": "use = 'align_mi', base = { use = 'gmi', prior = { use = 'own.py:Prior', file = FILE } }",
+    "of LOMMA's base": "use = 'lomma', variant = 'logit', prior = { use = 'own.py:Prior', file = FILE }",
+    "of an attack that was run before": (
+        "use = 'ppdg_mi', variant = 'pw', base = { use = 'gmi', prior = { use = 'own.py:Prior', file = FILE } }"
+    ),
+    "where a prior starts": (
+        "use = 'gmi', prior = { use = 'wgan_gp', learn_from = { use = 'own.py:Prior', file = FILE } }"
+    ),
+    "a model's": "use = 'smile', trunk = { use = 'own.py:Eyes', weights = FILE }",
+    "one of several": "use = 'lokt', models = [{ use = 'own.py:Eyes', weights = FILE }]",
+}
+
+
+@pytest.mark.parametrize("where", IN_PLACES)
+def test_where_a_file_lies_is_no_part_of_a_question(where, tmp_path):
+    (tmp_path / "own.py").write_text(FILED)
+    (tmp_path / "moved").mkdir()
+    for name, content in (("a.bin", b"1"), ("moved/b.bin", b"1"), ("c.bin", b"2")):
+        (tmp_path / name).write_bytes(content)
+
+    def keys(name):
+        attack = f"attacks = [{{ {IN_PLACES[where].replace('FILE', repr(str(name)))} }}]\n"
+        text = f"{attack}title = 'T'\ndata = {{ use = 'mnist', size = 16 }}\ntarget = {{ use = 'small_resnet' }}\n"
+        text += "defenses = [{ use = 'none' }]\nmetrics = [{ use = 'utility' }]\n"
+        return [(node.key, node.randomness) for node in matrix(tmp_path, text).nodes()]
+
+    assert keys("a.bin") == keys("moved/b.bin") == keys(tmp_path / "a.bin")
+    assert keys("a.bin") != keys("c.bin")
+
+
+@pytest.mark.parametrize(
+    "attack", ["use = 'align_mi', base = { use = 'PLACE:Mine' }", "use = 'gmi', prior = 'PLACE:P'"]
+)
+def test_nor_is_where_a_plugin_lies_that_is_a_setting(attack, tmp_path):
+    own = "from unveil.attacks.gmi import GMI as Mine\nfrom unveil.attacks.priors.wgan_gp import WGANGP as P\n"
+    for folder in (tmp_path, tmp_path / "moved"):
+        folder.mkdir(exist_ok=True)
+        (folder / "own.py").write_text(own)
+
+    def asked(place):
+        text = f"attacks = [{{ {attack.replace('PLACE', str(place))} }}]\n{PLAN.partition('[[attacks]]')[0]}"
+        cells = matrix(tmp_path, f"{text}[metric]\nuse = 'utility'\n").cells
+        return [(cell.nodes["attack"].identity, cell.nodes["attack"].randomness) for cell in cells]
+
+    assert asked("own.py") == asked("moved/own.py") == asked(tmp_path / "own.py")
+
+
+def test_a_word_that_is_also_a_file_stays_a_word(tmp_path):
+    (tmp_path / "z100").touch()
+    spec = Spec("random_latents", {"prior": {"use": "wgan_gp", "start": "z100"}})
+    asked = settings.question(spec, settings.make("attacks", spec, tmp_path), tmp_path)
+    assert asked["settings"]["prior"]["settings"] == {"start": "z100"}
