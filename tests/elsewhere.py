@@ -64,6 +64,16 @@ class Elsewhere(Tensor):
     def __repr__(self) -> str:
         return f"Elsewhere({self.held!r})"
 
+    @property
+    def data(self) -> Tensor:
+        return Tensor.data.__get__(self)
+
+    @data.setter
+    def data(self, other: Elsewhere) -> None:
+        """As modules do that are moved to another memory format."""
+        Tensor.data.__set__(self, other)
+        self.held = other.held
+
     def tolist(self) -> Any:
         return self.held.tolist()
 
