@@ -32,6 +32,26 @@ CHECKS = [
     Check("PPDG-MI minus GMI (a second round)", "ppdg", ("none", "ppdg_mi gmi (gan)"), ("none", "gmi")),
     Check("Noise on the answers minus none, MIRROR", "black", ("noisy_scores", "mirror"), ("none", "mirror")),
     Check("SSD (epsilon 0.5) minus noise, MIRROR", "black", ("ssd epsilon=0.5", "mirror"), ("noisy_scores", "mirror")),
+    Check("8. Learnt trapdoors minus none, GMI", "trapdoors", ("trap_mid", "gmi"), ("none", "gmi")),
+    Check("8. Learnt trapdoors minus none, PPA", "trapdoors", ("trap_mid", "ppa"), ("none", "ppa")),
+    Check("8. Learnt trapdoors minus none, MIRROR", "trapdoors", ("trap_mid", "mirror"), ("none", "mirror")),
+    Check(
+        "8. GMI that knows minus GMI, learnt trapdoors", "trapdoors", ("trap_mid", "gmi, adaptive"), ("trap_mid", "gmi")
+    ),
+    Check(
+        "8. GMI that knows, learnt trapdoors minus none", "trapdoors", ("trap_mid", "gmi, adaptive"), ("none", "gmi")
+    ),
+    Check("9. LOKT minus BREP-MI, one generator", "answers", ("none", "lokt"), ("none", "brep_mi")),
+    Check("10. SSD minus none, LOKT", "answers", ("ssd", "lokt"), ("none", "lokt")),
+    Check("10. SSD minus none, BREP-MI", "answers", ("ssd", "brep_mi"), ("none", "brep_mi")),
+    Check("10. SSD minus none, RLB-MI", "answers", ("ssd", "rlb_mi"), ("none", "rlb_mi")),
+    Check("10. SSD minus none, MIRROR", "answers", ("ssd", "mirror"), ("none", "mirror")),
+    Check("11. TL-DMI minus none, LOKT", "answers", ("tl_dmi", "lokt"), ("none", "lokt")),
+    Check("11. TL-DMI minus none, BREP-MI", "answers", ("tl_dmi", "brep_mi"), ("none", "brep_mi")),
+    Check("11. TL-DMI minus none, RLB-MI", "answers", ("tl_dmi", "rlb_mi"), ("none", "rlb_mi")),
+    Check("11. TL-DMI minus none, MIRROR", "answers", ("tl_dmi", "mirror"), ("none", "mirror")),
+    Check("12. MIDRE minus none, GMI, three trainings", "erasing", ("midre", "gmi"), ("none", "gmi")),
+    Check("12. GMI that erases minus GMI, MIDRE", "erasing", ("midre", "gmi, adaptive"), ("midre", "gmi")),
 ]
 
 if __name__ == "__main__":
