@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.attacks.plgmi import COPIES, PLGMI
-from unveil.attacks.search import Identity, prior_of
+from unveil.attacks.search import Identity, Judge, judges_of, prior_of
 from unveil.harness.types import (
     Access,
     Distillation,
@@ -32,8 +32,6 @@ DENSENETS = tuple(Spec("timm", {"architecture": f"densenet{n}", "weights": "hub"
 VIEWS = 0.5  # share of a surrogate's loss that random views have
 MOMENTUM, DECAY = 0.9, 5e-4
 Asked: TypeAlias = Literal["surrogates", "discriminator"]
-Judge: TypeAlias = Callable[[Tensor], Tensor]
-"""Pixels ``(N, C, H, W)`` to logits ``(N, classes)``."""
 
 
 @runtime_checkable
@@ -147,10 +145,7 @@ class LOKT:
             return [_telling(ingredients.prior).class_logits]
         if len(ingredients.surrogates) != len(self.models):
             raise UnveilError(f"lokt was given {len(ingredients.surrogates)} surrogates", f"{len(self.models)}")
-        return [
-            one.eval().requires_grad_(False).to(run.device, memory_format=torch.channels_last).logits  # type: ignore[call-overload]
-            for one in ingredients.surrogates
-        ]
+        return judges_of(ingredients, run)
 
 
 def _telling(prior: Generator | None) -> Telling:

@@ -15,13 +15,12 @@ from torch import Tensor
 from unveil.attacks import afford
 from unveil.attacks.around import AroundBase
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
-from unveil.attacks.search import Descends, Identity, prior_of, seen_by
+from unveil.attacks.search import Descends, Identity, Judge, judges_of, prior_of, seen_by
 from unveil.harness.plan import plugins
 from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.types import (
     Access,
     Budget,
-    Classifier,
     Distillation,
     Generator,
     Images,
@@ -221,23 +220,20 @@ class LOMMA(AroundBase):
 
         def identity(x: Tensor, y: Tensor) -> Tensor:
             f, o = view.features_and_logits(x)
-            outputs = [o, *(student.logits(x) for student in students)]
+            outputs = [o, *(student(x) for student in students)]
             loss = torch.stack([IDENTITY_LOSSES[criterion](one.float(), y) for one in outputs]).mean(0)
             return loss if p_reg is None else loss + self.feature_weight * (f.float() - p_reg).square().mean(1)
 
         return identity
 
-    def _students(self, ingredients: Ingredients, run: Run) -> list[Classifier]:
+    def _students(self, ingredients: Ingredients, run: Run) -> list[Judge]:
         wanted = sum(isinstance(need, Surrogate) for need in self.needs().values())
         given = len(ingredients.surrogates)
         if given != wanted:
             raise UnveilError(
                 f"the attack was given {given} students", f"{wanted}, one for each that its settings name"
             )
-        return [
-            student.eval().requires_grad_(False).to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            for student in ingredients.surrogates
-        ]
+        return judges_of(ingredients, run)
 
 
 @torch.no_grad()

@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 
 from unveil.harness.conformance import watch
+from unveil.harness.conformance.folding import require_the_same, stirred
 from unveil.harness.conformance.report import BreachError
 from unveil.harness.conformance.watch import Tensors, Trial, require_finite
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import UnveilError
+from unveil.harness.words.folding import folded
 from unveil.harness.words.run import Run
 
 SIDES = (32, 64, 224)  # tried in turn: not every architecture takes small pictures
@@ -91,6 +93,15 @@ def pictures_do_not_see_each_other(trial: ModelTrial) -> None:
         )
 
 
+def batch_norms_can_be_folded(trial: ModelTrial) -> None:
+    """What attacks are shown in place of it in bfloat16 answers the same up to rounding."""
+    net = stirred(trial.classifier)
+    fast = folded(net)
+    with torch.no_grad():
+        require_the_same(net.logits(trial.x), fast.logits(trial.x), "logits")
+        require_the_same(net.features(trial.x), fast.features(trial.x), "features")
+
+
 def weights_can_be_stored(trial: ModelTrial) -> None:
     """A state dict loaded into a model of another seed makes the same model."""
     other, _ = trial.built(Run("conformance another"))
@@ -136,6 +147,7 @@ CHECKS = (
     builds_and_answers,
     every_stage_can_be_entered,
     pictures_do_not_see_each_other,
+    batch_norms_can_be_folded,
     weights_can_be_stored,
     *watch.COMMON[:3],
     gradients_flow,

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from unveil.harness.conformance import supply, tiny, watch
+from unveil.harness.conformance.folding import require_the_same, stirred
 from unveil.harness.conformance.report import BreachError, NotApplicableError
 from unveil.harness.conformance.watch import Tensors, Trial, require_finite, require_pixels
 from unveil.harness.steps import lineage
 from unveil.harness.steps.prior import fitted
 from unveil.harness.words.errors import PluginError, UnveilError
-from unveil.harness.words.generator import Generator
+from unveil.harness.words.folding import folded
+from unveil.harness.words.generator import ConditionalGenerator, Generator
 from unveil.harness.words.given import Given
 from unveil.harness.words.names import Access
 from unveil.harness.words.needs import access_of
@@ -140,6 +142,17 @@ def says_what_pretrained_weights_have_seen(trial: PriorTrial) -> None:
         raise NotApplicableError("it learns everything here")
 
 
+def batch_norms_can_be_folded(trial: PriorTrial) -> None:
+    """What attacks search in place of it in bfloat16 draws and judges the same up to rounding."""
+    net, x = stirred(trial.generator), trial.public.pixels[:COUNT]
+    fast, z, y = folded(net), latents(net), torch.arange(COUNT) % tiny.CLASSES
+    with torch.no_grad():
+        require_the_same(net.synthesize(z), fast.synthesize(z), "pictures")
+        require_the_same(realism(net, x), realism(fast, x), "what it says of pictures' realism")
+        if isinstance(net, ConditionalGenerator) and isinstance(fast, ConditionalGenerator):
+            require_the_same(net.synthesize_as(z, y), fast.synthesize_as(z, y), "pictures of a class")
+
+
 def networks_can_be_stored(trial: PriorTrial) -> None:
     """A state dict loaded into freshly built networks makes the same generator."""
     other = trial.plugin.build(tiny.CLASSES, trial.shape)
@@ -165,6 +178,7 @@ CHECKS = (
     *watch.COMMON,
     samples_do_not_see_each_other,
     gradients_reach_the_latent,
+    batch_norms_can_be_folded,
     networks_can_be_stored,
     says_what_pretrained_weights_have_seen,
 )

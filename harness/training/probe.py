@@ -15,6 +15,7 @@ from torch import Tensor
 
 from unveil.harness.words.attack import Attack
 from unveil.harness.words.classifier import Classifier
+from unveil.harness.words.folding import Frozen
 from unveil.harness.words.generator import Generator
 from unveil.harness.words.images import Images
 from unveil.harness.words.run import Run
@@ -166,14 +167,16 @@ def gain_in_attack(run: Run, descended: Descended, count: int) -> float:
     prior, shape, each = descended.prior, descended.shape, descended.shown_each
     drawn = [run.generator("probe", i) for i in range(max(1, count // each))]
     if prior is not None:
-        prior.eval().requires_grad_(False).to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        prior.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    draw = None if prior is None else Frozen(prior).passing("synthesize")
+    seen_by = [Frozen(one).passing("logits") for one in descended.networks]
     start = torch.stack([torch.rand(shape, generator=one) for one in drawn]) if prior is None else prior.sample(drawn)
     start = start.to(run.device).requires_grad_()
 
     def trial() -> tuple[Tensor, Sequence[Tensor]]:
         with torch.autocast(start.device.type, enabled=False) if descended.draws_in_full else nullcontext():
-            x = start if prior is None else prior.synthesize(start)
+            x = start if draw is None else draw(start)
         x = x if each == 1 else x.repeat_interleave(each, 0)
-        return torch.stack([one.logits(x).float().square().mean() for one in descended.networks]).sum(), [start]
+        return torch.stack([logits(x).float().square().mean() for logits in seen_by]).sum(), [start]
 
     return gain(trial)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from unveil.harness.words.arithmetic import steady
 from unveil.harness.words.classifier import Classifier
 from unveil.harness.words.errors import AccessError
+from unveil.harness.words.folding import Compiler, Frozen, as_it_is
 from unveil.harness.words.meter import Budget, Meter, Spent, counted
 from unveil.harness.words.names import Access
 
@@ -56,15 +56,6 @@ class Desk(Protocol):
         ...
 
 
-Compiler: TypeAlias = Callable[[Callable[[Tensor], Tensor]], Callable[[Tensor], Tensor]]
-"""Of a function, one that gives the same up to rounding."""
-
-
-def as_it_is(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The compiler that leaves a function alone."""
-    return fn
-
-
 class LocalDesk:
     """Answers with a classifier in this process.
 
@@ -88,8 +79,9 @@ class LocalDesk:
     ) -> None:
         self.access, self.shape, self.budget, self.classes = access, shape, budget, classifier.classes
         held = classifier.eval().requires_grad_(False)
-        self._classifier = held = held.bare() if access is Access.WHITE_BOX else held
-        self._logits, self._features = compiler(held.logits), compiler(held.features)
+        self._classifier = held.bare() if access is Access.WHITE_BOX else held
+        frozen = Frozen(self._classifier, compiler)
+        self._logits, self._features = frozen.passing("logits"), frozen.passing("features")
         self._meter = Meter(budget)
 
     def ask(self, part: str, x: Tensor) -> tuple[Tensor, ...]:

@@ -8,8 +8,9 @@ from weakref import WeakKeyDictionary
 from torch import Tensor
 
 from unveil.harness.words.classifier import Classifier
-from unveil.harness.words.desk import Compiler, Desk, LocalDesk, as_it_is
+from unveil.harness.words.desk import Desk, LocalDesk
 from unveil.harness.words.errors import AccessError
+from unveil.harness.words.folding import Compiler, as_it_is
 from unveil.harness.words.meter import Budget, Spent
 from unveil.harness.words.names import Access
 

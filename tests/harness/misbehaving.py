@@ -12,6 +12,7 @@ from torch import nn
 
 from unveil.harness.conformance import tiny
 from unveil.harness.data.splits import Shares, assemble
+from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import (
     Access,
     Attack,
@@ -317,6 +318,25 @@ class Centred(Model):
 
     def build(self, classes, shape, run):
         return Classifier({"centre": BatchMean()}, summing(classes), classes=classes)
+
+
+class Sniffing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8)
+
+    def forward(self, x):
+        h = self.conv(x)
+        return (self.norm(h) + h if isinstance(x, torch.Tensor) else self.norm(h)).mean((2, 3))
+
+
+@dataclass(frozen=True)
+class Sniffs(Model):
+    """Does something else where it is traced."""
+
+    def build(self, classes, shape, run):
+        with seeded(run):
+            return Classifier({"body": Sniffing()}, summing(classes), classes=classes)
 
 
 class Hidden(nn.Module):

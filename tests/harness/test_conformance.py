@@ -44,6 +44,7 @@ BREACHES = {
     "Leaks": ("no picture is in two parts", "in both train and test"),
     "FromOne": ("private labels count from zero", "train has labels [1, 2, 3, 4]"),
     "Centred": ("pictures do not see each other", "with its batch"),
+    "Sniffs": ("batch norms can be folded", "logits change by"),
     "Hides": ("weights can be stored", "answers differently"),
     "Mixes": ("samples do not see each other", "picture of a sample"),
     "Mum": ("says what pretrained weights have seen", "reads file from outside, and does not say"),
