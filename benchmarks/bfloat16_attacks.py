@@ -1,11 +1,12 @@
 """What ``--precision probe`` makes of every attack that descends, against a peer's loop on the same frozen networks.
 
-    OMP_NUM_THREADS=1 python benchmarks/bfloat16_attacks.py [target] [width] [names, with commas] [rounds]
+    OMP_NUM_THREADS=1 python benchmarks/bfloat16_attacks.py [target] [width] [names, with commas] [rounds] [steps]
 
 The peer's loop is the bare loop of ``bare_loops.py``: the same passes in float32, channels last, without starts, random
 numbers and pictures kept. It runs in a process of its own, whose heap is as glibc leaves it; whole attacks, in float32
 and in bfloat16, are computed as in a step. All are timed in turns and in processor time, so that other work slows all
-alike; a figure is the median of the rounds' ratios. ``width`` is that of the GANs.
+alike; a figure is the median of the rounds' ratios. ``width`` is that of the GANs. Published attacks take hundreds of
+steps and more: the fewer they are here, the more weighs what an attack does beside them.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from unveil.harness.words.needs import Surrogate, needs_of
 from unveil.harness.words.run import Run
 
 TARGETS = {"small_resnet": SmallResNet(), "resnet18": Timm("resnet18")}
-SCALE = Scale(people=8, each=2, steps=16, public=256)
+SCALE = Scale(people=8, each=2, steps=64, public=256)
 
 
 def compared(name: str, asked: Sequence[str], scale: Scale, rounds: int) -> str:
@@ -64,18 +65,18 @@ def peer(name: str, asked: Sequence[str]) -> Iterator[Callable[[], float]]:
         running.stdin.close()
 
 
-def be_a_peer(name: str, target: str, width: str) -> None:
+def be_a_peer(name: str, target: str, width: str, steps: str) -> None:
     """Answers each line with the seconds that the bare loop took."""
-    scale = at_scale(name, target, width)
+    scale = at_scale(name, target, width, steps)
     attack, bare = trials(scale)[name]
     loop = bare(World(scale), attack)["the bare loop"]
     for _ in sys.stdin:
         print(seconds(loop), flush=True)
 
 
-def at_scale(name: str, target: str, width: str) -> Scale:
+def at_scale(name: str, target: str, width: str, steps: str) -> Scale:
     """How much an attack has to do."""
-    scale = replace(SCALE, target=TARGETS[target], width=int(width))
+    scale = replace(SCALE, target=TARGETS[target], width=int(width), steps=int(steps))
     # KEDMI searches one distribution a person
     return replace(scale, people=scale.samples, each=1) if "kedmi" in name else scale
 
@@ -97,19 +98,20 @@ def seconds(way: Callable[[], object]) -> float:
     return time.process_time() - begun
 
 
-def main(target: str = "small_resnet", width: str = "8", names: str = "", rounds: str = "3") -> None:
+def main(target: str = "small_resnet", width: str = "8", names: str = "", rounds: str = "3", steps: str = "64") -> None:
     """Prints a line an attack."""
     descending = [
         name
         for name, (attack, _) in trials(SCALE).items()
         if attack.access is Access.WHITE_BOX or any(isinstance(one, Surrogate) for one in needs_of(attack).values())
     ]
-    size = f"{SCALE.samples} samples, {SCALE.steps} steps"
+    size = f"{SCALE.samples} samples, {steps} steps"
     print(f"{target}, GANs of width {width}, {size}, torch {torch.__version__}")
     print(f"{'':<18} {'trial':>6}  {'full':>6}  {'mixed':>6}  {'gain':>6}  chosen; full, mixed: of the peer")
     with kept():
         for name in names.split(",") if names else descending:
-            print(compared(name, (target, width), at_scale(name, target, width), int(rounds)), flush=True)
+            asked = (target, width, steps)
+            print(compared(name, asked, at_scale(name, *asked), int(rounds)), flush=True)
 
 
 if __name__ == "__main__":
