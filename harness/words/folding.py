@@ -35,6 +35,7 @@ NORM_AFTER: Mapping[type[nn.Module], type[nn.Module]] = {
 """These very classes: one derived from them may do more."""
 ACTING = "timm.layers.norm_act.BatchNormAct2d"  # a norm, then its children ``drop`` and ``act``
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+FEW, SAME = 2, 1e-3  # pictures that a folded network is tried on, and by how much of the largest value it may be off
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -54,30 +55,58 @@ class Frozen(Generic[Net]):
     def __init__(self, network: Net, compiler: Compiler = as_it_is) -> None:
         self._network, self._compiler = network.eval().requires_grad_(False), compiler
         self._folded: Net | None = None
+        self._same: dict[str, bool] = {}
 
     def passing(self, name: str) -> Pass:
-        """The method of that name: the folded copy's inside autocast with bfloat16 on a CPU, else the network's."""
+        """The method of that name: the folded copy's inside autocast with bfloat16 on a CPU, else the network's.
+
+        Before the copy's is used, it is held against the network's on the first pictures that it is given. A copy that
+        does not compute the same is not used.
+        """
         made: dict[nn.Module, Pass] = {}
 
         def through(x: Tensor, *others: Tensor) -> Tensor:
-            net = self._shown(x)
+            net = self._folded_for(name, x, *others) if _halved(x) else self._network
             if net not in made:
                 made[net] = self._compiler(getattr(net, name))
             return made[net](x, *others)
 
         return through
 
-    def _shown(self, x: Tensor) -> Net:
-        where = x.device.type
-        halved = torch.is_autocast_enabled(where) and torch.get_autocast_dtype(where) is torch.bfloat16
-        if where != "cpu" or not halved:
-            return self._network
-        if self._folded is None:
-            self._folded = folded(self._network, torch.bfloat16)
-        return self._folded
+    def _folded_for(self, name: str, *given: Tensor) -> Net:
+        if name not in self._same:
+            exact = folded(self._network)
+            self._same[name] = exact is self._network or _agree(exact, self._network, name, given)
+            self._folded = self._folded or _rounded(exact, self._network)
+        return self._folded if self._folded is not None and self._same[name] else self._network
 
 
-def folded(network: Net, dtype: torch.dtype = torch.float32) -> Net:
+def _halved(x: Tensor) -> bool:
+    where = x.device.type
+    return where == "cpu" and torch.is_autocast_enabled(where) and torch.get_autocast_dtype(where) is torch.bfloat16
+
+
+@torch.no_grad()
+def _agree(exact: nn.Module, network: nn.Module, name: str, given: Sequence[Tensor]) -> bool:
+    """Whether a pass of both gives the same in float32, but for rounding; random numbers are left as they are."""
+    few = [one[:FEW].float() if one.is_floating_point() else one[:FEW] for one in given]
+    said: list[Tensor] = []
+    for net in (network, exact):
+        with torch.random.fork_rng([]), torch.autocast("cpu", enabled=False):
+            said.append(getattr(net, name)(*few))
+    return bool((said[1] - said[0]).abs().max() <= SAME * said[0].abs().max())
+
+
+def _rounded(exact: Net, network: Net) -> Net:
+    """A folded network whose own weights are in bfloat16, as autocast would round them anew for each pass."""
+    shared = {id(weight) for weight in network.parameters()}
+    for module in exact.modules():
+        if any(id(weight) not in shared for weight in module.parameters(recurse=False)):
+            module.to(torch.bfloat16)
+    return exact
+
+
+def folded(network: Net) -> Net:
     """The same function of a network in evaluation mode, with fewer batch norms.
 
     A norm is folded where it is certain that a convolution feeds it and nothing else: where the part of the network
@@ -86,7 +115,6 @@ def folded(network: Net, dtype: torch.dtype = torch.float32) -> Net:
 
     Args:
         network: Not changed. The copy shares its weights, but for those of convolutions that a norm was folded into.
-        dtype: Of these; bfloat16 for passes inside autocast, which would round them anew for each.
 
     Raises:
         UnveilError: If it is in training mode, where a norm depends on its batch.
@@ -98,12 +126,12 @@ def folded(network: Net, dtype: torch.dtype = torch.float32) -> Net:
             "call eval() on it first",
         )
     if isinstance(network, Classifier):
-        return _with(network, {"stages": _in_parts(network.stages, dtype)})
-    return _in_parts(network, dtype) if isinstance(network, Generator) else _folded_part(network, dtype)
+        return _with(network, {"stages": _in_parts(network.stages)})
+    return _in_parts(network) if isinstance(network, Generator) else _folded_part(network)
 
 
-def _in_parts(held: Net, dtype: torch.dtype) -> Net:
-    return _with(held, {name: _folded_part(part, dtype) for name, part in held.named_children()})
+def _in_parts(held: Net) -> Net:
+    return _with(held, {name: _folded_part(part) for name, part in held.named_children()})
 
 
 def _with(network: Net, children: Mapping[str, nn.Module]) -> Net:
@@ -128,14 +156,14 @@ def _twin(network: nn.Module, met: dict[nn.Module, nn.Module]) -> nn.Module:
     return met[network]
 
 
-def _folded_part(part: Net, dtype: torch.dtype) -> Net:
+def _folded_part(part: Net) -> Net:
     if _strange(part) or not any(isinstance(module, _BatchNorm) for module in part.modules()):
         return part
     twin = _twin(part, {})
     pairs = list(_pairs(twin))
     for conv, norm in pairs:
         before, after = cast("Conv", twin.get_submodule(conv)), cast("_BatchNorm", twin.get_submodule(norm))
-        twin.set_submodule(conv, fuse_conv_bn_eval(before, after, isinstance(before, TRANSPOSED)).to(dtype))
+        twin.set_submodule(conv, fuse_conv_bn_eval(before, after, isinstance(before, TRANSPOSED)))
         twin.set_submodule(norm, nn.Sequential(*after.children()).eval())  # the identity, but for a norm that acts
     return cast("Net", twin) if pairs else part
 

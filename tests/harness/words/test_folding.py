@@ -200,8 +200,28 @@ def test_scores_are_asked_of_the_network_itself() -> None:
         assert torch.equal(view.scores(PIXELS), plain)
 
 
-def test_weights_rounded_beforehand_are_those_that_autocast_rounds() -> None:
+@pytest.mark.parametrize("name", ["features", "logits"])
+def test_weights_rounded_beforehand_are_those_that_autocast_rounds(name: str) -> None:
     net = small()
-    passing = Frozen(net).passing("features")
+    passing = Frozen(net).passing(name)
     with Run("fold", mixed_precision=True).autocast():
-        assert torch.equal(passing(PIXELS), folded(net).features(PIXELS))
+        assert torch.equal(passing(PIXELS), getattr(folded(net), name)(PIXELS))
+
+
+class Suspicious(Twice):
+    """It does other things for whoever traces it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv(x)
+        return self.norm(h) + h if isinstance(x, Tensor) else self.norm(h)
+
+
+def test_a_network_that_its_trace_does_not_tell_is_not_folded() -> None:
+    """Seen on the first pictures, in the part that is asked for."""
+    stages = {"one": Suspicious(), "two": pair(nn.Conv2d(4, 4, 3)), "pool": nn.Sequential(nn.Flatten())}
+    net = stirred(Classifier(stages, nn.Linear(4 * 30 * 30, 2), classes=2)).requires_grad_(False)
+    assert norms(folded(net)) == 0
+    passing, begun = Frozen(net).passing("logits"), torch.get_rng_state()
+    with Run("fold", mixed_precision=True).autocast():
+        assert torch.equal(passing(PIXELS), net.logits(PIXELS))
+    assert torch.equal(begun, torch.get_rng_state())
