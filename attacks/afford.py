@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from unveil.attacks.search import OverPrior, prior_of
+from unveil.attacks.frozen import prior_of
+from unveil.attacks.search import OverPrior
 from unveil.harness.types import Access, Budget, Generator, Images, Ingredients, Run, View
 
 

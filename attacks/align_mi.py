@@ -15,8 +15,9 @@ from unveil.attacks import augment
 from unveil.attacks.afford import tell
 from unveil.attacks.around import AroundBase
 from unveil.attacks.augment import Augmentation
+from unveil.attacks.frozen import prior_of
 from unveil.attacks.numbers import uniform
-from unveil.attacks.search import Identity, Key, at, prior_of
+from unveil.attacks.search import Identity, Key, at
 from unveil.harness.plan import plugins
 from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.types import (

@@ -12,8 +12,9 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks.drawing import show
+from unveil.attacks.frozen import prior_of
 from unveil.attacks.loop import resumable_steps
-from unveil.attacks.search import OverPrior, State, prior_of
+from unveil.attacks.search import OverPrior, State
 from unveil.harness.types import Access, Generator, Images, Ingredients, Run, Spec, Spent, View, draw_normal
 
 FIRST = 256  # samples that are labelled at once until every class has one; part of what a class is charged

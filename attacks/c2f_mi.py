@@ -14,8 +14,9 @@ from unveil.attacks import afford
 from unveil.attacks.adam import adam
 from unveil.attacks.drawing import draw
 from unveil.attacks.evolution import Differential
+from unveil.attacks.frozen import prior_of
 from unveil.attacks.inverse import Inverse, code, pairs, teach
-from unveil.attacks.search import Descent, Key, State, labels_of, prior_of, search
+from unveil.attacks.search import Descent, Key, State, labels_of, search
 from unveil.attacks.selection import best
 from unveil.attacks.wspace import WSpace, scored
 from unveil.harness.types import (

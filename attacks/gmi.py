@@ -11,18 +11,9 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks.drawing import show
+from unveil.attacks.frozen import require_realism
 from unveil.attacks.losses import IdentityLoss
-from unveil.attacks.search import (
-    ByLatents,
-    Descent,
-    Identity,
-    Key,
-    Objective,
-    State,
-    labels_of,
-    require_realism,
-    search,
-)
+from unveil.attacks.search import ByLatents, Descent, Identity, Key, Objective, State, labels_of, search
 from unveil.harness.types import Generator, Images, Run, Spec, View
 
 

@@ -10,9 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unveil.attacks.frozen import Judge, judges_of, prior_of
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.attacks.plgmi import COPIES, PLGMI
-from unveil.attacks.search import Identity, Judge, judges_of, prior_of
+from unveil.attacks.search import Identity
 from unveil.harness.types import (
     Access,
     Distillation,

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from unveil.attacks import afford
 from unveil.attacks.around import AroundBase
+from unveil.attacks.frozen import Judge, judges_of, prior_of
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
-from unveil.attacks.search import Descends, Identity, Judge, judges_of, prior_of, seen_by
+from unveil.attacks.search import Descends, Identity, seen_by
 from unveil.harness.plan import plugins
 from unveil.harness.plan import settings as plugin_settings
 from unveil.harness.types import (

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from unveil.attacks import afford, augment
 from unveil.attacks.around import AroundBase
+from unveil.attacks.frozen import require_realism
 from unveil.attacks.pivots import Pull, PullLessons, require_weights
 from unveil.attacks.priors.retuning import TAUGHT, Asked, Lessons, Retraining
 from unveil.attacks.pseudo_private import Choice
-from unveil.attacks.search import require_realism
 from unveil.attacks.second_round import SecondRound
 from unveil.attacks.selection import VIEWS
 from unveil.harness.plan import plugins

@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 from unveil.attacks.drawing import show, show_as
-from unveil.attacks.search import OverPrior, prior_of
+from unveil.attacks.frozen import prior_of
+from unveil.attacks.search import OverPrior
 from unveil.harness.types import Access, ConditionalGenerator, Images, Ingredients, Role, Run, Spec, View
 
 

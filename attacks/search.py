@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from unveil.attacks.frozen import prior_of
 from unveil.attacks.loop import resumable_steps
 from unveil.attacks.losses import IDENTITY_LOSSES, IdentityLoss
 from unveil.attacks.shelf import gone
@@ -26,58 +26,14 @@ from unveil.harness.types import (
     TrainedPrior,
     View,
 )
-from unveil.harness.words.errors import BudgetSpentError, UnveilError
-from unveil.harness.words.folding import Frozen
+from unveil.harness.words.errors import BudgetSpentError
 
-PASSES = ("synthesize", "synthesize_as", "synthesize_w", "drawn", "realism")  # of priors, as far as they have them
 WAYPOINTS = 6  # steps of a search at which its pictures are kept
 CHUNK = 256  # finished pictures that are made at once, at most
-Net = TypeVar("Net", bound=nn.Module)
 State = dict[str, Tensor]
 Key = tuple[int, ...]
 Identity: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Pixels ``(N, C, H, W)`` in [0, 1] and labels ``(N,)`` to how far each picture is from showing its class ``(N,)``."""
-Judge: TypeAlias = Callable[[Tensor], Tensor]
-"""Pixels ``(N, C, H, W)`` to logits ``(N, classes)``."""
-
-
-def prior_of(ingredients: Ingredients, run: Run) -> Generator:
-    """The prior, frozen, in evaluation mode, on the device, with passes as fast as the run lets them be.
-
-    What was given, which others may share, copy or train, stays as it is but for that.
-
-    Raises:
-        UnveilError: If there is none.
-    """
-    if ingredients.prior is None:
-        raise UnveilError("the attack was given no prior", "the trained generator that its settings name")
-    prior = _on_device(ingredients.prior, run).eval().requires_grad_(False)
-    if not (run.compiled or run.mixed_precision):
-        return prior
-    frozen, fast = Frozen(prior, run.compile), copy.copy(prior)
-    for name in PASSES:
-        if hasattr(prior, name):
-            setattr(fast, name, frozen.passing(name))
-    return fast
-
-
-def judges_of(ingredients: Ingredients, run: Run) -> list[Judge]:
-    """The logits of the attacker's own models, as `prior_of` has the prior; not compiled."""
-    return [Frozen(_on_device(one, run)).passing("logits") for one in ingredients.surrogates]
-
-
-def _on_device(network: Net, run: Run) -> Net:
-    return network.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-@torch.no_grad()
-def require_realism(prior: Generator, shape: tuple[int, int, int]) -> None:
-    """Refuses a prior that cannot say how real a picture looks, by asking it once.
-
-    Raises:
-        UnveilError: If it cannot.
-    """
-    prior.realism(torch.zeros(1, *shape))
 
 
 def at(identity: Identity, keys: Sequence[Key], t: int) -> Identity:

@@ -15,12 +15,13 @@ from unveil.attacks.adam import adam
 from unveil.attacks.drawing import draw
 from unveil.attacks.evolution import OnePlusOne, told
 from unveil.attacks.experts import Experts, teach
+from unveil.attacks.frozen import prior_of
 from unveil.attacks.losses import cross_entropy
 from unveil.attacks.mirror import log
 from unveil.attacks.mirror_white_box import ramp
 from unveil.attacks.numbers import normal
 from unveil.attacks.pspace import Box, presampled
-from unveil.attacks.search import Descent, Key, State, labels_of, prior_of, search
+from unveil.attacks.search import Descent, Key, State, labels_of, search
 from unveil.attacks.selection import best
 from unveil.attacks.wspace import WSpace, scored
 from unveil.harness.types import (

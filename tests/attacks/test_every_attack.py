@@ -15,6 +15,7 @@ from torch import Tensor
 from unveil.attacks.align_mi import AlignMI
 from unveil.attacks.brep_mi import BREPMI
 from unveil.attacks.c2f_mi import C2FMI
+from unveil.attacks.frozen import PASSES, prior_of
 from unveil.attacks.gmi import GMI
 from unveil.attacks.if_gmi import IFGMI
 from unveil.attacks.kedmi import KEDMI
@@ -35,7 +36,6 @@ from unveil.attacks.public_lookalikes import PublicLookalikes
 from unveil.attacks.query_averaging import QueryAveraging
 from unveil.attacks.random_latents import RandomLatents
 from unveil.attacks.rlb_mi import RLBMI
-from unveil.attacks.search import PASSES, prior_of
 from unveil.attacks.smile import SMILE
 from unveil.attacks.vmi import VMI
 from unveil.harness.models.small_resnet import SmallResNet

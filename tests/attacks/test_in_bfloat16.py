@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from unveil.attacks.align_mi import AlignMI
+from unveil.attacks.frozen import prior_of
 from unveil.attacks.gmi import GMI
 from unveil.attacks.lokt import LOKT
 from unveil.attacks.lomma import LOMMA
@@ -19,7 +20,6 @@ from unveil.attacks.ppdg_mi import PPDGMI
 from unveil.attacks.priors.conditional_gan import ConditionalGAN
 from unveil.attacks.priors.t_acgan import TACGAN
 from unveil.attacks.priors.wgan_gp import WGANGP
-from unveil.attacks.search import prior_of
 from unveil.harness.conformance.folding import stirred
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.training import probe

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from unveil.attacks.frozen import prior_of
 from unveil.attacks.mirror import Mirror
 from unveil.attacks.mirror_white_box import MirrorWhiteBox, ramp
 from unveil.attacks.pspace import Box, presampled
-from unveil.attacks.search import prior_of, seen_by
+from unveil.attacks.search import seen_by
 from unveil.attacks.wspace import WSpace
 from unveil.harness.types import Access, Budget, Images, Ingredients, View
 from unveil.harness.words.classifier import Classifier

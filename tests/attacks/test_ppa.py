@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from unveil.attacks.adam import adam
+from unveil.attacks.frozen import prior_of
 from unveil.attacks.losses import poincare
 from unveil.attacks.ppa import PPA
-from unveil.attacks.search import prior_of
 from unveil.attacks.selection import best, best_of_each, robustness
 from unveil.attacks.wspace import WSpace, first_styles, scored
 from unveil.harness.types import Access, Budget, Images, Ingredients, View

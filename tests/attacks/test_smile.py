@@ -14,7 +14,7 @@ from scipy.special import log_softmax
 from unveil.attacks import smile
 from unveil.attacks.evolution import OnePlusOne, told
 from unveil.attacks.experts import BETA, Experts, class_weights, objective, teach
-from unveil.attacks.search import prior_of
+from unveil.attacks.frozen import prior_of
 from unveil.attacks.smile import SMILE
 from unveil.harness.models.small_resnet import SmallResNet
 from unveil.harness.types import Access, Budget, Given, Images, Ingredients, View
