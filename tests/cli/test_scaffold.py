@@ -25,7 +25,8 @@ def test_as_generated_it_conforms(kind, tmp_path):
     report = check("my_own_2.py:MyOwn2", base=package)
     assert report.ok, str(report)
     assert report.kind == kind
-    assert not [finding for finding in report.findings if finding.ok is None and "draws" not in finding.detail][1:]
+    passed_over = [one.name for one in report.findings if one.ok is None and "draws" not in one.detail]
+    assert len(set(passed_over) - {"says that it changes answers alone"}) <= 1
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     assert project["entry-points"] == {f"unveil.{kind}": {"my_own_2": "unveil_my_own_2.my_own_2:MyOwn2"}}
     text = (folder / "plan.toml").read_text()
