@@ -21,7 +21,6 @@ CHECKS = [
     Check("2. AlignMI minus its base", "white", ("none", "align_mi"), ("none", "mirror_white_box")),
     Check("3. SMILE minus MIRROR", "scores", ("none", "smile"), ("none", "mirror")),
     Check("3. C2FMI minus MIRROR", "scores", ("none", "c2f_mi"), ("none", "mirror")),
-    Check("3. SSD minus none, SMILE", "scores", ("ssd", "smile"), ("none", "smile")),
     Check("4. LoFt minus none, PPA", "defenses", ("loft", "ppa"), ("none", "ppa")),
     Check("4. MIDRE minus none, PPA", "defenses", ("midre", "ppa"), ("none", "ppa")),
 ]
