@@ -23,6 +23,7 @@ CHECKS = [
     Check("3. C2FMI minus MIRROR", "scores", ("none", "c2f_mi"), ("none", "mirror")),
     Check("4. LoFt minus none, PPA", "defenses", ("loft", "ppa"), ("none", "ppa")),
     Check("4. MIDRE minus none, PPA", "defenses", ("midre", "ppa"), ("none", "ppa")),
+    Check("4. PPA that erases minus PPA, MIDRE", "erasing", ("midre", "ppa that erases"), ("midre", "ppa")),
 ]
 
 if __name__ == "__main__":
