@@ -34,7 +34,7 @@ PRIORS = {
 }
 # Seen when they were set, luck taking .01 up to .08: vmi .40 [.19, .61], align_mi .53 [.33, .72], smile .63 [.36, .83],
 # if_gmi .40 [.19, .65], ppdg_mi .42 [.27, .59] (its gmi .50 [.30, .70]).
-# rlb_mi .25 [.09, .52]; c2f_mi .19 [.06, .46] at 60 generations, which is too few; of lokt nobody has seen figures yet.
+# rlb_mi .25 [.09, .52], lokt .41 [.23, .61], c2f_mi .50 [.30, .70].
 ATTACKS = {
     "gmi": 'use = "gmi"\nrestarts = 2\nsteps = 60\nlr = 0.1',
     "kedmi": 'use = "kedmi"\ndraws = 3\nsteps = 100\nlr = 0.05\nlog_variance_init = -1.0',
