@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from unveil.defenses.averaging import aligned
 from unveil.harness.types import Classifier, Defense, Run, Spec, Step, Terms
 
 
@@ -79,7 +80,7 @@ class ATAT(Defense):
         """The mean over noise, which is wider than the box in which the target was taught to obey."""
         if not self.weight:
             return None
-        return Spec("align_mi", {"base": attack.table(), "variant": "paa", "alpha": 0.01, "neighbours": 8})
+        return aligned(attack, "paa", {"alpha": 0.01})
 
     def at_zero(self) -> ATAT:
         """The same with weight 0."""

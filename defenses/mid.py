@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from unveil.defenses.averaging import aligned
 from unveil.defenses.settled_noise import FIRST, normal
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Classifier, Defense, Run, Spec, Step, Terms
@@ -105,7 +106,7 @@ class MID(Defense):
         """The mean over noise: pictures next to each other meet noise that is independent."""
         if not self.beta or self.noise == "mean":
             return None
-        return Spec("align_mi", {"base": attack.table(), "variant": "paa", "alpha": 0.01, "neighbours": 8})
+        return aligned(attack, "paa", {"alpha": 0.01})
 
     def at_zero(self) -> MID:
         """The same with beta = 0, which is no bottleneck."""

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 import torch
 from pydantic import Field
 
+from unveil.defenses.averaging import aligned
 from unveil.harness.types import Classifier, Defense, Images, Run, Spec
 from unveil.harness.words.erasing import squares
 from unveil.harness.words.errors import PluginError
@@ -78,8 +79,7 @@ class MIDRE(Defense):
         if not self.largest:
             return None
         erased, grey = [self.smallest, self.largest], round(sum(self.fill) / len(self.fill), 4)
-        how = {"variant": "erase", "erased": erased, "fill": grey, "neighbours": 8}
-        return Spec("align_mi", {"base": attack.table(), **how})
+        return aligned(attack, "erase", {"erased": erased, "fill": grey})
 
     def at_zero(self) -> MIDRE:
         """Erases nothing."""

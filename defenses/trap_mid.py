@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from unveil.defenses.averaging import aligned
 from unveil.defenses.plain_learner import require_plain
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Classifier, Defense, Images, Learner, Run, Spec, Step, Terms
@@ -79,7 +80,7 @@ class TrapMID(Defense):
         """The mean over crops and turns: a face survives them, and a faint trigger must survive all at once."""
         if not self.weight:
             return None
-        return Spec("align_mi", {"base": attack.table(), "variant": "taa", "neighbours": 8})
+        return aligned(attack, "taa", {})
 
     def at_zero(self) -> TrapMID:
         """The same with weight 0."""

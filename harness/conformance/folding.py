@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from unveil.harness.conformance.report import BreachError
+from unveil.harness.words.folding import same
 from unveil.harness.words.run import Run
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -32,7 +33,7 @@ def require_the_same(before: Tensor, after: Tensor, what: str) -> None:
     Raises:
         BreachError: If so.
     """
-    if not (after - before).abs().max() <= 1e-3 * before.abs().max():
+    if not same(before, after):
         raise BreachError(
             f"{what} change by {(after - before).abs().max():.2g} when batch norms are folded into convolutions",
             "modules that are called as a trace of their forward says",

@@ -94,7 +94,12 @@ def _agree(exact: nn.Module, network: nn.Module, name: str, given: Sequence[Tens
     for net in (network, exact):
         with torch.random.fork_rng([]), torch.autocast("cpu", enabled=False):
             said.append(getattr(net, name)(*few))
-    return bool((said[1] - said[0]).abs().max() <= SAME * said[0].abs().max())
+    return same(*said)
+
+
+def same(before: Tensor, after: Tensor) -> bool:
+    """Whether two answers differ by no more than rounding."""
+    return bool((after - before).abs().max() <= SAME * before.abs().max())
 
 
 def _rounded(exact: Net, network: Net) -> Net:
