@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from unveil.harness.assets import fetch as assets
+from unveil.attacks.priors import made_from
 from unveil.harness.models.dcgan import DCGAN, load_digiface
 from unveil.harness.training.global_rng import seeded
 from unveil.harness.types import Access, Generator, Images, Origin, Run, View
@@ -59,13 +59,13 @@ class Layered:
 
     access: ClassVar[Access | None] = None
 
-    def content(self) -> dict[str, Any]:
+    def content(self) -> Mapping[str, str]:
         """The weights."""
-        return {"digiface": assets.checksum("digiface")}
+        return made_from.content("digiface", None)
 
-    def origin(self) -> Origin:
+    def origin(self) -> Origin | None:
         """What they were trained on."""
-        return Origin("DigiFace-1M: rendered faces", publishable=True)
+        return made_from.origin("digiface")
 
     def build(self, classes: int, shape: tuple[int, int, int]) -> Blocks:  # noqa: ARG002
         """The network, without its weights."""
